@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockDevice: the waist between whoever asks for blocks (SCSI, ublk, dm-user) and whoever has them
+// (plugins, test doubles, the backing files of an image).
+//
+// Calls are made on the thread of the device's queue. The caller has checked bounds, alignment to
+// the block size and read-only (CheckedDevice in runner/core does). Requests may overlap and may
+// finish in any order; who needs an order waits or locks. The IoRequest and its data outlive the
+// call.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <span>
+
+#include "lunkit/handler.h"
+#include "lunkit/io_request.hpp"
+#include "lunkit/queue.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+
+namespace lunkit {
+
+/// What a device is. Bytes throughout; 0 means "as lunkit_device_info says".
+struct DeviceInfo {
+    std::uint64_t size = 0;
+    std::uint32_t min_block_size = 512;
+    std::uint32_t physical_block_size = 0;
+    std::uint32_t optimal_io_size = 0;
+    std::uint32_t discard_granularity = 0;
+    std::uint64_t max_transfer = 0;
+    std::uint64_t max_discard = 0;
+    std::uint64_t max_write_zeroes = 0;
+    bool read_only = false;
+    bool write_cache = true;  ///< completed writes may be lost until flush()
+    bool rotational = false;
+    bool parallel = false;        ///< may be called from several queues at once
+    bool thin = false;            ///< space is allocated when written
+    bool discard_zeroes = false;  ///< discarded blocks read as zeros
+    bool can_discard = false;
+    bool can_extents = false;
+};
+
+/// One run of bytes in the same state of allocation; flags LUNKIT_EXTENT_*.
+using Extent = lunkit_extent;
+
+class BlockDevice {
+  public:
+    virtual ~BlockDevice() = default;
+
+    /// Any thread; a copy, because a resize may change it.
+    [[nodiscard]] virtual DeviceInfo info() const = 0;
+
+    /// Whole transfers only. Error::offset: first bad byte, from the start of the request.
+    virtual Task<Status> read(Queue& queue, const IoRequest& io) = 0;
+    /// LUNKIT_IO_FUA: durable before it completes.
+    virtual Task<Status> write(Queue& queue, const IoRequest& io) = 0;
+    /// Everything that completed before this call is durable when it completes. A failure is
+    /// latched by who has the data: later flushes fail too.
+    virtual Task<Status> flush(Queue& queue) = 0;
+
+    /// A hint to deallocate. Flags: ANCHOR, FUA. EOPNOTSUPP where the device cannot.
+    virtual Task<Status> discard(Queue& /*queue*/, const IoRequest& /*io*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+    /// Flags: MAY_UNMAP, NO_FALLBACK, FUA. The range reads as zeros afterwards.
+    virtual Task<Status> write_zeroes(Queue& /*queue*/, const IoRequest& /*io*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+    /// Compares io.data[data_offset, +length) with the device and, if equal, writes
+    /// io.data[data_offset + length, +length); atomic against every other request of the device.
+    /// EILSEQ with Error::offset = first byte that differs. EOPNOTSUPP: the caller emulates.
+    virtual Task<Status> compare_and_write(Queue& /*queue*/, const IoRequest& /*io*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+    /// Fills `extents` from io.offset on, at least one; gives how many. May stop early.
+    virtual Task<Result<std::uint32_t>> extents(Queue& /*queue*/, const IoRequest& /*io*/,
+                                                std::span<Extent> /*extents*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+
+    /// Worker thread, blocking, requests go on meanwhile. A device that cannot says EOPNOTSUPP;
+    /// the present size is always fine.
+    virtual Status resize(std::uint64_t size) {
+        if (size == info().size) {
+            return {};
+        }
+        return failure(EOPNOTSUPP, "this handler cannot resize");
+    }
+    virtual Status set_write_cache(bool enabled) {
+        if (enabled == info().write_cache) {
+            return {};
+        }
+        return failure(EOPNOTSUPP, "this handler cannot switch its write cache");
+    }
+
+  protected:
+    BlockDevice() = default;
+    BlockDevice(const BlockDevice&) = default;
+    BlockDevice& operator=(const BlockDevice&) = default;
+    BlockDevice(BlockDevice&&) = default;
+    BlockDevice& operator=(BlockDevice&&) = default;
+};
+
+}  // namespace lunkit

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory for coroutine frames: free lists by size, one set per thread, so that a request in the
+// steady state allocates nothing. A frame is freed on the thread that made it (a Task never leaves
+// its queue). Sanitizer builds go to the heap each time, so that a frame used after its end shows.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <new>
+
+namespace lunkit {
+
+class FramePool {
+  public:
+    FramePool() = default;
+    FramePool(const FramePool&) = delete;
+    FramePool& operator=(const FramePool&) = delete;
+    ~FramePool() {
+        for (Block*& list : free_) {
+            while (list != nullptr) {
+                Block* block = list;
+                list = block->next;
+                ::operator delete(block);
+            }
+        }
+    }
+
+    /// The calling thread's pool.
+    static FramePool& local() {
+        static thread_local FramePool pool;
+        return pool;
+    }
+
+    [[nodiscard]] void* allocate(std::size_t size) {
+        const std::size_t index = (size - 1) / kStep;
+        if (index >= kClasses) {
+            return ::operator new(size);
+        }
+        if (Block* block = free_[index]; block != nullptr) {
+            free_[index] = block->next;
+            return block;
+        }
+        return ::operator new((index + 1) * kStep);
+    }
+
+    void release(void* memory, std::size_t size) noexcept {
+        const std::size_t index = (size - 1) / kStep;
+        if (!kPooled || index >= kClasses) {
+            ::operator delete(memory);
+            return;
+        }
+        auto* block = static_cast<Block*>(memory);
+        block->next = free_[index];
+        free_[index] = block;
+    }
+
+  private:
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr bool kPooled = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    static constexpr bool kPooled = false;
+#else
+    static constexpr bool kPooled = true;
+#endif
+#else
+    static constexpr bool kPooled = true;
+#endif
+    static constexpr std::size_t kStep = 64;     // bytes between two size classes
+    static constexpr std::size_t kClasses = 64;  // frames above 4 KiB go to the heap
+
+    struct Block {
+        Block* next;
+    };
+    std::array<Block*, kClasses> free_{};
+};
+
+}  // namespace lunkit

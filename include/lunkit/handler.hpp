@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C++ face of the handler ABI: derive from BlockDevice (coroutines) or BlockingDevice (plain
+// functions on worker threads), give it a static open(), and name it once:
+//
+//   class Ram : public lunkit::BlockDevice {
+//     public:
+//       static lunkit::Result<std::unique_ptr<Ram>> open(const lunkit::OpenRequest& request);
+//       ...
+//   };
+//   LUNKIT_HANDLER(Ram, "ram", "memory", "<name>[;key=value]...")
+//
+// Optional statics: `Status check_config(const CheckRequest&)` (default: nothing is checked here).
+// The table has a callback for each function that the class overrides, NULL for the others. A
+// request answered with EOPNOTSUPP is emulated by the runner as if the callback were NULL.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "lunkit/block_device.hpp"
+#include "lunkit/file.hpp"
+#include "lunkit/handler.h"
+#include "lunkit/queue.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+
+namespace lunkit {
+
+/// The device's queue, seen from a plugin: forwards to the host table.
+class HostQueue final : public Queue {
+  public:
+    HostQueue(const lunkit_host& host, lunkit_queue* queue) : host_(host), queue_(queue) {}
+
+    [[nodiscard]] lunkit_queue* handle() override { return queue_; }
+    int submit_timer(std::uint64_t nanoseconds, lunkit_completion* completion) override {
+        return host_.timer(queue_, nanoseconds, completion);
+    }
+    int submit_poll(int fd, std::uint32_t events, lunkit_completion* completion) override {
+        return host_.poll(queue_, fd, events, completion);
+    }
+    int submit_offload(const void* lane, std::int64_t (*function)(void*), void* argument,
+                       lunkit_completion* completion) override {
+        return host_.offload(queue_, lane, function, argument, completion);
+    }
+    void cancel(lunkit_completion* completion) override { host_.cancel(queue_, completion); }
+    void post(lunkit_completion* completion) override { host_.post(queue_, completion); }
+
+  private:
+    const lunkit_host& host_;
+    lunkit_queue* queue_;
+};
+
+/// What open() is asked. Views: valid during the call; `host` until unload.
+struct OpenRequest {
+    std::string_view config;  ///< what follows "<handler>/"
+    std::string_view name;    ///< the device, for messages
+    std::uint64_t size;       ///< bytes wanted; 0 = as large as the storage is
+    std::uint32_t block_size;
+    bool read_only;
+    bool take_over;
+    const lunkit_host& host;
+    void* host_device;
+};
+
+struct CheckRequest {
+    std::string_view config;
+    bool syntax_only;  ///< the caller may not learn about files
+    const lunkit_host& host;
+};
+
+/// For storage that offers blocking calls only. Called on worker threads, one call at a time for a
+/// device unless `kParallel` is declared true in the derived class.
+class BlockingDevice {
+  public:
+    virtual ~BlockingDevice() = default;
+    [[nodiscard]] virtual DeviceInfo info() const = 0;
+    virtual Status read(std::byte* to, std::uint64_t length, std::uint64_t offset) = 0;
+    virtual Status write(const std::byte* from, std::uint64_t length, std::uint64_t offset) = 0;
+    virtual Status flush() { return {}; }
+    virtual Status discard(std::uint64_t /*length*/, std::uint64_t /*offset*/) {
+        return failure(EOPNOTSUPP);
+    }
+    virtual Status write_zeroes(std::uint64_t /*length*/, std::uint64_t /*offset*/) {
+        return failure(EOPNOTSUPP);
+    }
+    virtual Status resize(std::uint64_t size) {
+        return size == info().size ? Status{} : failure(EOPNOTSUPP, "this handler cannot resize");
+    }
+
+    BlockingDevice(const BlockingDevice&) = delete;
+    BlockingDevice& operator=(const BlockingDevice&) = delete;
+
+  protected:
+    BlockingDevice() = default;
+};
+
+namespace detail {
+
+inline int fail(const Error& error, lunkit_completion* completion) {
+    completion->result = -error.code;
+    completion->error_offset = error.offset;
+    completion->error_class = static_cast<std::uint32_t>(error.error_class);
+    return -error.code;
+}
+
+inline int fail(const Error& error, char* text, std::size_t size) {
+    if (text != nullptr && size > 0) {
+        const std::string_view what = error.what.empty()
+                                          ? std::string_view(std::strerror(error.code))
+                                          : std::string_view(error.what);
+        const std::size_t length = std::min(size - 1, what.size());
+        std::memcpy(text, what.data(), length);
+        text[length] = '\0';
+    }
+    return -error.code;
+}
+
+inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
+    lunkit_device_info info{};
+    info.struct_size = to.struct_size;
+    info.flags = (from.read_only ? LUNKIT_DEVICE_READ_ONLY : 0U) |
+                 (from.write_cache ? LUNKIT_DEVICE_WRITE_CACHE : 0U) |
+                 (from.rotational ? LUNKIT_DEVICE_ROTATIONAL : 0U) |
+                 (from.parallel ? LUNKIT_DEVICE_PARALLEL : 0U) |
+                 (from.thin ? LUNKIT_DEVICE_THIN : 0U) |
+                 (from.discard_zeroes ? LUNKIT_DEVICE_DISCARD_ZEROES : 0U) |
+                 (from.can_discard ? 0U : LUNKIT_DEVICE_NO_DISCARD) |
+                 (from.can_extents ? 0U : LUNKIT_DEVICE_NO_EXTENTS);
+    info.size = from.size;
+    info.min_block_size = from.min_block_size;
+    info.physical_block_size = from.physical_block_size;
+    info.optimal_io_size = from.optimal_io_size;
+    info.discard_granularity = from.discard_granularity;
+    info.max_transfer = from.max_transfer;
+    info.max_discard = from.max_discard;
+    info.max_write_zeroes = from.max_write_zeroes;
+    std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
+}
+
+/// The coroutine of one asynchronous request. Its caller takes the result when nothing suspended;
+/// else it calls the completion from its end, after its frame is gone.
+struct Request {
+    struct promise_type : PooledFrame {
+        int result = LUNKIT_DONE;
+        lunkit_completion* pending = nullptr;
+
+        struct FinalAwaiter {
+            [[nodiscard]] bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
+                if (lunkit_completion* completion = ended.promise().pending;
+                    completion != nullptr) {
+                    ended.destroy();
+                    completion->done(completion);
+                }
+            }
+            void await_resume() const noexcept {}
+        };
+        Request get_return_object() {
+            return {std::coroutine_handle<promise_type>::from_promise(*this)};
+        }
+        [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
+        [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
+        void return_value(int value) { result = value; }
+        [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+    };
+
+    /// LUNKIT_DONE, -errno, or LUNKIT_PENDING: then `completion` will be called.
+    [[nodiscard]] int settle(lunkit_completion* completion) const {
+        if (handle.done()) {
+            const int result = handle.promise().result;
+            handle.destroy();
+            return result;
+        }
+        handle.promise().pending = completion;
+        return LUNKIT_PENDING;
+    }
+    std::coroutine_handle<promise_type> handle;
+};
+
+/// The C table for a class derived from BlockDevice or BlockingDevice.
+template <typename Device>
+class HandlerTable {
+  public:
+    static const lunkit_handler* entry(const lunkit_host* host, const char* name,
+                                       const char* description, const char* config_help) {
+        host_ = host;
+        static lunkit_handler table = make(name, description, config_help);
+        return &table;
+    }
+
+  private:
+    static constexpr bool kBlocking = std::is_base_of_v<BlockingDevice, Device>;
+    static constexpr bool kChecks = requires(const CheckRequest& request) {
+        { Device::check_config(request) } -> std::same_as<Status>;
+    };
+    static inline const lunkit_host* host_ = nullptr;
+
+    static Device& self(void* device) { return *static_cast<Device*>(device); }
+
+    static int check_config(const lunkit_check* check) {
+        if constexpr (kChecks) {
+            const CheckRequest request{check->config,
+                                       (check->flags & LUNKIT_CHECK_SYNTAX_ONLY) != 0, *host_};
+            if (Status status = Device::check_config(request); !status) {
+                return fail(status.error(), check->error, check->error_size);
+            }
+        }
+        return 0;
+    }
+    static int open(const lunkit_open* open, void** device) {
+        const OpenRequest request{open->config,
+                                  open->name,
+                                  open->size,
+                                  open->block_size,
+                                  (open->flags & LUNKIT_OPEN_READ_ONLY) != 0,
+                                  (open->flags & LUNKIT_OPEN_TAKE_OVER) != 0,
+                                  *host_,
+                                  open->host_device};
+        auto opened = Device::open(request);
+        if (!opened) {
+            return fail(opened.error(), open->error, open->error_size);
+        }
+        fill(*open->info, (*opened)->info());
+        *device = opened->release();
+        return 0;
+    }
+    static void close(void* device) { delete &self(device); }
+    static int resize(void* device, std::uint64_t size, lunkit_device_info* info, char* error,
+                      std::size_t error_size) {
+        if (Status status = self(device).resize(size); !status) {
+            return fail(status.error(), error, error_size);
+        }
+        fill(*info, self(device).info());
+        return 0;
+    }
+
+    // Asynchronous: `Call` names the member; parameters are those of the C callback.
+    static Request run_read(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                            lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.read(queue, request), completion);
+    }
+    static Request run_write(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                             lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.write(queue, request), completion);
+    }
+    static Request run_flush(Device& device, lunkit_queue* handle, const lunkit_io* /*io*/,
+                             lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        co_return finish(co_await device.flush(queue), completion);
+    }
+    static Request run_discard(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                               lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.discard(queue, request), completion);
+    }
+    static Request run_write_zeroes(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                                    lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.write_zeroes(queue, request), completion);
+    }
+    static Request run_compare_and_write(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                                         lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.compare_and_write(queue, request), completion);
+    }
+    static Request run_extents(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                               lunkit_extent_list* list, lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        Result<std::uint32_t> count =
+            co_await device.extents(queue, request, {list->extents, list->capacity});
+        if (!count) {
+            co_return fail(count.error(), completion);
+        }
+        list->count = *count;
+        completion->result = 0;
+        co_return LUNKIT_DONE;
+    }
+    static int finish(const Status& status, lunkit_completion* completion) {
+        if (!status) {
+            return fail(status.error(), completion);
+        }
+        completion->result = 0;
+        return LUNKIT_DONE;
+    }
+    template <auto Run>
+    static int start(void* device, lunkit_queue* queue, const lunkit_io* io,
+                     lunkit_completion* completion) {
+        return Run(self(device), queue, io, completion).settle(completion);
+    }
+    static int start_extents(void* device, lunkit_queue* queue, const lunkit_io* io,
+                             lunkit_extent_list* list, lunkit_completion* completion) {
+        return run_extents(self(device), queue, io, list, completion).settle(completion);
+    }
+
+    // Blocking: errors carry no position there.
+    static int code(const Status& status) { return status ? 0 : -status.error().code; }
+    static int read_blocking(void* device, void* buffer, std::uint64_t length, std::uint64_t offset,
+                             std::uint32_t /*flags*/) {
+        return code(self(device).read(static_cast<std::byte*>(buffer), length, offset));
+    }
+    static int write_blocking(void* device, const void* buffer, std::uint64_t length,
+                              std::uint64_t offset, std::uint32_t /*flags*/) {
+        return code(self(device).write(static_cast<const std::byte*>(buffer), length, offset));
+    }
+    static int flush_blocking(void* device) { return code(self(device).flush()); }
+    static int discard_blocking(void* device, std::uint64_t length, std::uint64_t offset,
+                                std::uint32_t /*flags*/) {
+        return code(self(device).discard(length, offset));
+    }
+    static int write_zeroes_blocking(void* device, std::uint64_t length, std::uint64_t offset,
+                                     std::uint32_t /*flags*/) {
+        return code(self(device).write_zeroes(length, offset));
+    }
+    static int set_write_cache(void* device, int enabled, char* error, std::size_t error_size) {
+        if (Status status = self(device).set_write_cache(enabled != 0); !status) {
+            return fail(status.error(), error, error_size);
+        }
+        return 0;
+    }
+
+    template <typename Mine, typename Base>
+    static constexpr bool kOverridden = !std::is_same_v<Mine, Base>;
+
+    static lunkit_handler make(const char* name, const char* description, const char* config_help) {
+        lunkit_handler table{};
+        table.struct_size = sizeof table;
+        table.abi_version = LUNKIT_ABI_VERSION;
+        table.name = name;
+        table.description = description;
+        table.config_help = config_help;
+        table.check_config = check_config;
+        table.open = open;
+        table.close = close;
+        table.resize = resize;
+        if constexpr (kBlocking) {
+            using Base = BlockingDevice;
+            if constexpr (requires { Device::kParallel; }) {
+                table.flags = Device::kParallel ? LUNKIT_HANDLER_PARALLEL : 0U;
+            }
+            table.read_blocking = read_blocking;
+            table.write_blocking = write_blocking;
+            table.flush_blocking = flush_blocking;
+            if constexpr (kOverridden<decltype(&Device::discard), decltype(&Base::discard)>) {
+                table.discard_blocking = discard_blocking;
+            }
+            if constexpr (kOverridden<decltype(&Device::write_zeroes),
+                                      decltype(&Base::write_zeroes)>) {
+                table.write_zeroes_blocking = write_zeroes_blocking;
+            }
+        } else {
+            using Base = BlockDevice;
+            table.read = start<run_read>;
+            table.write = start<run_write>;
+            table.flush = start<run_flush>;
+            if constexpr (kOverridden<decltype(&Device::discard), decltype(&Base::discard)>) {
+                table.discard = start<run_discard>;
+            }
+            if constexpr (kOverridden<decltype(&Device::write_zeroes),
+                                      decltype(&Base::write_zeroes)>) {
+                table.write_zeroes = start<run_write_zeroes>;
+            }
+            if constexpr (kOverridden<decltype(&Device::compare_and_write),
+                                      decltype(&Base::compare_and_write)>) {
+                table.compare_and_write = start<run_compare_and_write>;
+            }
+            if constexpr (kOverridden<decltype(&Device::extents), decltype(&Base::extents)>) {
+                table.extents = start_extents;
+            }
+            if constexpr (kOverridden<decltype(&Device::set_write_cache),
+                                      decltype(&Base::set_write_cache)>) {
+                table.set_write_cache = set_write_cache;
+            }
+        }
+        return table;
+    }
+};
+
+}  // namespace detail
+}  // namespace lunkit
+
+/// Defines the plugin's one exported function; at file scope, outside any namespace.
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): it defines an extern "C" function
+#define LUNKIT_HANDLER(device_class, name, description, config_help)                              \
+    extern "C" __attribute__((visibility("default"))) const lunkit_handler* lunkit_handler_entry( \
+        const lunkit_host* host) {                                                                \
+        return lunkit::detail::HandlerTable<device_class>::entry(host, name, description,         \
+                                                                 config_help);                    \
+    }                                                                                             \
+    static_assert(true, "a semicolon follows")

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// RangeLock: shared and exclusive locks on byte ranges that coroutines of one queue wait for.
+// AsyncMutex is the same over everything. Fair: a request waits for every earlier one, held or
+// still waiting, that overlaps it, unless both are shared. No memory is allocated: the entry is the
+// Guard.
+//
+//   RangeLock::Guard guard(lock, {offset, length}, RangeLock::Mode::kExclusive);
+//   co_await guard.acquire(queue);          // released when the guard goes
+#pragma once
+
+#include <cstdint>
+
+#include "lunkit/handler.h"
+#include "lunkit/io_request.hpp"
+#include "lunkit/queue.hpp"
+
+namespace lunkit {
+
+class RangeLock {
+  public:
+    enum class Mode : std::uint8_t { kShared, kExclusive };
+
+    RangeLock() = default;
+    RangeLock(const RangeLock&) = delete;
+    RangeLock& operator=(const RangeLock&) = delete;
+    RangeLock(RangeLock&&) = delete;
+    RangeLock& operator=(RangeLock&&) = delete;
+    ~RangeLock() = default;
+
+    /// One claim; its place is in the owner's frame. Must not outlive the lock.
+    class Guard {
+      public:
+        Guard(RangeLock& lock, ByteRange range, Mode mode)
+            : lock_(lock), range_(range), mode_(mode) {}
+        Guard(const Guard&) = delete;
+        Guard& operator=(const Guard&) = delete;
+        Guard(Guard&&) = delete;
+        Guard& operator=(Guard&&) = delete;
+        ~Guard() {
+            if (linked_) {
+                lock_.remove(*this);
+            }
+        }
+        auto acquire(Queue& queue) {
+            return Operation([this, &queue](lunkit_completion* completion) {
+                lock_.append(*this);
+                if (!lock_.blocked(*this)) {
+                    held_ = true;
+                    return LUNKIT_DONE;
+                }
+                queue_ = &queue;
+                waiter_ = completion;
+                return LUNKIT_PENDING;
+            });
+        }
+
+      private:
+        friend RangeLock;
+        [[nodiscard]] bool conflicts(const Guard& other) const {
+            return (mode_ == Mode::kExclusive || other.mode_ == Mode::kExclusive) &&
+                   range_.overlaps(other.range_);
+        }
+        RangeLock& lock_;
+        ByteRange range_;
+        Mode mode_;
+        bool linked_ = false;
+        bool held_ = false;
+        Queue* queue_ = nullptr;
+        lunkit_completion* waiter_ = nullptr;
+        Guard* previous_ = nullptr;
+        Guard* next_ = nullptr;
+    };
+
+    [[nodiscard]] bool empty() const { return first_ == nullptr; }
+
+  private:
+    void append(Guard& guard) {
+        guard.linked_ = true;
+        guard.previous_ = last_;
+        (last_ != nullptr ? last_->next_ : first_) = &guard;
+        last_ = &guard;
+    }
+    [[nodiscard]] static bool blocked(const Guard& guard) {
+        for (const Guard* other = guard.previous_; other != nullptr; other = other->previous_) {
+            if (guard.conflicts(*other)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    void remove(Guard& guard) {
+        (guard.previous_ != nullptr ? guard.previous_->next_ : first_) = guard.next_;
+        (guard.next_ != nullptr ? guard.next_->previous_ : last_) = guard.previous_;
+        guard.linked_ = false;
+        for (Guard* other = guard.next_; other != nullptr; other = other->next_) {
+            if (!other->held_ && guard.conflicts(*other) && !blocked(*other)) {
+                other->held_ = true;
+                other->queue_->post(other->waiter_);
+            }
+        }
+    }
+    Guard* first_ = nullptr;
+    Guard* last_ = nullptr;
+};
+
+/// One holder at a time, in order of arrival.
+class AsyncMutex {
+  public:
+    /// `AsyncMutex::Guard guard(mutex); co_await guard.acquire(queue);`
+    class Guard : public RangeLock::Guard {
+      public:
+        explicit Guard(AsyncMutex& mutex)
+            : RangeLock::Guard(mutex.lock_, {0, 1}, RangeLock::Mode::kExclusive) {}
+    };
+
+  private:
+    RangeLock lock_;
+};
+
+}  // namespace lunkit
