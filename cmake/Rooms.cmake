@@ -70,11 +70,16 @@ function(lunkit_test name)
     set_tests_properties(${name} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT})
 endfunction()
 
-# lunkit_fuzz(<name> CORPUS <folder> SOURCES <file>... [DEPENDS <target>...])
-# A libFuzzer target; LUNKIT_FUZZ builds only. `check` runs it from the kept corpus.
+# lunkit_fuzz(<name> SOURCES <file>... [DEPENDS <target>...])
+# A libFuzzer target, and <name>_planted: the same with LUNKIT_FUZZ_PLANT defined, by which the target
+# plants a bug that it must find. tests/fuzz/run runs both, from the corpus of that name.
 function(lunkit_fuzz name)
-    cmake_parse_arguments(FUZZ "" "CORPUS" "SOURCES;DEPENDS" ${ARGN})
-    add_executable(${name} ${FUZZ_SOURCES})
-    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    target_link_libraries(${name} PRIVATE lunkit_flags ${FUZZ_DEPENDS})
+    cmake_parse_arguments(FUZZ "" "" "SOURCES;DEPENDS" ${ARGN})
+    foreach(target ${name} ${name}_planted)
+        add_executable(${target} ${FUZZ_SOURCES})
+        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        target_link_libraries(${target} PRIVATE lunkit_flags ${FUZZ_DEPENDS})
+        target_include_directories(${target} PRIVATE ${PROJECT_BINARY_DIR}/rooms/support)
+    endforeach()
+    target_compile_definitions(${name}_planted PRIVATE LUNKIT_FUZZ_PLANT)
 endfunction()

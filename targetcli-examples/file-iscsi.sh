@@ -1,0 +1,34 @@
+#!/bin/bash
+# Exports a file over iSCSI on 127.0.0.1, logs in with open-iscsi, and takes everything down again.
+# usage: file-iscsi.sh [IMAGE]
+set -eu
+here=$(dirname "$0")
+image=${1:-/var/lib/lunkit/example-iscsi.img}
+iqn=iqn.2026-01.org.example:disk1
+cleanup() {
+    iscsiadm -m node -T $iqn -u || true
+    iscsiadm -m node -T $iqn -o delete || true
+    targetcli "/iscsi delete $iqn" || true
+    targetcli "/backstores/user:file delete exported" || true
+    rm -f "$image"
+}
+trap cleanup EXIT
+mkdir -p "$(dirname "$image")"
+pidof iscsid >/dev/null || iscsid
+
+# No authentication and every initiator welcome: for a portal on the loopback address only.
+targetcli <<EOT
+set global auto_add_default_portal=false
+/backstores/user:file create name=exported size=256M cfgstring=$image
+/iscsi create $iqn
+/iscsi/$iqn/tpg1/luns create /backstores/user:file/exported
+/iscsi/$iqn/tpg1 set attribute generate_node_acls=1 demo_mode_write_protect=0 authentication=0
+/iscsi/$iqn/tpg1/portals create 127.0.0.1 3260
+EOT
+
+iscsiadm -m discovery -t sendtargets -p 127.0.0.1
+iscsiadm -m node -T $iqn -p 127.0.0.1 -l
+disk=$("$here/disk-of" exported)
+dd if=/dev/urandom of="$disk" bs=1M count=16 oflag=direct status=none
+dd if="$disk" bs=1M count=16 iflag=direct status=none | sha256sum
+dd if="$image" bs=1M count=16 status=none | sha256sum
