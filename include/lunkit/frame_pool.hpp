@@ -25,8 +25,8 @@ class FramePool {
         }
     }
 
-    /// The calling thread's pool.
-    static FramePool& local() {
+    /// The calling thread's pool. Hidden: each plugin has its own, whatever it was built with.
+    [[gnu::visibility("hidden")]] static FramePool& local() {
         static thread_local FramePool pool;
         return pool;
     }
@@ -43,6 +43,9 @@ class FramePool {
         return ::operator new((index + 1) * kStep);
     }
 
+#pragma GCC diagnostic push
+// Inlined where a frame ends, g++ 12 takes the promise's operator new for another kind than ours.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
     void release(void* memory, std::size_t size) noexcept {
         const std::size_t index = (size - 1) / kStep;
         if (!kPooled || index >= kClasses) {
@@ -53,6 +56,7 @@ class FramePool {
         block->next = free_[index];
         free_[index] = block;
     }
+#pragma GCC diagnostic pop
 
   private:
 #if defined(__SANITIZE_ADDRESS__)

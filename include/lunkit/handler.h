@@ -64,7 +64,7 @@ struct lunkit_completion {
                               or LUNKIT_NO_OFFSET */
     uint32_t error_class;  /* enum lunkit_error_class */
     uint32_t reserved32;
-    uint64_t reserved[2];
+    uint64_t reserved[2];  /* the callee's while the operation is pending; need not be set */
 };
 
 /* Where the bytes of a request are. Of kinds other than LUNKIT_DATA_IOV only the runner knows the
@@ -234,8 +234,11 @@ struct lunkit_host {
 
     /* Any thread: the storage now has another size; the runner tells the front end. */
     void (*size_changed)(void *host_device, uint64_t size);
+    /* Any thread: 1 when the daemon stops and a successor will open this device with
+     * LUNKIT_OPEN_TAKE_OVER: close() then keeps what only lives as long as the device. */
+    int (*handing_over)(void *host_device);
 
-    void (*reserved[8])(void);
+    void (*reserved[7])(void);
 };
 
 /* What a device is, told by open() and after a resize. */
@@ -351,7 +354,8 @@ struct lunkit_handler {
 };
 
 /* The one exported function. `host` stays valid until unload. NULL: the plugin cannot work here. */
-const struct lunkit_handler *lunkit_handler_entry(const struct lunkit_host *host);
+__attribute__((visibility("default"))) const struct lunkit_handler *
+lunkit_handler_entry(const struct lunkit_host *host);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,9 @@
 
 #include <algorithm>
 #include <concepts>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +29,7 @@
 #include "lunkit/file.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/queue.hpp"
+#include "lunkit/request.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
 
@@ -106,13 +105,6 @@ class BlockingDevice {
 
 namespace detail {
 
-inline int fail(const Error& error, lunkit_completion* completion) {
-    completion->result = -error.code;
-    completion->error_offset = error.offset;
-    completion->error_class = static_cast<std::uint32_t>(error.error_class);
-    return -error.code;
-}
-
 inline int fail(const Error& error, char* text, std::size_t size) {
     if (text != nullptr && size > 0) {
         const std::string_view what = error.what.empty()
@@ -147,49 +139,10 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
     std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
 }
 
-/// The coroutine of one asynchronous request. Its caller takes the result when nothing suspended;
-/// else it calls the completion from its end, after its frame is gone.
-struct Request {
-    struct promise_type : PooledFrame {
-        int result = LUNKIT_DONE;
-        lunkit_completion* pending = nullptr;
-
-        struct FinalAwaiter {
-            [[nodiscard]] bool await_ready() const noexcept { return false; }
-            void await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
-                if (lunkit_completion* completion = ended.promise().pending;
-                    completion != nullptr) {
-                    ended.destroy();
-                    completion->done(completion);
-                }
-            }
-            void await_resume() const noexcept {}
-        };
-        Request get_return_object() {
-            return {std::coroutine_handle<promise_type>::from_promise(*this)};
-        }
-        [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
-        [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
-        void return_value(int value) { result = value; }
-        [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
-    };
-
-    /// LUNKIT_DONE, -errno, or LUNKIT_PENDING: then `completion` will be called.
-    [[nodiscard]] int settle(lunkit_completion* completion) const {
-        if (handle.done()) {
-            const int result = handle.promise().result;
-            handle.destroy();
-            return result;
-        }
-        handle.promise().pending = completion;
-        return LUNKIT_PENDING;
-    }
-    std::coroutine_handle<promise_type> handle;
-};
-
-/// The C table for a class derived from BlockDevice or BlockingDevice.
+/// The C table for a class derived from BlockDevice or BlockingDevice. Hidden, because its statics
+/// would else be one for all plugins of the process that have a class of this name.
 template <typename Device>
-class HandlerTable {
+class [[gnu::visibility("hidden")]] HandlerTable {
   public:
     static const lunkit_handler* entry(const lunkit_host* host, const char* name,
                                        const char* description, const char* config_help) {

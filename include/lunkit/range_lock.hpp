@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // RangeLock: shared and exclusive locks on byte ranges that coroutines of one queue wait for.
-// AsyncMutex is the same over everything. Fair: a request waits for every earlier one, held or
-// still waiting, that overlaps it, unless both are shared. No memory is allocated: the entry is the
-// Guard.
+// SharedRangeLock is the same for coroutines of several queues; AsyncMutex is a RangeLock over
+// everything. Fair: a request waits for every earlier one, held or still waiting, that overlaps it,
+// unless both are shared. No memory is allocated: the entry is the Guard.
 //
 //   RangeLock::Guard guard(lock, {offset, length}, RangeLock::Mode::kExclusive);
 //   co_await guard.acquire(queue);          // released when the guard goes
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 
 #include "lunkit/handler.h"
 #include "lunkit/io_request.hpp"
@@ -16,21 +17,31 @@
 
 namespace lunkit {
 
-class RangeLock {
+namespace detail {
+/// One thread needs no mutex.
+struct NoMutex {
+    void lock() const noexcept {}
+    void unlock() const noexcept {}
+};
+}  // namespace detail
+
+/// `Mutex` guards the list of claims, for a moment at a time; waiting is the coroutines' own.
+template <typename Mutex>
+class BasicRangeLock {
   public:
     enum class Mode : std::uint8_t { kShared, kExclusive };
 
-    RangeLock() = default;
-    RangeLock(const RangeLock&) = delete;
-    RangeLock& operator=(const RangeLock&) = delete;
-    RangeLock(RangeLock&&) = delete;
-    RangeLock& operator=(RangeLock&&) = delete;
-    ~RangeLock() = default;
+    BasicRangeLock() = default;
+    BasicRangeLock(const BasicRangeLock&) = delete;
+    BasicRangeLock& operator=(const BasicRangeLock&) = delete;
+    BasicRangeLock(BasicRangeLock&&) = delete;
+    BasicRangeLock& operator=(BasicRangeLock&&) = delete;
+    ~BasicRangeLock() = default;
 
     /// One claim; its place is in the owner's frame. Must not outlive the lock.
     class Guard {
       public:
-        Guard(RangeLock& lock, ByteRange range, Mode mode)
+        Guard(BasicRangeLock& lock, ByteRange range, Mode mode)
             : lock_(lock), range_(range), mode_(mode) {}
         Guard(const Guard&) = delete;
         Guard& operator=(const Guard&) = delete;
@@ -38,11 +49,13 @@ class RangeLock {
         Guard& operator=(Guard&&) = delete;
         ~Guard() {
             if (linked_) {
+                const std::lock_guard hold(lock_.mutex_);
                 lock_.remove(*this);
             }
         }
         auto acquire(Queue& queue) {
             return Operation([this, &queue](lunkit_completion* completion) {
+                const std::lock_guard hold(lock_.mutex_);
                 lock_.append(*this);
                 if (!lock_.blocked(*this)) {
                     held_ = true;
@@ -55,12 +68,12 @@ class RangeLock {
         }
 
       private:
-        friend RangeLock;
+        friend BasicRangeLock;
         [[nodiscard]] bool conflicts(const Guard& other) const {
             return (mode_ == Mode::kExclusive || other.mode_ == Mode::kExclusive) &&
                    range_.overlaps(other.range_);
         }
-        RangeLock& lock_;
+        BasicRangeLock& lock_;
         ByteRange range_;
         Mode mode_;
         bool linked_ = false;
@@ -71,7 +84,10 @@ class RangeLock {
         Guard* next_ = nullptr;
     };
 
-    [[nodiscard]] bool empty() const { return first_ == nullptr; }
+    [[nodiscard]] bool empty() const {
+        const std::lock_guard hold(mutex_);
+        return first_ == nullptr;
+    }
 
   private:
     void append(Guard& guard) {
@@ -99,9 +115,13 @@ class RangeLock {
             }
         }
     }
+    [[no_unique_address]] mutable Mutex mutex_;
     Guard* first_ = nullptr;
     Guard* last_ = nullptr;
 };
+
+using RangeLock = BasicRangeLock<detail::NoMutex>;
+using SharedRangeLock = BasicRangeLock<std::mutex>;
 
 /// One holder at a time, in order of arrival.
 class AsyncMutex {

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lunkit/range_lock.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lunkit/task.hpp"
+#include "support/fake_queue.hpp"
+
+namespace lunkit {
+namespace {
+
+using test::FakeQueue;
+
+/// Claims, named by letters: a holder writes its letter when it gets the lock and keeps the lock
+/// until its own event comes.
+template <typename Lock>
+class Claims : public ::testing::Test {
+  protected:
+    using Mode = typename Lock::Mode;
+
+    struct Claim : lunkit_completion {};
+
+    Detached hold(char name, ByteRange range, Mode mode, Claim& until) {
+        typename Lock::Guard guard(lock_, range, mode);
+        co_await guard.acquire(queue_);
+        log_ += name;
+        co_await Operation([&until](lunkit_completion* completion) {
+            until.reserved[0] = reinterpret_cast<std::uintptr_t>(completion);
+            return LUNKIT_PENDING;
+        });
+    }
+    void start(char name, ByteRange range, Mode mode) {
+        claims_[index(name)] = {};
+        hold(name, range, mode, claims_[index(name)]);
+    }
+    void end(char name) {
+        queue_.post(reinterpret_cast<lunkit_completion*>(
+            static_cast<std::uintptr_t>(claims_[index(name)].reserved[0])));
+        queue_.run_all();
+    }
+    [[nodiscard]] std::string log() const { return log_; }
+
+    static std::size_t index(char name) { return static_cast<std::size_t>(name - 'a'); }
+
+    FakeQueue queue_;
+    Lock lock_;
+    std::string log_;
+    std::vector<Claim> claims_{26};
+};
+
+using Locks = ::testing::Types<RangeLock, SharedRangeLock>;
+TYPED_TEST_SUITE(Claims, Locks);
+
+TYPED_TEST(Claims, ExclusiveOnesOfApartRangesAreHeldTogether) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('b', {10, 10}, TypeParam::Mode::kExclusive);
+    EXPECT_EQ(this->log(), "ab");
+    this->end('a');
+    this->end('b');
+    EXPECT_TRUE(this->lock_.empty());
+}
+
+TYPED_TEST(Claims, OverlappingExclusiveOnesFollowEachOther) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('b', {9, 10}, TypeParam::Mode::kExclusive);
+    this->start('c', {9, 10}, TypeParam::Mode::kExclusive);
+    EXPECT_EQ(this->log(), "a");
+    this->end('a');
+    EXPECT_EQ(this->log(), "ab");
+    this->end('b');
+    EXPECT_EQ(this->log(), "abc");
+    this->end('c');
+}
+
+TYPED_TEST(Claims, SharedOnesOverlapEachOther) {
+    this->start('a', {0, 10}, TypeParam::Mode::kShared);
+    this->start('b', {0, 10}, TypeParam::Mode::kShared);
+    this->start('c', {5, 1}, TypeParam::Mode::kExclusive);
+    EXPECT_EQ(this->log(), "ab");
+    this->end('a');
+    EXPECT_EQ(this->log(), "ab");
+    this->end('b');
+    EXPECT_EQ(this->log(), "abc");
+    this->end('c');
+}
+
+TYPED_TEST(Claims, SharedOneDoesNotOvertakeAWaitingExclusiveOne) {
+    this->start('a', {0, 10}, TypeParam::Mode::kShared);
+    this->start('b', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('c', {0, 10}, TypeParam::Mode::kShared);
+    EXPECT_EQ(this->log(), "a");
+    this->end('a');
+    EXPECT_EQ(this->log(), "ab");
+    this->end('b');
+    EXPECT_EQ(this->log(), "abc");
+    this->end('c');
+}
+
+TYPED_TEST(Claims, ReleaseFreesEveryoneItHeldUp) {
+    this->start('a', {0, 100}, TypeParam::Mode::kExclusive);
+    this->start('b', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('c', {20, 10}, TypeParam::Mode::kExclusive);
+    this->start('d', {25, 10}, TypeParam::Mode::kExclusive);
+    this->end('a');
+    EXPECT_EQ(this->log(), "abc");
+    this->end('c');
+    EXPECT_EQ(this->log(), "abcd");
+    this->end('b');
+    this->end('d');
+}
+
+TYPED_TEST(Claims, WaiterGoesOnFromTheLoopOnly) {
+    this->start('a', {0, 1}, TypeParam::Mode::kExclusive);
+    {
+        typename TypeParam::Guard first(this->lock_, {5, 1}, TypeParam::Mode::kExclusive);
+        Detached started = [](auto& guard, FakeQueue& queue) -> Detached {
+            co_await guard.acquire(queue);
+        }(first, this->queue_);
+        (void)started;  // nothing to keep
+        this->start('b', {5, 1}, TypeParam::Mode::kExclusive);
+    }
+    EXPECT_EQ(this->log(), "a") << "the guard has gone, but the loop has not turned";
+    this->queue_.run_all();
+    EXPECT_EQ(this->log(), "ab");
+    this->end('a');
+    this->end('b');
+}
+
+/// Many coroutines with random ranges, completions in random order: at no time do two that conflict
+/// hold the lock, and all get it.
+class Exclusion {
+  public:
+    Detached worker(ByteRange range, RangeLock::Mode mode) {
+        RangeLock::Guard guard(lock_, range, mode);
+        co_await guard.acquire(queue_);
+        for (std::uint64_t byte = range.offset; byte < range.end(); ++byte) {
+            int& holders = holders_[byte];
+            if (mode == RangeLock::Mode::kExclusive) {
+                EXPECT_EQ(holders, 0);
+                holders = -1;
+            } else {
+                EXPECT_GE(holders, 0);
+                ++holders;
+            }
+        }
+        co_await queue_.yield();
+        co_await queue_.yield();
+        for (std::uint64_t byte = range.offset; byte < range.end(); ++byte) {
+            holders_[byte] = mode == RangeLock::Mode::kExclusive ? 0 : holders_[byte] - 1;
+        }
+        ++finished_;
+    }
+
+    FakeQueue queue_;
+    RangeLock lock_;
+    std::vector<int> holders_ = std::vector<int>(64);
+    unsigned finished_ = 0;
+};
+
+TEST(RangeLock, ExcludesWhateverTheOrderOfCompletions) {
+    Exclusion exclusion;
+    exclusion.queue_.shuffle();
+    std::mt19937 random(
+        4711);  // NOLINT(bugprone-random-generator-seed): the order is the random part
+    constexpr unsigned kWorkers = 500;
+    for (unsigned i = 0; i < kWorkers; ++i) {
+        const std::uint64_t offset = random() % 60;
+        exclusion.worker({offset, 1 + random() % 4}, random() % 2 == 0
+                                                         ? RangeLock::Mode::kShared
+                                                         : RangeLock::Mode::kExclusive);
+        exclusion.queue_.run_one();
+    }
+    exclusion.queue_.run_all();
+    EXPECT_EQ(exclusion.finished_, kWorkers);
+    EXPECT_TRUE(exclusion.lock_.empty());
+}
+
+Detached in_turn(AsyncMutex& mutex, FakeQueue& queue, std::string& log, char name) {
+    AsyncMutex::Guard guard(mutex);
+    co_await guard.acquire(queue);
+    log += name;
+    co_await queue.yield();
+    log += name;
+}
+
+TEST(AsyncMutex, HoldersFollowInOrderOfArrival) {
+    AsyncMutex mutex;
+    FakeQueue queue;
+    std::string log;
+    in_turn(mutex, queue, log, 'a');
+    in_turn(mutex, queue, log, 'b');
+    in_turn(mutex, queue, log, 'c');
+    queue.run_all();
+    EXPECT_EQ(log, "aabbcc");
+}
+
+}  // namespace
+}  // namespace lunkit
