@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// QueueSet: the daemon's queues, one thread each, as many as cores; devices are spread over them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "core/engine_queue.hpp"
+#include "core/worker_pool.hpp"
+#include "lunkit/result.hpp"
+
+namespace lunkit::core {
+
+class QueueSet {
+  public:
+    /// Starts the threads. `count` 0: one per core that the process may use.
+    static Result<std::unique_ptr<QueueSet>> start(EngineChoice engine, unsigned count,
+                                                   std::chrono::microseconds spin);
+    QueueSet(const QueueSet&) = delete;
+    QueueSet& operator=(const QueueSet&) = delete;
+    QueueSet(QueueSet&&) = delete;
+    QueueSet& operator=(QueueSet&&) = delete;
+    /// Stops and joins. No device may be left on a queue.
+    ~QueueSet();
+
+    /// Control thread: the queue with the fewest devices; release() when the device has gone.
+    EngineQueue& assign();
+    void release(EngineQueue& queue);
+    [[nodiscard]] std::size_t size() const;
+    [[nodiscard]] EngineQueue& at(std::size_t index);
+    [[nodiscard]] WorkerPool& workers();
+
+  private:
+    QueueSet();
+    struct Member;
+    std::unique_ptr<WorkerPool> pool_;
+    std::vector<std::unique_ptr<Member>> members_;
+};
+
+}  // namespace lunkit::core

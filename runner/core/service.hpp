@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Service: the waist between the main program (start, stop, list, status) and the front ends (TCMU,
+// ublk, dm-user, dm-log). The main program knows front ends only as this.
+//
+// Calls come from the control thread. None waits for storage: start() and stop() begin something
+// and return; list() copies what is known.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/counter.hpp"
+#include "core/queue_set.hpp"
+#include "core/settings.hpp"
+#include "lunkit/result.hpp"
+
+namespace lunkit::host {
+class HandlerRegistry;
+}
+
+namespace lunkit::core {
+
+enum class DeviceState : std::uint8_t { kOpening, kRunning, kDraining, kFailed };
+
+/// Counters of one device: written by its queue's thread only, read by anybody (relaxed).
+struct DeviceCounters {
+    std::atomic<std::uint64_t> read_commands{0};
+    std::atomic<std::uint64_t> read_bytes{0};
+    std::atomic<std::uint64_t> write_commands{0};
+    std::atomic<std::uint64_t> write_bytes{0};
+    std::atomic<std::uint64_t> other_commands{0};
+    std::atomic<std::uint64_t> errors{0};  ///< ended in anything but GOOD
+    std::atomic<std::uint64_t> in_flight{0};
+    std::atomic<std::uint64_t> kicks{0};  ///< notifications to the kernel
+};
+
+struct DeviceStatus {
+    std::string front_end;  ///< "tcmu", ...
+    std::string name;       ///< unique within the front end, e.g. "user_0/disk1"
+    std::string config;     ///< "<handler>/<rest>"
+    std::string node;       ///< what serves it, e.g. "/dev/uio3"
+    DeviceState state = DeviceState::kOpening;
+    std::string error;             ///< kFailed: why
+    std::uint64_t size = 0;        ///< bytes
+    std::uint32_t block_size = 0;  ///< bytes
+    bool read_only = false;
+    bool write_cache = false;
+    std::uint64_t read_commands = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t write_commands = 0;
+    std::uint64_t write_bytes = 0;
+    std::uint64_t other_commands = 0;
+    std::uint64_t errors = 0;
+    std::uint64_t in_flight = 0;
+    std::uint64_t kicks = 0;
+};
+
+/// What every front end works with; outlives them.
+struct Runtime {
+    QueueSet& queues;
+    host::HandlerRegistry& handlers;
+    const Settings& settings;  ///< a reload replaces values between calls, on the control thread
+};
+
+class Service {
+  public:
+    virtual ~Service() = default;
+    [[nodiscard]] virtual std::string_view name() const = 0;
+    /// An error means that this front end cannot serve here (the kernel lacks it); what it says is
+    /// for the operator.
+    virtual Status start() = 0;
+    /// Stops taking requests, ends those in flight (bounded by settings.drain_timeout), leaves the
+    /// rest to the successor; then calls `stopped`, on any thread.
+    virtual void stop(std::function<void()> stopped) = 0;
+    [[nodiscard]] virtual std::vector<DeviceStatus> list() const = 0;
+    /// A reload has replaced values of Runtime::settings: goes on with the new ones.
+    virtual void settings_changed() {}
+
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+  protected:
+    Service() = default;
+};
+
+}  // namespace lunkit::core
