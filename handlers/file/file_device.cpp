@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "file_device.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::file {
+
+namespace {
+
+std::string bytes(std::uint64_t count) {
+    return std::to_string(count) + " bytes";
+}
+
+/// What a LUN of `wanted` bytes (0: as large as the storage) may be made of. A predecessor may have
+/// died between growing the file and growing the LUN.
+Result<std::uint64_t> served_size(const std::string& path, const lunkit_file_info& info,
+                                  std::uint64_t wanted, bool take_over) {
+    if (wanted == 0) {
+        return info.size;
+    }
+    if (info.size == wanted || (info.size > wanted && (info.is_block_device != 0 || take_over))) {
+        return wanted;
+    }
+    return failure(
+        EINVAL, path + " has " + bytes(info.size) + ", but the LUN has " + bytes(wanted) +
+                    (info.is_block_device != 0 ? ": it does not fit" : ": they have to be equal"));
+}
+
+/// Whether open() could create the file later.
+Status check_folder_of(const std::string& path) {
+    const std::string folder = path.substr(0, path.rfind('/') + 1);
+    struct stat status{};
+    if (::stat(folder.c_str(), &status) != 0) {
+        const int error = errno;
+        return failure(error, path + " cannot be created: " + folder + ": " +
+                                  std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's
+    }
+    if (!S_ISDIR(status.st_mode) || path.ends_with('/')) {
+        return failure(EINVAL, path + " does not name a file");
+    }
+    if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+        const int error = errno;
+        return failure(error, path + " cannot be created: " + folder + ": " +
+                                  std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's
+    }
+    return {};
+}
+
+}  // namespace
+
+FileDevice::FileDevice(FileOptions options, File file, const lunkit_file_info& info,
+                       std::uint64_t size)
+    : options_(std::move(options)), file_(std::move(file)), file_info_(info), size_(size) {}
+
+Result<std::unique_ptr<FileDevice>> FileDevice::open(const OpenRequest& request) {
+    TRY(FileOptions options, FileOptions::parse(request.config));
+    // A successor finds what its predecessor served, or an error: never a new, empty file.
+    const bool create = options.create && !request.take_over;
+    const std::uint32_t flags =
+        options.flags(request.read_only) | (create ? LUNKIT_FILE_CREATE : 0U);
+    TRY(File file, File::open(request.host, options.path, flags, request.size));
+    TRY(const lunkit_file_info info, file.info());
+    TRY(const std::uint64_t size, served_size(options.path, info, request.size, request.take_over));
+    return std::unique_ptr<FileDevice>(
+        new FileDevice(std::move(options), std::move(file), info, size));
+}
+
+Status FileDevice::check_config(const CheckRequest& request) {
+    TRY(const FileOptions options, FileOptions::parse(request.config));
+    if (request.syntax_only) {
+        return {};
+    }
+    const auto file = File::open(request.host, options.path, options.flags(false));
+    if (file) {
+        return {};
+    }
+    if (file.error().code == ENOENT && options.create && !options.readonly) {
+        return check_folder_of(options.path);
+    }
+    return std::unexpected(file.error());
+}
+
+DeviceInfo FileDevice::info() const {
+    const bool regular = file_info_.is_block_device == 0;
+    DeviceInfo info;
+    info.size = size_.load();
+    info.physical_block_size = file_info_.physical_block_size;
+    info.optimal_io_size = file_info_.optimal_io_size;
+    info.discard_granularity = file_info_.discard_granularity;
+    info.read_only = file_info_.read_only != 0;
+    info.write_cache = write_cache_.load();
+    info.rotational = file_info_.is_rotational != 0;
+    info.parallel = true;
+    info.can_discard = !info.read_only && file_info_.discard_granularity != 0;
+    info.thin = regular && info.can_discard;
+    info.discard_zeroes = regular && info.can_discard;
+    info.can_extents = regular;
+    return info;
+}
+
+Task<Status> FileDevice::read(Queue& queue, const IoRequest& io) {
+    const Outcome outcome =
+        co_await file_.read(queue, io.offset, *io.data, io.data_offset, io.length);
+    co_return to_status(outcome);
+}
+
+Task<Status> FileDevice::write(Queue& queue, const IoRequest& io) {
+    const std::uint32_t flags = must_be_durable(io) ? LUNKIT_IO_FUA : 0U;
+    const Outcome outcome =
+        co_await file_.write(queue, io.offset, *io.data, io.data_offset, io.length, flags);
+    co_return to_status(outcome);
+}
+
+Task<Status> FileDevice::flush(Queue& queue) {
+    const Outcome outcome = co_await file_.flush(queue);
+    co_return to_status(outcome);
+}
+
+Task<Status> FileDevice::discard(Queue& queue, const IoRequest& io) {
+    // Anchored blocks keep their space: that is zeroing without giving it back.
+    if ((io.flags & LUNKIT_IO_ANCHOR) != 0) {
+        const Outcome outcome =
+            co_await file_.zero(queue, io.offset, io.length, LUNKIT_ZERO_NO_FALLBACK);
+        CO_CHECK(to_status(outcome));
+    } else {
+        const Outcome outcome = co_await file_.discard(queue, io.offset, io.length);
+        CO_CHECK(to_status(outcome));
+    }
+    if (must_be_durable(io)) {
+        CO_CHECK(co_await flush(queue));
+    }
+    co_return Status{};
+}
+
+Task<Status> FileDevice::write_zeroes(Queue& queue, const IoRequest& io) {
+    const std::uint32_t flags =
+        ((io.flags & LUNKIT_IO_MAY_UNMAP) != 0 ? LUNKIT_ZERO_MAY_UNMAP : 0U) |
+        ((io.flags & LUNKIT_IO_NO_FALLBACK) != 0 ? LUNKIT_ZERO_NO_FALLBACK : 0U);
+    const Outcome outcome = co_await file_.zero(queue, io.offset, io.length, flags);
+    CO_CHECK(to_status(outcome));
+    if (must_be_durable(io)) {
+        CO_CHECK(co_await flush(queue));
+    }
+    co_return Status{};
+}
+
+Task<Result<std::uint32_t>> FileDevice::extents(Queue& queue, const IoRequest& io,
+                                                std::span<Extent> extents) {
+    lunkit_extent_list list{extents.data(), static_cast<std::uint32_t>(extents.size()), 0};
+    const Outcome outcome = co_await file_.extents(queue, io.offset, io.length, list);
+    CO_CHECK(to_status(outcome));
+    co_return list.count;
+}
+
+Status FileDevice::resize(std::uint64_t size) {
+    const std::uint64_t present = size_.load();
+    if (size == present) {
+        return {};
+    }
+    if (size < present && !options_.shrink && file_info_.is_block_device == 0) {
+        return failure(EPERM, options_.path + " would be cut from " + bytes(present) + " to " +
+                                  bytes(size) + " and lose what is behind; shrink=on allows it");
+    }
+    if (const Status status = file_.resize(size); !status) {
+        const auto info = file_.info();
+        return failure(status.error().code,
+                       options_.path + " cannot be resized to " + bytes(size) +
+                           (info ? "; it has " + bytes(info->size) : std::string()) + ": " +
+                           // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's is per thread
+                           std::strerror(status.error().code));
+    }
+    size_.store(size);
+    return {};
+}
+
+Status FileDevice::set_write_cache(bool enabled) {
+    write_cache_.store(enabled);
+    return {};
+}
+
+}  // namespace lunkit::file
+
+LUNKIT_HANDLER(lunkit::file::FileDevice, "file", "a regular file or a block device",
+               lunkit::file::kConfigHelp);

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a PluginDevice, and the requests that a handler serves itself.
+#include "host/plugin_device.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "host/current_device.hpp"
+#include "lunkit/file.hpp"
+#include "lunkit/try.hpp"
+
+namespace lunkit::host {
+
+namespace {
+
+constexpr std::size_t kErrorRoom = 512;
+constexpr std::size_t kBounceSize = 1U << 20U;
+constexpr std::uint32_t kSmallestBlock = 512;
+
+/// `limit` in whole blocks; 0 means any.
+std::uint64_t in_blocks(std::uint64_t limit, std::uint32_t block_size) {
+    const std::uint64_t most = limit == 0 ? std::numeric_limits<std::uint64_t>::max() : limit;
+    return std::max<std::uint64_t>(most / block_size, 1) * block_size;
+}
+
+/// A handler's list may go beyond what was asked for; how many of its entries are good. 0: none.
+std::uint32_t cut_extents(const lunkit_extent_list& list, std::uint64_t length) {
+    if (list.count > list.capacity) {
+        return 0;
+    }
+    std::uint32_t count = 0;
+    while (count < list.count && length > 0 && list.extents[count].length > 0) {
+        Extent& extent = list.extents[count++];
+        extent.length = std::min(extent.length, length);
+        length -= extent.length;
+    }
+    return count;
+}
+
+}  // namespace
+
+PluginDevice::PluginDevice(const lunkit_handler& handler, OpenDevice request)
+    : handler_(handler),
+      block_size_(request.block_size),
+      asked_read_only_(request.read_only),
+      one_at_a_time_((handler.flags & LUNKIT_HANDLER_PARALLEL) == 0),
+      wanted_size_(request.size),
+      host_device_{std::move(request.name), std::move(request.size_changed)},
+      bounce_(kBounceSize) {}
+
+PluginDevice::~PluginDevice() {
+    if (device_ != nullptr) {
+        handler_.close(device_);
+    }
+}
+
+std::string PluginDevice::sentence(const char* text, int error) const {
+    return text[0] != '\0' ? std::string(text)
+                           : fmt::format("handler '{}': {}", handler_.name, std::strerror(error));
+}
+
+lunkit_device_info PluginDevice::blank_info() const {
+    lunkit_device_info info{};
+    info.struct_size = sizeof info;
+    return info;
+}
+
+Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& handler,
+                                                         const std::string& config,
+                                                         OpenDevice request) {
+    if (request.block_size < kSmallestBlock ||
+        (request.block_size & (request.block_size - 1)) != 0) {
+        return failure(EINVAL,
+                       fmt::format("a block size of {} bytes is not served", request.block_size));
+    }
+    const std::uint32_t flags = (request.read_only ? LUNKIT_OPEN_READ_ONLY : 0U) |
+                                (request.take_over ? LUNKIT_OPEN_TAKE_OVER : 0U);
+    const bool take_over = request.take_over;
+    std::unique_ptr<PluginDevice> device(new PluginDevice(handler, std::move(request)));
+    lunkit_device_info info = device->blank_info();
+    std::array<char, kErrorRoom> error{};
+    lunkit_open open{};
+    open.struct_size = sizeof open;
+    open.flags = flags;
+    open.config = config.c_str();
+    open.name = device->host_device_.name.c_str();
+    open.size = device->wanted_size_;
+    open.block_size = device->block_size_;
+    open.host = &host_table();
+    open.host_device = &device->host_device_;
+    open.info = &info;
+    open.error = error.data();
+    open.error_size = error.size();
+    {
+        const CurrentDevice scope(device->host_device_.name, take_over);
+        if (const int status = handler.open(&open, &device->device_); status < 0) {
+            device->device_ = nullptr;
+            return failure(-status, device->sentence(error.data(), -status));
+        }
+    }
+    CHECK(device->adopt(info));
+    return device;
+}
+
+/// Takes over what the handler says of its device, if that can be served.
+Status PluginDevice::adopt(const lunkit_device_info& info) {
+    DeviceInfo known;
+    known.min_block_size = std::max(info.min_block_size, kSmallestBlock);
+    known.size = info.size / block_size_ * block_size_;
+    if (known.min_block_size > block_size_) {
+        return failure(EINVAL, fmt::format("handler '{}' serves blocks of {} bytes or more here; "
+                                           "{} are asked for",
+                                           handler_.name, known.min_block_size, block_size_));
+    }
+    if (known.size == 0 || known.size < wanted_size_) {
+        return failure(EINVAL, fmt::format("handler '{}' has {} bytes here; {} are asked for",
+                                           handler_.name, info.size, wanted_size_));
+    }
+    if (wanted_size_ != 0) {
+        known.size = wanted_size_;
+    }
+    const bool can_flush = handler_.flush != nullptr || handler_.flush_blocking != nullptr;
+    known.write_cache = (info.flags & LUNKIT_DEVICE_WRITE_CACHE) != 0;
+    if (known.write_cache && !can_flush) {
+        return failure(EINVAL, fmt::format("handler '{}' has a write cache and no flush: what is "
+                                           "written would never be safe",
+                                           handler_.name));
+    }
+    known.physical_block_size = info.physical_block_size;
+    known.optimal_io_size = info.optimal_io_size;
+    known.discard_granularity = info.discard_granularity;
+    known.max_transfer = info.max_transfer;
+    known.max_discard = info.max_discard;
+    known.max_write_zeroes = info.max_write_zeroes;
+    known.read_only = asked_read_only_ || (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
+                      (handler_.write == nullptr && handler_.write_blocking == nullptr);
+    known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
+    known.parallel =
+        (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 && (handler_.read != nullptr || !one_at_a_time_);
+    known.thin = (info.flags & LUNKIT_DEVICE_THIN) != 0;
+    known.discard_zeroes = (info.flags & LUNKIT_DEVICE_DISCARD_ZEROES) != 0;
+    known.can_discard = (info.flags & LUNKIT_DEVICE_NO_DISCARD) == 0 && has(Deed::kDiscard);
+    known.can_extents = (info.flags & LUNKIT_DEVICE_NO_EXTENTS) == 0 && handler_.extents != nullptr;
+
+    const std::lock_guard hold(info_mutex_);
+    info_ = known;
+    max_transfer_.store(in_blocks(known.max_transfer, block_size_));
+    max_discard_.store(in_blocks(known.max_discard, block_size_));
+    max_write_zeroes_.store(in_blocks(known.max_write_zeroes, block_size_));
+    read_only_.store(known.read_only);
+    size_.store(known.size);
+    return {};
+}
+
+DeviceInfo PluginDevice::info() const {
+    const std::lock_guard hold(info_mutex_);
+    return info_;
+}
+
+int PluginDevice::refusal(const IoRequest& io, Access access, std::uint64_t data_bytes) const {
+    if (!ByteRange::fits(io.offset, io.length, size_.load(std::memory_order_relaxed)) ||
+        ((io.offset | io.length) & (block_size_ - 1)) != 0) {
+        return EINVAL;
+    }
+    if (data_bytes != 0 &&
+        (io.data == nullptr || !ByteRange::fits(io.data_offset, data_bytes, io.data->length))) {
+        return EINVAL;
+    }
+    return access == Access::kChange && read_only_.load(std::memory_order_relaxed) ? EROFS : 0;
+}
+
+Task<Status> PluginDevice::read(Queue& queue, const IoRequest& io) {
+    if (const int error = refusal(io, Access::kRead, io.length); error != 0) {
+        co_return failure(error);
+    }
+    if (io.length == 0) {
+        co_return Status{};
+    }
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
+    if (handler_.read != nullptr && io.length <= max_transfer_.load(std::memory_order_relaxed)) {
+        const Outcome outcome = co_await call(handler_.read, queue, io);
+        co_return to_status(outcome);
+    }
+    Status status = co_await transfer_in_pieces(queue, io, Deed::kRead);
+    co_return status;
+}
+
+Task<Status> PluginDevice::write(Queue& queue, const IoRequest& io) {
+    if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
+        co_return failure(error);
+    }
+    if (io.length == 0) {
+        co_return Status{};
+    }
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
+    if (handler_.write != nullptr && io.length <= max_transfer_.load(std::memory_order_relaxed)) {
+        const Outcome outcome = co_await call(handler_.write, queue, io);
+        co_return to_status(outcome);
+    }
+    Status status = co_await transfer_in_pieces(queue, io, Deed::kWrite);
+    co_return status;
+}
+
+Task<Status> PluginDevice::flush(Queue& queue) {
+    if (handler_.flush != nullptr) {
+        const IoRequest io;
+        const Outcome outcome = co_await call(handler_.flush, queue, io);
+        co_return to_status(outcome);
+    }
+    Status status = co_await block_flush(queue);
+    co_return status;
+}
+
+Task<Status> PluginDevice::discard(Queue& queue, const IoRequest& io) {
+    if (const int error = refusal(io, Access::kChange, 0); error != 0) {
+        co_return failure(error);
+    }
+    if (!info().can_discard) {
+        co_return failure(EOPNOTSUPP);
+    }
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
+    Status status = co_await transfer_in_pieces(queue, io, Deed::kDiscard);
+    co_return status;
+}
+
+Task<Status> PluginDevice::write_zeroes(Queue& queue, const IoRequest& io) {
+    if (const int error = refusal(io, Access::kChange, 0); error != 0) {
+        co_return failure(error);
+    }
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
+    Status status = co_await zero(queue, io);
+    co_return status;
+}
+
+Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max() / 2;
+    const int error = io.length > kMost ? EINVAL : refusal(io, Access::kChange, 2 * io.length);
+    if (error != 0) {
+        co_return failure(error);
+    }
+    if (handler_.compare_and_write != nullptr) {
+        const Outcome outcome = co_await call(handler_.compare_and_write, queue, io);
+        if (outcome.result != -EOPNOTSUPP) {
+            co_return to_status(outcome);
+        }
+    }
+    Exclusion::Exclusive alone(exclusion_, io.range());
+    (void)co_await alone.acquire(queue);  // always 0
+    (void)co_await alone.drain(queue);    // always 0
+    Status status = co_await compare_by_reading(queue, io);
+    co_return status;
+}
+
+Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest& io,
+                                                  std::span<Extent> extents) {
+    if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || extents.empty()) {
+        co_return failure(EINVAL);
+    }
+    if (!info().can_extents) {
+        co_return failure(EOPNOTSUPP);
+    }
+    lunkit_extent_list list{extents.data(), static_cast<std::uint32_t>(extents.size()), 0};
+    const Outcome outcome = co_await Operation([&](lunkit_completion* completion) {
+        return handler_.extents(device_, queue.handle(), &io, &list, completion);
+    });
+    if (!outcome.ok()) {
+        co_return std::unexpected(to_status(outcome).error());
+    }
+    const std::uint32_t count = cut_extents(list, io.length);
+    if (count == 0) {
+        co_return std::unexpected(Error{EIO, "the handler gave no valid extents", LUNKIT_NO_OFFSET,
+                                        ErrorClass::kInternal});
+    }
+    co_return count;
+}
+
+Status PluginDevice::resize(std::uint64_t size) {
+    if (handler_.resize == nullptr) {
+        return BlockDevice::resize(size);
+    }
+    if (size == 0 || size % block_size_ != 0) {
+        return failure(
+            EINVAL, fmt::format("{} bytes are no whole number of blocks of {}", size, block_size_));
+    }
+    // When it shrinks, nothing may go behind the new end while the handler cuts it off.
+    const std::uint64_t before = size_.load();
+    size_.store(std::min(size, before));
+    lunkit_device_info info = blank_info();
+    std::array<char, kErrorRoom> error{};
+    const int status = handler_.resize(device_, size, &info, error.data(), error.size());
+    if (status < 0) {
+        size_.store(before);
+        return failure(-status, sentence(error.data(), -status));
+    }
+    wanted_size_ = size;
+    return adopt(info);
+}
+
+Status PluginDevice::set_write_cache(bool enabled) {
+    if (handler_.set_write_cache == nullptr) {
+        return BlockDevice::set_write_cache(enabled);
+    }
+    std::array<char, kErrorRoom> error{};
+    const int status =
+        handler_.set_write_cache(device_, enabled ? 1 : 0, error.data(), error.size());
+    if (status < 0) {
+        return failure(-status, sentence(error.data(), -status));
+    }
+    const std::lock_guard hold(info_mutex_);
+    info_.write_cache = enabled;
+    return {};
+}
+
+}  // namespace lunkit::host

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wants an ABI that this runner does not know yet. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "handler.h"
+
+static int disk_open(const struct lunkit_open *request, void **device) {
+    (void)request, (void)device;
+    return -ENXIO;
+}
+
+static void disk_close(void *device) { (void)device; }
+
+static int disk_read(void *device, void *buffer, uint64_t length, uint64_t offset,
+                     uint32_t flags) {
+    (void)device, (void)buffer, (void)length, (void)offset, (void)flags;
+    return -EIO;
+}
+
+static const struct lunkit_handler handler = {
+    .struct_size = sizeof(struct lunkit_handler),
+    .abi_version = LUNKIT_ABI_VERSION + 1,
+    .name = "bad_newer",
+    .open = disk_open,
+    .close = disk_close,
+    .read_blocking = disk_read,
+};
+
+const struct lunkit_handler *lunkit_handler_entry(const struct lunkit_host *host) {
+    (void)host;
+    return &handler;
+}

@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The guide's example builds out of tree against the installed headers, by CMake and by pkg-config,
+# and both plugins serve.
+# Usage: example_out_of_tree.sh EXAMPLES BUILD LOAD_HANDLER CXX
+set -eu
+[ $# -eq 4 ] || { echo "usage: $0 EXAMPLES BUILD LOAD_HANDLER CXX" >&2; exit 2; }
+examples=$1 build=$2 load_handler=$3 cxx=$4
+work=$(mktemp -d "$PWD/example-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+umask 022
+
+stage=$work/stage
+DESTDIR=$stage cmake --install "$build" --prefix /usr --component development >/dev/null
+pkgconfig=$(dirname "$(find "$stage" -name lunkit.pc)")
+
+echo "by CMake"
+cmake -S "$examples" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$stage/usr" -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
+cmake --build "$work/cmake" >/dev/null
+"$load_handler" "$work/cmake/handler_ramdisk.so"
+
+echo "by pkg-config"
+export PKG_CONFIG_PATH=$pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
+handlerdir=$(pkg-config --variable=handlerdir lunkit)
+case $handlerdir in
+*/lunkit) ;;
+*) echo "handlerdir is '$handlerdir'" >&2; exit 1 ;;
+esac
+# The compiler's defaults for visibility: a plugin has to work with them, too.
+# shellcheck disable=SC2046  # several words
+"$cxx" -std=c++23 -O2 -Wall -Wextra -fPIC -shared -Wl,-z,defs $(pkg-config --cflags lunkit) \
+    -o "$work/handler_ramdisk.so" "$examples/ramdisk.cpp"
+"$load_handler" "$work/handler_ramdisk.so"

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/handler_registry.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include <gmock/gmock.h>
+
+#include "support/engine_rig.hpp"
+
+namespace lunkit::host {
+
+using ::testing::HasSubstr;
+
+class Registry : public ::testing::Test {
+  protected:
+    Registry() { std::filesystem::create_directory(plugins_); }
+
+    /// A copy that only this user can have changed.
+    std::string copy(const std::string& name) {
+        const std::string to = plugins_ + "/" + name;
+        std::filesystem::copy_file(std::string(HANDLER_DIR) + "/" + name, to);
+        EXPECT_EQ(0, ::chmod(to.c_str(), 0755));
+        return to;
+    }
+    test::BuildFolder folder_;
+    const std::string plugins_ = folder_ / "plugins";
+    HandlerRegistry registry_;
+};
+
+TEST_F(Registry, LoadsTheHandlersOfAFolder) {
+    copy("handler_file.so");
+    copy("handler_ram.so");
+    test::write_file(plugins_ + "/notes.txt", "not a plugin");
+    const Status status = registry_.load_directory(plugins_);
+    ASSERT_TRUE(status) << status.error().what;
+    const auto list = registry_.list();
+    ASSERT_EQ(2U, list.size());
+    EXPECT_EQ("file", list[0].name);
+    EXPECT_EQ("ram", list[1].name);
+    EXPECT_EQ(LUNKIT_ABI_VERSION, list[0].abi_version);
+    EXPECT_THAT(list[0].config_help, HasSubstr("direct=on|off"));
+}
+
+TEST_F(Registry, LeavesOutWhatDoesNotLoad) {
+    copy("handler_ram.so");
+    test::write_file(plugins_ + "/handler_broken.so", "not an object");
+    ASSERT_TRUE(registry_.load_directory(plugins_));
+    EXPECT_EQ(1U, registry_.list().size());
+    EXPECT_THAT(registry_.load(plugins_ + "/handler_broken.so").error().what,
+                HasSubstr("handler_broken.so does not load: "));
+}
+
+TEST_F(Registry, AFolderThatIsNotThereIsAnError) {
+    EXPECT_EQ(ENOENT, registry_.load_directory(folder_ / "none").error().code);
+}
+
+TEST_F(Registry, OneNameOnce) {
+    const std::string first = copy("handler_ram.so");
+    ASSERT_TRUE(registry_.load(first));
+    std::filesystem::copy_file(first, plugins_ + "/handler_too.so");
+    const Status status = registry_.load(plugins_ + "/handler_too.so");
+    ASSERT_FALSE(status);
+    EXPECT_EQ(EEXIST, status.error().code);
+    EXPECT_EQ(plugins_ + "/handler_too.so: there is a handler 'ram' already, from " + first,
+              status.error().what);
+}
+
+TEST_F(Registry, WhatOthersCouldHaveChangedIsNotLoadedByRoot) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "only root looks";
+    }
+    const std::string path = copy("handler_ram.so");
+    ASSERT_EQ(0, ::chmod(path.c_str(), 0775));
+    EXPECT_EQ(path + " can be changed by others than root; nothing is loaded from there",
+              registry_.load(path).error().what);
+    ASSERT_EQ(0, ::chmod(path.c_str(), 0755));
+    ASSERT_EQ(0, ::chmod(plugins_.c_str(), 0757));
+    EXPECT_EQ(EPERM, registry_.load_directory(plugins_).error().code);
+    ASSERT_EQ(0, ::chown(path.c_str(), 12345, 0));
+    EXPECT_EQ(EPERM, registry_.load(path).error().code);
+}
+
+TEST_F(Registry, FindsTheHandlerByItsWholeName) {
+    ASSERT_TRUE(registry_.load(copy("handler_ram.so")));
+    EXPECT_TRUE(registry_.knows("ram/disk"));
+    EXPECT_TRUE(registry_.knows("ram"));
+    EXPECT_FALSE(registry_.knows("ramdisk/x"));
+    EXPECT_FALSE(registry_.knows("ra/x"));
+    EXPECT_FALSE(registry_.knows(""));
+}
+
+TEST_F(Registry, AnUnknownHandlerIsNamedWithTheKnownOnes) {
+    ASSERT_TRUE(registry_.load(copy("handler_ram.so")));
+    EXPECT_EQ("there is no handler 'rbd' (there are: ram)",
+              registry_.check_config("rbd/x", false).error().what);
+    EXPECT_EQ("'rbd' is not <handler>/<what it serves>",
+              registry_.check_config("rbd", false).error().what);
+    OpenDevice request;
+    request.config = "rbd/x";
+    EXPECT_EQ(ENOENT, registry_.open(std::move(request)).error().code);
+}
+
+TEST_F(Registry, ChecksConfigurationsByTheHandler) {
+    ASSERT_TRUE(registry_.load(copy("handler_ram.so")));
+    EXPECT_TRUE(registry_.check_config("ram/disk-1", false));
+    EXPECT_EQ("unknown key 'colour'",
+              registry_.check_config("ram/disk-1;colour=red", false).error().what);
+}
+
+}  // namespace lunkit::host
