@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Command descriptor blocks: reading their fields, under the standard's names.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "scsi/big_endian.hpp"
+
+namespace lunkit::scsi {
+
+/// SPC-5, SBC-4: OPERATION CODE.
+namespace operation_code {
+inline constexpr std::uint8_t kTestUnitReady = 0x00;
+inline constexpr std::uint8_t kRequestSense = 0x03;
+inline constexpr std::uint8_t kRead6 = 0x08;
+inline constexpr std::uint8_t kWrite6 = 0x0a;
+inline constexpr std::uint8_t kInquiry = 0x12;
+inline constexpr std::uint8_t kModeSelect6 = 0x15;
+inline constexpr std::uint8_t kReserve6 = 0x16;
+inline constexpr std::uint8_t kRelease6 = 0x17;
+inline constexpr std::uint8_t kModeSense6 = 0x1a;
+inline constexpr std::uint8_t kStartStopUnit = 0x1b;
+inline constexpr std::uint8_t kSendDiagnostic = 0x1d;
+inline constexpr std::uint8_t kPreventAllowMediumRemoval = 0x1e;
+inline constexpr std::uint8_t kReadCapacity10 = 0x25;
+inline constexpr std::uint8_t kRead10 = 0x28;
+inline constexpr std::uint8_t kWrite10 = 0x2a;
+inline constexpr std::uint8_t kWriteAndVerify10 = 0x2e;
+inline constexpr std::uint8_t kVerify10 = 0x2f;
+inline constexpr std::uint8_t kPreFetch10 = 0x34;
+inline constexpr std::uint8_t kSynchronizeCache10 = 0x35;
+inline constexpr std::uint8_t kReadDefectData10 = 0x37;
+inline constexpr std::uint8_t kWriteSame10 = 0x41;
+inline constexpr std::uint8_t kUnmap = 0x42;
+inline constexpr std::uint8_t kLogSense = 0x4d;
+inline constexpr std::uint8_t kModeSelect10 = 0x55;
+inline constexpr std::uint8_t kReserve10 = 0x56;
+inline constexpr std::uint8_t kRelease10 = 0x57;
+inline constexpr std::uint8_t kModeSense10 = 0x5a;
+inline constexpr std::uint8_t kPersistentReserveIn = 0x5e;
+inline constexpr std::uint8_t kPersistentReserveOut = 0x5f;
+inline constexpr std::uint8_t kVariableLengthCdb = 0x7f;
+inline constexpr std::uint8_t kRead16 = 0x88;
+inline constexpr std::uint8_t kCompareAndWrite = 0x89;
+inline constexpr std::uint8_t kWrite16 = 0x8a;
+inline constexpr std::uint8_t kWriteAndVerify16 = 0x8e;
+inline constexpr std::uint8_t kVerify16 = 0x8f;
+inline constexpr std::uint8_t kPreFetch16 = 0x90;
+inline constexpr std::uint8_t kSynchronizeCache16 = 0x91;
+inline constexpr std::uint8_t kWriteSame16 = 0x93;
+inline constexpr std::uint8_t kServiceActionIn16 = 0x9e;
+inline constexpr std::uint8_t kReportLuns = 0xa0;
+inline constexpr std::uint8_t kMaintenanceIn = 0xa3;
+inline constexpr std::uint8_t kRead12 = 0xa8;
+inline constexpr std::uint8_t kWrite12 = 0xaa;
+inline constexpr std::uint8_t kWriteAndVerify12 = 0xae;
+inline constexpr std::uint8_t kVerify12 = 0xaf;
+inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
+}  // namespace operation_code
+
+/// SERVICE ACTION of SERVICE ACTION IN(16) and MAINTENANCE IN.
+namespace service_action {
+inline constexpr std::uint8_t kReadCapacity16 = 0x10;
+inline constexpr std::uint8_t kGetLbaStatus16 = 0x12;
+inline constexpr std::uint8_t kReportTargetPortGroups = 0x0a;
+inline constexpr std::uint8_t kReportSupportedOperationCodes = 0x0c;
+inline constexpr std::uint8_t kReportSupportedTaskManagementFunctions = 0x0d;
+}  // namespace service_action
+
+/// A view of a CDB whose length the dispatch has checked against its opcode's.
+class Cdb {
+  public:
+    explicit Cdb(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+
+    [[nodiscard]] std::uint8_t operation_code() const { return bytes_[0]; }
+    [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+    [[nodiscard]] std::uint8_t byte(std::size_t at) const { return bytes_[at]; }
+    [[nodiscard]] bool bit(std::size_t at, unsigned number) const {
+        return ((bytes_[at] >> number) & 1U) != 0;
+    }
+    /// Bits high..low of one byte, as a number.
+    [[nodiscard]] std::uint8_t bits(std::size_t at, unsigned high, unsigned low) const {
+        return static_cast<std::uint8_t>((bytes_[at] >> low) & ((1U << (high - low + 1)) - 1));
+    }
+    [[nodiscard]] std::uint16_t be16(std::size_t at) const { return get_be16(bytes_.subspan(at)); }
+    [[nodiscard]] std::uint32_t be24(std::size_t at) const { return get_be24(bytes_.subspan(at)); }
+    [[nodiscard]] std::uint32_t be32(std::size_t at) const { return get_be32(bytes_.subspan(at)); }
+    [[nodiscard]] std::uint64_t be64(std::size_t at) const { return get_be64(bytes_.subspan(at)); }
+
+  private:
+    std::span<const std::uint8_t> bytes_;
+};
+
+/// What READ, WRITE, VERIFY, WRITE AND VERIFY, PRE-FETCH, SYNCHRONIZE CACHE and WRITE SAME have in
+/// common, in each of their lengths (SBC-4 clause 5).
+struct BlockCdb {
+    std::uint64_t logical_block_address = 0;
+    /// TRANSFER LENGTH, VERIFICATION LENGTH, NUMBER OF LOGICAL BLOCKS, ...
+    std::uint32_t number_of_logical_blocks = 0;
+    std::uint8_t protect = 0;  ///< RDPROTECT, WRPROTECT, VRPROTECT
+    bool dpo = false;
+    bool fua = false;
+    std::uint8_t bytchk = 0;
+    std::uint8_t length_at = 0;  ///< byte of the number of blocks, for a field pointer
+};
+
+/// By the opcode's group: 0 = 6 bytes, 1 and 2 = 10, 4 = 16, 5 = 12.
+[[nodiscard]] BlockCdb decode_block_cdb(const Cdb& cdb);
+
+}  // namespace lunkit::scsi

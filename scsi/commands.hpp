@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of a logical unit, one file per family. The dispatch (logical_unit.cpp) has checked
+// the CDB's length, NACA, unit attentions, that the unit is started and not write protected, as the
+// opcode's entry in opcodes.cpp asks. Unit, queue and command outlive the call.
+#pragma once
+
+#include "lunkit/queue.hpp"
+#include "lunkit/task.hpp"
+#include "scsi/ending.hpp"
+#include "scsi/logical_unit.hpp"
+#include "scsi/unit.hpp"
+
+namespace lunkit::scsi {
+
+// inquiry.cpp
+Task<Ending> inquiry(Unit& unit, Queue& queue, Command& command);
+
+// capacity.cpp
+Ending read_capacity_10(Unit& unit, Command& command);
+Ending read_capacity_16(Unit& unit, Command& command);
+
+// read_write.cpp: READ and WRITE (6), (10), (12), (16)
+Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command);
+Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command);
+
+// verify.cpp: VERIFY and WRITE AND VERIFY (10), (12), (16)
+Task<Ending> verify(Unit& unit, Queue& queue, Command& command);
+Task<Ending> write_and_verify(Unit& unit, Queue& queue, Command& command);
+
+// synchronize_cache.cpp: also PRE-FETCH; both (10) and (16)
+Task<Ending> synchronize_cache(Unit& unit, Queue& queue, Command& command);
+Ending pre_fetch(Unit& unit, Command& command);
+
+// unmap.cpp
+Task<Ending> unmap(Unit& unit, Queue& queue, Command& command);
+
+// write_same.cpp: (10) and (16)
+Task<Ending> write_same(Unit& unit, Queue& queue, Command& command);
+
+// compare_and_write.cpp
+Task<Ending> compare_and_write(Unit& unit, Queue& queue, Command& command);
+
+// mode.cpp: (6) and (10)
+Ending mode_sense(Unit& unit, Command& command);
+Task<Ending> mode_select(Unit& unit, Queue& queue, Command& command);
+
+// request_sense.cpp
+Ending request_sense(Unit& unit, Command& command);
+
+// start_stop.cpp
+Ending test_unit_ready(Unit& unit, Command& command);
+Task<Ending> start_stop_unit(Unit& unit, Queue& queue, Command& command);
+Ending prevent_allow_medium_removal(Unit& unit, Command& command);
+
+// diagnostics.cpp
+Task<Ending> send_diagnostic(Unit& unit, Queue& queue, Command& command);
+Ending read_defect_data_10(Unit& unit, Command& command);
+Ending read_defect_data_12(Unit& unit, Command& command);
+
+// log_sense.cpp
+Ending log_sense(Unit& unit, Command& command);
+
+// lba_status.cpp
+Task<Ending> get_lba_status_16(Unit& unit, Queue& queue, Command& command);
+
+// report_opcodes.cpp
+Ending report_supported_operation_codes(Unit& unit, Command& command);
+Ending report_supported_task_management_functions(Unit& unit, Command& command);
+
+// target_ports.cpp
+Ending report_target_port_groups(Unit& unit, Command& command);
+Ending report_luns(Unit& unit, Command& command);
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of every command: what is wrong with it whatever it is (admit), the command itself, and
+// how its ending reaches the initiator (finish).
+#include "scsi/logical_unit.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "scsi/cdb.hpp"
+#include "scsi/ending.hpp"
+#include "scsi/opcodes.hpp"
+#include "scsi/unit.hpp"
+
+namespace lunkit::scsi {
+
+struct LogicalUnit::State : Unit {
+    using Unit::Unit;
+};
+
+namespace {
+
+/// The table's entry, or nullptr and the ending of a command that the unit does not have.
+const Opcode* find_opcode(const Unit& unit, std::span<const std::uint8_t> cdb, Ending& refusal) {
+    refusal = check_condition(SenseKey::kIllegalRequest, asc::kInvalidCommandOperationCode);
+    if (cdb.empty()) {
+        return nullptr;
+    }
+    for (const Opcode& opcode : opcodes_of(cdb[0])) {
+        if (!is_executed(opcode, unit)) {
+            continue;
+        }
+        if (!opcode.service_action) {
+            return &opcode;
+        }
+        refusal = invalid_field_in_cdb(1, 4);  // the opcode is there; is the service action?
+        if (cdb.size() > 1 && (cdb[1] & 0x1fU) == *opcode.service_action) {
+            return &opcode;
+        }
+    }
+    return nullptr;
+}
+
+/// Whether the unit's state and the CDB's frame let the command run. A unit attention comes before
+/// everything that is wrong with the command itself.
+const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
+    const Opcode* const opcode = find_opcode(unit, command.cdb, refusal);
+    if ((opcode == nullptr || !opcode->traits.ignores_attention) && !unit.attentions.empty()) {
+        const auto condition = unit.attentions.take();
+        refusal = check_condition(SenseKey::kUnitAttention, *condition);
+        return nullptr;
+    }
+    if (opcode == nullptr) {
+        return nullptr;
+    }
+    if (command.cdb.size() < opcode->cdb_length) {
+        refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(command.cdb.size()));
+        return nullptr;
+    }
+    // SAM-5 5.2: NACA needs NORMACA in the standard INQUIRY data, which the unit does not have.
+    const std::size_t control = opcode->cdb_length - 1U;
+    if ((command.cdb[control] & 0x04U) != 0) {
+        refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
+        return nullptr;
+    }
+    if (opcode->traits.accesses_medium && !unit.started) {
+        refusal = check_condition(SenseKey::kNotReady, asc::kInitializingCommandRequired);
+        return nullptr;
+    }
+    if (opcode->traits.writes && unit.write_protected()) {
+        refusal = check_condition(
+            SenseKey::kDataProtect,
+            unit.info.read_only ? asc::kWriteProtected : asc::kLogicalUnitSoftwareWriteProtected);
+        return nullptr;
+    }
+    return opcode;
+}
+
+void finish(const Unit& unit, const Ending& ending, Command& command) {
+    command.status = ending.status;
+    command.sense_length = 0;
+    if (!ending.is_good()) {
+        command.data_in_length = 0;
+    }
+    if (ending.status == StatusCode::kCheckCondition) {
+        const auto format =
+            unit.mode.descriptor_sense ? SenseFormat::kDescriptor : SenseFormat::kFixed;
+        command.sense_length =
+            static_cast<std::uint8_t>(encode_sense(ending.sense, format, command.sense));
+    }
+}
+
+}  // namespace
+
+LogicalUnit::LogicalUnit(BlockDevice& device, Initiators& initiators, LogicalUnitOptions options)
+    : state_(std::make_unique<State>(device, initiators, std::move(options))) {}
+
+LogicalUnit::~LogicalUnit() = default;
+
+Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
+    Unit& unit = *state_;
+    command.data_in_length = 0;
+    Ending ending;
+    const Opcode* const opcode = admit(unit, command, ending);
+    if (opcode != nullptr) {
+        if (opcode->answer != nullptr) {
+            ending = opcode->answer(unit, command);
+        } else {
+            ending = co_await opcode->run(unit, queue, command);
+        }
+    }
+    finish(unit, ending, command);
+}
+
+void LogicalUnit::capacity_changed() {
+    state_->refresh();
+    state_->attentions.establish(asc::kCapacityDataHasChanged);
+}
+
+void LogicalUnit::set_write_cache(bool enabled) {
+    if (state_->mode.write_cache_enabled == enabled) {
+        return;
+    }
+    state_->mode.write_cache_enabled = enabled;
+    state_->attentions.establish(asc::kModeParametersChanged);
+}
+
+bool LogicalUnit::write_cache() const {
+    return state_->mode.write_cache_enabled;
+}
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mode pages (SPC-5 7.5, SBC-4 6.5): the parameters behind them and their bytes. Which bits are
+// changeable follows from the same function that writes a page, so that MODE SENSE (changeable
+// values), MODE SENSE (current values) and MODE SELECT agree.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace lunkit::scsi {
+
+/// Everything of the mode pages that an initiator can change.
+struct ModeParameters {
+    bool write_cache_enabled = true;      ///< WCE, caching page
+    bool descriptor_sense = false;        ///< D_SENSE, control page
+    bool software_write_protect = false;  ///< SWP, control page
+    bool operator==(const ModeParameters&) const = default;
+};
+
+/// PC of MODE SENSE.
+enum class PageControl : std::uint8_t { kCurrent, kChangeable, kDefault, kSaved };
+
+namespace mode_page_code {
+inline constexpr std::uint8_t kReadWriteErrorRecovery = 0x01;
+inline constexpr std::uint8_t kCaching = 0x08;
+inline constexpr std::uint8_t kControl = 0x0a;
+inline constexpr std::uint8_t kInformationalExceptionsControl = 0x1c;
+inline constexpr std::uint8_t kAll = 0x3f;
+}  // namespace mode_page_code
+
+inline constexpr std::size_t kMaxModePageLength = 20;  ///< with its two bytes of header
+using ModePageBytes = std::array<std::uint8_t, kMaxModePageLength>;
+
+/// One page of the unit.
+struct ModePage {
+    std::uint8_t page_code;
+    std::uint8_t length;  ///< bytes in all: PAGE LENGTH + 2
+    void (*fill)(const ModeParameters& mode, ModePageBytes& page);
+
+    /// The page with these values, header included, as far as `length`.
+    [[nodiscard]] ModePageBytes bytes(const ModeParameters& mode) const;
+    /// Ones where a bit may be changed; the header as in bytes().
+    [[nodiscard]] ModePageBytes changeable() const;
+};
+
+/// In ascending order of page codes, as MODE SENSE returns them.
+[[nodiscard]] std::span<const ModePage> mode_pages();
+/// nullptr: the unit has no such page.
+[[nodiscard]] const ModePage* find_mode_page(std::uint8_t page_code);
+/// Takes over the changeable bits of a page that has been checked.
+void read_mode_page(std::uint8_t page_code, std::span<const std::uint8_t> page,
+                    ModeParameters& mode);
+
+}  // namespace lunkit::scsi

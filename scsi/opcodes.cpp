@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scsi/opcodes.hpp"
+
+#include <cstddef>
+#include <iterator>
+
+#include "scsi/cdb.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+namespace op = operation_code;
+namespace sa = service_action;
+
+using Usage = std::array<std::uint8_t, 16>;
+using Traits = Opcode::Traits;
+
+constexpr Traits kPlain{};
+constexpr Traits kIgnoresAttention{.ignores_attention = true};
+constexpr Traits kMedium{.accesses_medium = true};
+constexpr Traits kWrites{.accesses_medium = true, .writes = true};
+constexpr Traits kUnmaps{.accesses_medium = true, .writes = true, .needs_discard = true};
+
+// Seconds. What only looks at memory; what transfers data; what may go over much of the medium.
+constexpr std::uint16_t kQuick = 10;
+constexpr std::uint16_t kTransfers = 30;
+constexpr std::uint16_t kSlow = 60;
+
+using Answer = Ending (*)(Unit&, Command&);
+using Run = Task<Ending> (*)(Unit&, Queue&, Command&);
+
+constexpr std::uint8_t length_of(const Usage& usage) {
+    constexpr std::array<std::uint8_t, 8> kByGroup{6, 10, 10, 12, 16, 12, 10, 10};
+    return kByGroup[usage[0] >> 5U];
+}
+constexpr Opcode opcode(const Usage& usage, std::uint16_t timeout, Traits traits, Answer answer) {
+    return {usage[0], {}, length_of(usage), usage, timeout, traits, answer, nullptr};
+}
+constexpr Opcode opcode(const Usage& usage, std::uint16_t timeout, Traits traits, Run run) {
+    return {usage[0], {}, length_of(usage), usage, timeout, traits, nullptr, run};
+}
+/// The service action is in bits 4..0 of byte 1.
+constexpr Opcode with_service_action(Opcode entry) {
+    entry.service_action = static_cast<std::uint8_t>(entry.usage[1] & 0x1fU);
+    return entry;
+}
+constexpr Opcode by_target(const Usage& usage) {
+    return {usage[0], {}, length_of(usage), usage, kQuick, {.by_target = true}, nullptr, nullptr};
+}
+constexpr Opcode persistent_reserve_in(std::uint8_t action) {
+    return with_service_action(
+        by_target({op::kPersistentReserveIn, action, 0, 0, 0, 0, 0, 0xff, 0xff, 0}));
+}
+constexpr Opcode persistent_reserve_out(std::uint8_t action) {
+    return with_service_action(
+        by_target({op::kPersistentReserveOut, action, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0}));
+}
+
+// The bits that the block commands look at, beside address and length.
+constexpr std::uint8_t kDpo = 0x10;
+constexpr std::uint8_t kDpoFua = 0x18;
+constexpr std::uint8_t kDpoBytchk = 0x16;
+
+// The masks: byte 0 is the opcode, then CDB USAGE DATA byte by byte, with the control byte last.
+constexpr Opcode kOpcodes[] = {
+    opcode({op::kTestUnitReady}, kQuick, kMedium, test_unit_ready),
+    opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kIgnoresAttention, request_sense),
+    opcode({op::kRead6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kMedium, read_blocks),
+    opcode({op::kWrite6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kWrites, write_blocks),
+    opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kIgnoresAttention, inquiry),
+    opcode({op::kModeSelect6, 0x11, 0, 0, 0xff, 0}, kTransfers, kPlain, mode_select),
+    by_target({op::kReserve6, 0, 0, 0, 0, 0}),
+    by_target({op::kRelease6, 0, 0, 0, 0, 0}),
+    opcode({op::kModeSense6, 0x08, 0xff, 0xff, 0xff, 0}, kQuick, kPlain, mode_sense),
+    opcode({op::kStartStopUnit, 0x01, 0, 0x0f, 0xf7, 0}, kSlow, kPlain, start_stop_unit),
+    opcode({op::kSendDiagnostic, 0xf7, 0, 0xff, 0xff, 0}, kTransfers, kMedium, send_diagnostic),
+    opcode({op::kPreventAllowMediumRemoval, 0, 0, 0, 0x03, 0}, kQuick, kPlain,
+           prevent_allow_medium_removal),
+    opcode({op::kReadCapacity10}, kQuick, kMedium, read_capacity_10),
+    opcode({op::kRead10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
+           read_blocks),
+    opcode({op::kWrite10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kWrites,
+           write_blocks),
+    opcode({op::kWriteAndVerify10, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0},
+           kTransfers, kWrites, write_and_verify),
+    opcode({op::kVerify10, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers,
+           kMedium, verify),
+    opcode({op::kPreFetch10, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
+           pre_fetch),
+    opcode({op::kSynchronizeCache10, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow,
+           kMedium, synchronize_cache),
+    opcode({op::kReadDefectData10, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kMedium,
+           read_defect_data_10),
+    opcode({op::kWriteSame10, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow, kWrites,
+           write_same),
+    opcode({op::kUnmap, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kSlow, kUnmaps, unmap),
+    opcode({op::kLogSense, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
+           log_sense),
+    opcode({op::kModeSelect10, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kTransfers, kPlain,
+           mode_select),
+    by_target({op::kReserve10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
+    by_target({op::kRelease10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
+    opcode({op::kModeSense10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kPlain,
+           mode_sense),
+    persistent_reserve_in(0x00),   // READ KEYS
+    persistent_reserve_in(0x01),   // READ RESERVATION
+    persistent_reserve_in(0x02),   // REPORT CAPABILITIES
+    persistent_reserve_in(0x03),   // READ FULL STATUS
+    persistent_reserve_out(0x00),  // REGISTER
+    persistent_reserve_out(0x01),  // RESERVE
+    persistent_reserve_out(0x02),  // RELEASE
+    persistent_reserve_out(0x03),  // CLEAR
+    persistent_reserve_out(0x04),  // PREEMPT
+    persistent_reserve_out(0x05),  // PREEMPT AND ABORT
+    persistent_reserve_out(0x06),  // REGISTER AND IGNORE EXISTING KEY
+    persistent_reserve_out(0x07),  // REGISTER AND MOVE
+    opcode({op::kRead16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0, 0},
+           kTransfers, kMedium, read_blocks),
+    opcode({op::kCompareAndWrite, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,
+            0xff, 0, 0},
+           kTransfers, kWrites, compare_and_write),
+    opcode({op::kWrite16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0, 0},
+           kTransfers, kWrites, write_blocks),
+    opcode({op::kWriteAndVerify16, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0, 0},
+           kTransfers, kWrites, write_and_verify),
+    opcode({op::kVerify16, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0, 0},
+           kTransfers, kMedium, verify),
+    opcode({op::kPreFetch16, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0, 0},
+           kTransfers, kMedium, pre_fetch),
+    opcode({op::kSynchronizeCache16, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0, 0},
+           kSlow, kMedium, synchronize_cache),
+    opcode({op::kWriteSame16, 0x19, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0, 0},
+           kSlow, kWrites, write_same),
+    with_service_action(opcode({op::kServiceActionIn16, sa::kReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0,
+                                0xff, 0xff, 0xff, 0xff, 0, 0},
+                               kQuick, kMedium, read_capacity_16)),
+    with_service_action(opcode({op::kServiceActionIn16, sa::kGetLbaStatus16, 0xff, 0xff, 0xff, 0xff,
+                                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0},
+                               kTransfers, kMedium, get_lba_status_16)),
+    opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick,
+           kIgnoresAttention, report_luns),
+    with_service_action(opcode({op::kMaintenanceIn, 0xe0 | sa::kReportTargetPortGroups, 0, 0, 0, 0,
+                                0xff, 0xff, 0xff, 0xff, 0, 0},
+                               kQuick, kPlain, report_target_port_groups)),
+    with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedOperationCodes, 0x87, 0xff,
+                                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                               kQuick, kPlain, report_supported_operation_codes)),
+    with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedTaskManagementFunctions,
+                                0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                               kQuick, kPlain, report_supported_task_management_functions)),
+    opcode({op::kRead12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0}, kTransfers,
+           kMedium, read_blocks),
+    opcode({op::kWrite12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+           kTransfers, kWrites, write_blocks),
+    opcode(
+        {op::kWriteAndVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+        kTransfers, kWrites, write_and_verify),
+    opcode({op::kVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+           kTransfers, kMedium, verify),
+    opcode({op::kReadDefectData12, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick, kMedium,
+           read_defect_data_12),
+};
+constexpr std::size_t kOpcodeCount = std::size(kOpcodes);
+static_assert(kOpcodeCount <= kMaxOpcodes);
+
+constexpr bool is_in_order() {
+    for (std::size_t i = 1; i < kOpcodeCount; ++i) {
+        const Opcode& before = kOpcodes[i - 1];
+        const Opcode& after = kOpcodes[i];
+        const bool same = before.operation_code == after.operation_code;
+        if (before.operation_code > after.operation_code ||
+            (same && (!before.service_action || !after.service_action ||
+                      *before.service_action >= *after.service_action))) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(is_in_order());
+
+// Where each operation code's entries begin, and how many they are.
+struct Slot {
+    std::uint8_t first = 0;
+    std::uint8_t count = 0;
+};
+constexpr std::array<Slot, 256> make_index() {
+    std::array<Slot, 256> index{};
+    for (std::size_t i = 0; i < kOpcodeCount; ++i) {
+        Slot& slot = index[kOpcodes[i].operation_code];
+        if (slot.count == 0) {
+            slot.first = static_cast<std::uint8_t>(i);
+        }
+        ++slot.count;
+    }
+    return index;
+}
+constexpr std::array<Slot, 256> kIndex = make_index();
+
+}  // namespace
+
+std::span<const Opcode> all_opcodes() {
+    return kOpcodes;
+}
+
+std::span<const Opcode> opcodes_of(std::uint8_t operation_code) {
+    const Slot slot = kIndex[operation_code];
+    return std::span(kOpcodes).subspan(slot.first, slot.count);
+}
+
+bool is_executed(const Opcode& opcode, const Unit& unit) {
+    return !opcode.traits.by_target && (!opcode.traits.needs_discard || unit.info.can_discard);
+}
+
+bool is_reported(const Opcode& opcode, const Unit& unit) {
+    return is_executed(opcode, unit) ||
+           (opcode.traits.by_target && unit.options.target_answers_reservations);
+}
+
+}  // namespace lunkit::scsi

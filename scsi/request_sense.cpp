@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// REQUEST SENSE (SPC-5 6.39). Sense data goes with each CHECK CONDITION, so what is left to ask for
+// is the unit's state: a unit attention, which is thereby cleared, or that it is stopped.
+#include <array>
+
+#include "scsi/commands.hpp"
+#include "scsi/parameter_data.hpp"
+
+namespace lunkit::scsi {
+
+Ending request_sense(Unit& unit, Command& command) {
+    const Cdb cdb(command.cdb);
+    Sense sense;
+    if (const auto condition = unit.attentions.take()) {
+        sense = {SenseKey::kUnitAttention, *condition, {}, {}};
+    } else if (!unit.started) {
+        sense = {SenseKey::kNotReady, asc::kInitializingCommandRequired, {}, {}};
+    }
+    const auto format = cdb.bit(1, 0) ? SenseFormat::kDescriptor : SenseFormat::kFixed;
+    std::array<std::uint8_t, kMaxSenseLength> bytes;
+    const std::size_t length = encode_sense(sense, format, bytes);
+    deliver(command, std::span(bytes).first(length), cdb.byte(4));
+    return good();
+}
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scsi/sense.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "scsi/big_endian.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+constexpr std::size_t kFixedLength = 18;
+constexpr std::size_t kDescriptorHeaderLength = 8;
+
+// Three bytes: SKSV, C/D, BPV, BIT POINTER; FIELD POINTER.
+void put_field_pointer(const FieldPointer& field, std::span<std::uint8_t> out) {
+    constexpr std::uint8_t kSksv = 0x80;
+    constexpr std::uint8_t kCommandData = 0x40;
+    constexpr std::uint8_t kBitPointerValid = 0x08;
+    unsigned first = kSksv;
+    if (field.in_cdb) {
+        first |= kCommandData;
+    }
+    if (field.bit) {
+        first |= kBitPointerValid | (*field.bit & 0x07U);
+    }
+    out[0] = static_cast<std::uint8_t>(first);
+    put_be16(out.subspan(1), field.byte);
+}
+
+// SPC-5 4.5.3.
+std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
+    std::fill_n(out.begin(), kFixedLength, std::uint8_t{0});
+    out[0] = 0x70;
+    if (sense.information && *sense.information <= std::numeric_limits<std::uint32_t>::max()) {
+        out[0] |= 0x80;
+        put_be32(out.subspan(3), static_cast<std::uint32_t>(*sense.information));
+    }
+    out[2] = static_cast<std::uint8_t>(sense.key);
+    out[7] = kFixedLength - 8;
+    out[12] = sense.additional.code;
+    out[13] = sense.additional.qualifier;
+    if (sense.field) {
+        put_field_pointer(*sense.field, out.subspan(15));
+    }
+    return kFixedLength;
+}
+
+// SPC-5 4.5.2.
+std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) {
+    std::fill_n(out.begin(), kMaxSenseLength, std::uint8_t{0});
+    out[0] = 0x72;
+    out[1] = static_cast<std::uint8_t>(sense.key);
+    out[2] = sense.additional.code;
+    out[3] = sense.additional.qualifier;
+    std::size_t length = kDescriptorHeaderLength;
+    if (sense.information) {
+        const auto descriptor = out.subspan(length);
+        descriptor[0] = 0x00;  // information
+        descriptor[1] = 0x0a;
+        descriptor[2] = 0x80;  // VALID
+        put_be64(descriptor.subspan(4), *sense.information);
+        length += 12;
+    }
+    if (sense.field) {
+        const auto descriptor = out.subspan(length);
+        descriptor[0] = 0x02;  // sense key specific
+        descriptor[1] = 0x06;
+        put_field_pointer(*sense.field, descriptor.subspan(4));
+        length += 8;
+    }
+    out[7] = static_cast<std::uint8_t>(length - kDescriptorHeaderLength);
+    return length;
+}
+
+}  // namespace
+
+std::size_t encode_sense(const Sense& sense, SenseFormat format, std::span<std::uint8_t> out) {
+    return format == SenseFormat::kFixed ? encode_fixed(sense, out)
+                                         : encode_descriptors(sense, out);
+}
+
+}  // namespace lunkit::scsi

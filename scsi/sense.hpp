@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sense data: why a command did not end well, as SPC-5 4.5 encodes it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace lunkit::scsi {
+
+/// SPC-5 4.5.6, table 49.
+enum class SenseKey : std::uint8_t {
+    kNoSense = 0x0,
+    kNotReady = 0x2,
+    kMediumError = 0x3,
+    kHardwareError = 0x4,
+    kIllegalRequest = 0x5,
+    kUnitAttention = 0x6,
+    kDataProtect = 0x7,
+    kMiscompare = 0xe,
+};
+
+/// ADDITIONAL SENSE CODE and ADDITIONAL SENSE CODE QUALIFIER.
+struct AdditionalSense {
+    std::uint8_t code = 0;
+    std::uint8_t qualifier = 0;
+    bool operator==(const AdditionalSense&) const = default;
+};
+
+/// The names of SPC-5 annex F.2.
+namespace asc {
+inline constexpr AdditionalSense kNoAdditionalSenseInformation{0x00, 0x00};
+inline constexpr AdditionalSense kNotReadyCauseNotReportable{0x04, 0x00};
+inline constexpr AdditionalSense kInitializingCommandRequired{0x04, 0x02};
+inline constexpr AdditionalSense kTargetPortInStandbyState{0x04, 0x0b};
+inline constexpr AdditionalSense kWriteError{0x0c, 0x00};
+inline constexpr AdditionalSense kInvalidFieldInCommandInformationUnit{0x0e, 0x03};
+inline constexpr AdditionalSense kUnrecoveredReadError{0x11, 0x00};
+inline constexpr AdditionalSense kParameterListLengthError{0x1a, 0x00};
+inline constexpr AdditionalSense kMiscompareDuringVerifyOperation{0x1d, 0x00};
+inline constexpr AdditionalSense kInvalidCommandOperationCode{0x20, 0x00};
+inline constexpr AdditionalSense kLogicalBlockAddressOutOfRange{0x21, 0x00};
+inline constexpr AdditionalSense kInvalidFieldInCdb{0x24, 0x00};
+inline constexpr AdditionalSense kInvalidFieldInParameterList{0x26, 0x00};
+inline constexpr AdditionalSense kWriteProtected{0x27, 0x00};
+inline constexpr AdditionalSense kLogicalUnitSoftwareWriteProtected{0x27, 0x02};
+inline constexpr AdditionalSense kSpaceAllocationFailedWriteProtect{0x27, 0x07};
+inline constexpr AdditionalSense kModeParametersChanged{0x2a, 0x01};
+inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
+inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
+inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
+inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};
+}  // namespace asc
+
+/// Which field of CDB or parameter list is wrong (SPC-5 4.5.2.4.2, sense key specific data).
+struct FieldPointer {
+    std::uint16_t byte = 0;
+    std::optional<std::uint8_t> bit;  ///< the field's most significant bit
+    bool in_cdb = true;
+};
+
+/// What sense data says, whatever its format.
+struct Sense {
+    SenseKey key = SenseKey::kNoSense;
+    AdditionalSense additional;
+    std::optional<std::uint64_t> information;  ///< INFORMATION; SBC-4 4.18 says of what
+    std::optional<FieldPointer> field;
+};
+
+enum class SenseFormat : std::uint8_t { kFixed, kDescriptor };
+
+inline constexpr std::size_t kMaxSenseLength = 32;  ///< of what encode_sense() makes
+
+/// Writes current sense data (response code 70h or 72h) to `out`, which has room for
+/// kMaxSenseLength bytes. Gives its length. Fixed format has four bytes for INFORMATION: what does
+/// not fit is left out (VALID = 0).
+std::size_t encode_sense(const Sense& sense, SenseFormat format, std::span<std::uint8_t> out);
+
+}  // namespace lunkit::scsi

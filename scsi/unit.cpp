@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scsi/unit.hpp"
+
+#include <utility>
+
+#include "scsi/errno_sense.hpp"
+
+namespace lunkit::scsi {
+
+Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options)
+    : device(block_device), initiators(front_end), options(std::move(unit_options)) {
+    mode.write_cache_enabled = options.write_cache;
+    default_mode = mode;
+    refresh();
+}
+
+void Unit::refresh() {
+    info = device.info();
+    limits = make_block_limits(info, options);
+}
+
+std::optional<ByteRange> Unit::range(std::uint64_t logical_block_address,
+                                     std::uint64_t blocks) const {
+    if (!ByteRange::fits(logical_block_address, blocks, capacity_blocks())) {
+        return {};
+    }
+    return ByteRange{logical_block_address * options.block_size, blocks * options.block_size};
+}
+
+Task<Ending> Unit::flush(Queue& queue) {
+    const Status flushed = co_await device.flush(queue);
+    co_return flushed ? good() : ending_of(flushed.error(), FailedOperation{Direction::kWrite});
+}
+
+std::optional<Ending> check_block_cdb(const Unit& unit, const BlockCdb& cdb,
+                                      std::uint64_t maximum_length) {
+    if (cdb.protect != 0) {
+        return invalid_field_in_cdb(1, 7);
+    }
+    if (!unit.range(cdb.logical_block_address, cdb.number_of_logical_blocks)) {
+        return logical_block_address_out_of_range();
+    }
+    if (cdb.number_of_logical_blocks > maximum_length) {
+        return invalid_field_in_cdb(cdb.length_at);
+    }
+    return {};
+}
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Unit: what the commands of one logical unit share. Inside scsi/ only; the face to the outside is
+// LogicalUnit. One thread, that of the device's queue; a value read before an await may have
+// changed after it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "lunkit/block_device.hpp"
+#include "lunkit/io_request.hpp"
+#include "lunkit/queue.hpp"
+#include "lunkit/task.hpp"
+#include "scsi/block_limits.hpp"
+#include "scsi/cdb.hpp"
+#include "scsi/ending.hpp"
+#include "scsi/logical_unit.hpp"
+#include "scsi/mode_pages.hpp"
+#include "scsi/unit_attention.hpp"
+
+namespace lunkit::scsi {
+
+struct Unit {
+    Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options);
+
+    BlockDevice& device;
+    Initiators& initiators;
+    const LogicalUnitOptions options;
+
+    /// As of the start or of the last capacity_changed(): the initiators' view of the capacity
+    /// changes when their unit attention is established, not between two of their commands.
+    DeviceInfo info;
+    BlockLimits limits;
+
+    ModeParameters mode;
+    ModeParameters default_mode;
+    UnitAttentions attentions;
+    bool started = true;  ///< START STOP UNIT
+
+    /// Takes the device's properties anew.
+    void refresh();
+
+    [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
+    [[nodiscard]] bool write_protected() const {
+        return info.read_only || mode.software_write_protect;
+    }
+    /// Nothing when the blocks are not all within the capacity. No blocks at all may begin right
+    /// behind the last one.
+    [[nodiscard]] std::optional<ByteRange> range(std::uint64_t logical_block_address,
+                                                 std::uint64_t blocks) const;
+
+    /// LUNKIT_IO_* of a request for `command`.
+    [[nodiscard]] static std::uint32_t io_flags(const Command& command) {
+        return command.replay ? LUNKIT_IO_REPLAY : 0U;
+    }
+    /// The same for one that changes the medium: durable at once when FUA or WCE = 0 ask for it.
+    [[nodiscard]] std::uint32_t write_flags(const Command& command, bool fua) const {
+        return io_flags(command) | (fua || !mode.write_cache_enabled ? LUNKIT_IO_FUA : 0U);
+    }
+
+    /// SYNCHRONIZE CACHE of everything.
+    Task<Ending> flush(Queue& queue);
+    /// After a request that carried `flags`: the write cache was switched off while it ran, so
+    /// that it still needs a flush.
+    [[nodiscard]] bool is_unsettled(std::uint32_t flags) const {
+        return (flags & LUNKIT_IO_FUA) == 0 && !mode.write_cache_enabled;
+    }
+};
+
+/// The checks that all block commands share: protection information (the unit has none), the range
+/// (SBC-4 4.5), the length. Nothing: go on.
+[[nodiscard]] std::optional<Ending> check_block_cdb(const Unit& unit, const BlockCdb& cdb,
+                                                    std::uint64_t maximum_length);
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scsi/vpd.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "scsi/device_identification.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+constexpr std::size_t kHeaderLength = 4;
+
+using PutPage = void (*)(ParameterData& data, const Unit& unit, const Identity& identity);
+
+struct VpdPage {
+    std::uint8_t page_code;
+    PutPage put;
+};
+
+void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& identity);
+
+void put_unit_serial_number(ParameterData& data, const Unit& /*unit*/, const Identity& identity) {
+    constexpr std::size_t kMaxLength = 252;
+    // SPC-5 7.7.14: spaces where there is no number.
+    data.ascii(identity.serial,
+               identity.serial.empty() ? 4 : std::min(identity.serial.size(), kMaxLength));
+}
+
+void put_device_identification(ParameterData& data, const Unit& /*unit*/,
+                               const Identity& identity) {
+    put_designators(data, identity);
+}
+
+// SPC-5 7.7.7.
+void put_extended_inquiry_data(ParameterData& data, const Unit& /*unit*/,
+                               const Identity& /*identity*/) {
+    constexpr unsigned kSimpsup = 0x01;  // LIO enforces no other task attribute for its users
+    constexpr unsigned kVSup = 0x01;     // a volatile cache is possible
+    data.u8(0).u8(kSimpsup).u8(kVSup);
+    data.zeros(64 - kHeaderLength - 3);
+}
+
+void put_block_limits(ParameterData& data, const Unit& unit, const Identity& /*identity*/) {
+    constexpr unsigned kWsnz = 0x01;
+    constexpr std::uint32_t kUgavalid = std::uint32_t{1} << 31U;  // with an alignment of 0
+    const BlockLimits& limits = unit.limits;
+    data.u8(kWsnz).u8(limits.maximum_compare_and_write_length);
+    data.be16(limits.optimal_transfer_length_granularity);
+    data.be32(limits.maximum_transfer_length).be32(limits.optimal_transfer_length);
+    data.be32(0);  // MAXIMUM PREFETCH LENGTH: any
+    data.be32(limits.maximum_unmap_lba_count);
+    data.be32(limits.maximum_unmap_block_descriptor_count);
+    data.be32(limits.optimal_unmap_granularity);
+    data.be32(limits.optimal_unmap_granularity != 0 ? kUgavalid : 0);
+    data.be64(limits.maximum_write_same_length);
+    data.zeros(20);  // no atomic writes
+}
+
+// SBC-4 6.6.2.
+void put_block_device_characteristics(ParameterData& data, const Unit& unit,
+                                      const Identity& /*identity*/) {
+    constexpr unsigned kNotReported = 0x0000;
+    constexpr unsigned kNonRotating = 0x0001;
+    data.be16(unit.info.rotational ? kNotReported : kNonRotating);  // MEDIUM ROTATION RATE
+    data.zeros(64 - kHeaderLength - 2);
+}
+
+// SBC-4 6.6.7. Says the same as LBPME and LBPRZ of READ CAPACITY(16).
+void put_logical_block_provisioning(ParameterData& data, const Unit& unit,
+                                    const Identity& /*identity*/) {
+    constexpr unsigned kLbpuLbpwsLbpws10 = 0xe0;
+    constexpr unsigned kLbprzZeros = 0x04;  // 001b
+    constexpr unsigned kResourceProvisioned = 1;
+    constexpr unsigned kThinProvisioned = 2;
+    data.u8(0);  // THRESHOLD EXPONENT: no thresholds
+    if (!unit.info.can_discard) {
+        data.zeros(3);
+        return;
+    }
+    data.u8(kLbpuLbpwsLbpws10 | (unit.info.discard_zeroes ? kLbprzZeros : 0U));
+    data.u8(unit.info.thin ? kThinProvisioned : kResourceProvisioned).u8(0);
+}
+
+constexpr std::array<VpdPage, 7> kPages{{
+    {0x00, put_supported_pages},
+    {0x80, put_unit_serial_number},
+    {0x83, put_device_identification},
+    {0x86, put_extended_inquiry_data},
+    {0xb0, put_block_limits},
+    {0xb1, put_block_device_characteristics},
+    {0xb2, put_logical_block_provisioning},
+}};
+
+void put_supported_pages(ParameterData& data, const Unit& /*unit*/, const Identity& /*identity*/) {
+    for (const VpdPage& page : kPages) {
+        data.u8(page.page_code);
+    }
+}
+
+}  // namespace
+
+bool put_vpd_page(ParameterData& data, std::uint8_t page_code, const Unit& unit,
+                  const Identity& identity) {
+    const auto* const page =
+        std::find_if(kPages.begin(), kPages.end(),
+                     [page_code](const VpdPage& known) { return known.page_code == page_code; });
+    if (page == kPages.end()) {
+        return false;
+    }
+    data.u8(0);  // connected; direct access block device
+    data.u8(page_code).be16(0);
+    page->put(data, unit, identity);
+    data.set(2, data.size() - kHeaderLength, 2);
+    return true;
+}
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// WRITE SAME (SBC-4 5.44, 5.46). Zeros become write_zeroes of the device, which may unmap when the
+// UNMAP bit lets it; any other pattern is written out, also with UNMAP: unmapped blocks would not
+// read as that pattern (SBC-4 4.7.3.4.4).
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "scsi/buffer.hpp"
+#include "scsi/commands.hpp"
+#include "scsi/errno_sense.hpp"
+#include "scsi/parameter_data.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+struct WriteSameCdb {
+    BlockCdb block;
+    bool anchor = false;
+    bool unmap = false;
+    bool ndob = false;  ///< no Data-Out buffer: as if it held zeros
+};
+
+WriteSameCdb decode(const Cdb& cdb) {
+    WriteSameCdb same;
+    same.block = decode_block_cdb(cdb);
+    same.anchor = cdb.bit(1, 4);
+    same.unmap = cdb.bit(1, 3);
+    same.ndob = cdb.operation_code() == operation_code::kWriteSame16 && cdb.bit(1, 0);
+    return same;
+}
+
+std::optional<Ending> check(const Unit& unit, const WriteSameCdb& same) {
+    if (const auto refusal =
+            check_block_cdb(unit, same.block, unit.limits.maximum_write_same_length)) {
+        return refusal;
+    }
+    // Behind the range check, so that a bad address is told first. WSNZ = 1 in VPD page B0h: zero
+    // does not mean "to the end of the medium", which is no accident anybody wants.
+    if (same.block.number_of_logical_blocks == 0) {
+        return invalid_field_in_cdb(same.block.length_at);
+    }
+    if (same.anchor) {  // ANC_SUP = 0
+        return invalid_field_in_cdb(1, 4);
+    }
+    if (same.unmap && !unit.info.can_discard) {  // LBPWS = LBPWS10 = 0
+        return invalid_field_in_cdb(1, 3);
+    }
+    if (same.block.bytchk != 0) {  // PBDATA and LBDATA of SBC-2 would change what is written
+        return invalid_field_in_cdb(1, 2);
+    }
+    return {};
+}
+
+Task<Ending> write_pattern(Unit& unit, Queue& queue, const Command& command, ByteRange range,
+                           std::span<const std::byte> block) {
+    Buffer buffer(static_cast<std::size_t>(std::min<std::uint64_t>(range.length, kMaxBufferSize)));
+    if (!buffer) {
+        co_return busy();
+    }
+    for (std::size_t at = 0; at < buffer.bytes().size(); at += block.size()) {
+        std::memcpy(buffer.bytes().data() + at, block.data(), block.size());
+    }
+    bool cached = false;
+    for (std::uint64_t done = 0; done < range.length;) {
+        const std::uint64_t length =
+            std::min<std::uint64_t>(range.length - done, buffer.bytes().size());
+        SingleData data(buffer.bytes().first(length));
+        const std::uint32_t flags = unit.write_flags(command, false);
+        IoRequest io(range.offset + done, data, flags);
+        io.tag = command.tag;
+        const Status written = co_await unit.device.write(queue, io);
+        if (!written) {
+            co_return ending_of(written.error(), {Direction::kWrite, io.offset / block.size(),
+                                                  unit.options.block_size});
+        }
+        cached = cached || (flags & LUNKIT_IO_FUA) == 0;
+        done += length;
+    }
+    if (cached && !unit.mode.write_cache_enabled) {
+        co_return co_await unit.flush(queue);
+    }
+    co_return good();
+}
+
+Task<Ending> write_zeros(Unit& unit, Queue& queue, const Command& command, ByteRange range,
+                         bool may_unmap, std::span<const std::byte> zeros) {
+    const std::uint32_t flags = unit.write_flags(command, false);
+    IoRequest io(range.offset, range.length, flags | (may_unmap ? LUNKIT_IO_MAY_UNMAP : 0U));
+    io.tag = command.tag;
+    const Status done = co_await unit.device.write_zeroes(queue, io);
+    if (!done && done.error().code == EOPNOTSUPP) {
+        co_return co_await write_pattern(unit, queue, command, range, zeros);
+    }
+    if (!done) {
+        co_return ending_of(
+            done.error(),
+            {Direction::kWrite, range.offset / unit.options.block_size, unit.options.block_size});
+    }
+    if (unit.is_unsettled(flags)) {
+        co_return co_await unit.flush(queue);
+    }
+    co_return good();
+}
+
+bool is_zero(std::span<const std::byte> bytes) {
+    return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+}  // namespace
+
+Task<Ending> write_same(Unit& unit, Queue& queue, Command& command) {
+    const WriteSameCdb same = decode(Cdb(command.cdb));
+    if (const auto refusal = check(unit, same)) {
+        co_return *refusal;
+    }
+    const std::uint32_t block_size = unit.options.block_size;
+    Buffer block(block_size);
+    if (!block) {
+        co_return busy();
+    }
+    // Without Data-Out an unmapping WRITE SAME is taken as NDOB, which (10) has no bit for.
+    if (same.ndob || (same.unmap && data_length(command) == 0)) {
+        std::ranges::fill(block.bytes(), std::byte{0});
+    } else if (data_length(command) == block_size) {
+        copy_from_iov(*command.data, 0, block.bytes());
+    } else {
+        co_return wrong_data_out_length();
+    }
+    const ByteRange range{same.block.logical_block_address * block_size,
+                          std::uint64_t{same.block.number_of_logical_blocks} * block_size};
+    if (is_zero(block.bytes())) {
+        co_return co_await write_zeros(unit, queue, command, range, same.unmap, block.bytes());
+    }
+    co_return co_await write_pattern(unit, queue, command, range, block.bytes());
+}
+
+}  // namespace lunkit::scsi

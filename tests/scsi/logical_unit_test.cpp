@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What holds for every command.
+#include <random>
+
+#include "logical_unit_fixture.hpp"
+
+namespace lunkit::scsi::test {
+namespace {
+
+TEST_F(LogicalUnitTest, RefusesUnknownOperationCodes) {
+    for (const std::uint8_t opcode : Bytes{0x01, 0x07, 0x60, 0x7f, 0x83, 0x84, 0xa4, 0xc0, 0xff}) {
+        Bytes cdb(32);
+        cdb[0] = opcode;
+        EXPECT_TRUE(is_check(in(cdb), 0x5, 0x2000)) << unsigned{opcode};
+    }
+}
+
+TEST_F(LogicalUnitTest, RefusesUnknownServiceActionsByField) {
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb16(0x9e, 0x1f, 0, 32)), 1));
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb12(0xa3, 0x05, 0, 32)), 1));
+}
+
+TEST_F(LogicalUnitTest, RefusesACdbThatIsTooShort) {
+    EXPECT_TRUE(is_check(run({}), 0x5, 0x2000));
+    EXPECT_TRUE(is_check(run({0x28}), 0x5, 0x2400));
+    EXPECT_TRUE(is_check(run({0x9e}), 0x5, 0x2400));
+    EXPECT_TRUE(is_check(run(Bytes(9, 0x28)), 0x5, 0x2400));
+}
+
+TEST_F(LogicalUnitTest, RefusesNaca) {
+    EXPECT_TRUE(is_invalid_cdb_field(run({0x00, 0, 0, 0, 0, 0x04}), 5));
+    Bytes cdb = cdb16(0x88, 0, 0, 1);
+    cdb[15] = 0x04;
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb), 15));
+}
+
+TEST_F(LogicalUnitTest, WorksWithoutADataArea) {
+    const Bytes cdb{0x12, 0, 0, 0, 96, 0};
+    Command command;
+    command.cdb = cdb;
+    run_task(queue, unit->execute(queue, command));
+    EXPECT_EQ(command.status, StatusCode::kGood);
+    EXPECT_EQ(command.data_in_length, 0U);
+}
+
+TEST_F(LogicalUnitTest, ReportsAChangedCapacityOnceAndThenUsesIt) {
+    device.resize_to(2 * kBlocks * kBlock);
+    EXPECT_TRUE(is_check(in(cdb10(0x28, 0, kBlocks, 1)), 0x5, 0x2100)) << "not announced yet";
+    unit->capacity_changed();
+    EXPECT_TRUE(is_check(in(cdb10(0x28, 0, kBlocks, 1), kBlock), 0x6, 0x2a09));
+    EXPECT_TRUE(is_good(in(cdb10(0x28, 0, kBlocks, 1), kBlock)));
+}
+
+TEST_F(LogicalUnitTest, ReportsAWriteCacheThatWasSwitchedOutside) {
+    unit->set_write_cache(true);  // no change
+    EXPECT_TRUE(is_good(run({0x00, 0, 0, 0, 0, 0})));
+    unit->set_write_cache(false);
+    EXPECT_FALSE(unit->write_cache());
+    EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a01));
+    EXPECT_TRUE(is_good(run({0x00, 0, 0, 0, 0, 0})));
+    EXPECT_TRUE(initiators.write_cache_changes.empty());
+}
+
+TEST_F(LogicalUnitTest, KeepsAttentionsInOrderAndEachOnce) {
+    unit->set_write_cache(false);
+    unit->capacity_changed();
+    unit->capacity_changed();
+    EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a01));
+    EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a09));
+    EXPECT_TRUE(is_good(run({0x00, 0, 0, 0, 0, 0})));
+}
+
+TEST_F(LogicalUnitTest, AnswersInquiryAndReportLunsPastAnAttention) {
+    unit->capacity_changed();
+    EXPECT_TRUE(is_good(in({0x12, 0, 0, 0, 96, 0})));
+    EXPECT_TRUE(is_good(in({0xa0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0})));
+    EXPECT_TRUE(is_check(run({0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 0x6, 0x2a09));
+    EXPECT_TRUE(is_check(run({0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 0x5, 0x2000));
+}
+
+TEST_F(LogicalUnitTest, RunsManyCommandsAtOnce) {
+    device.suspends = true;
+    queue.shuffle();
+    std::vector<std::unique_ptr<Exchange>> exchanges;
+    std::vector<std::optional<lunkit::test::detail::Nothing>> ended(64);
+    for (std::uint32_t lba = 0; lba < 64; ++lba) {
+        exchanges.push_back(std::make_unique<Exchange>(
+            cdb10(0x2a, 0, lba, 1), blocks(1, static_cast<std::uint8_t>(lba + 1))));
+        lunkit::test::detail::drive(unit->execute(queue, exchanges.back()->command), ended[lba],
+                                    [] {});
+    }
+    queue.run_all();
+    for (std::uint32_t lba = 0; lba < 64; ++lba) {
+        ASSERT_TRUE(ended[lba]);
+        EXPECT_TRUE(is_good(reply_of(*exchanges[lba])));
+        EXPECT_TRUE(medium_is(lba, 1, static_cast<std::uint8_t>(lba + 1)));
+    }
+}
+
+TEST_F(LogicalUnitTest, GivesEveryOpcodeAStatusWhateverTheRest) {
+    std::mt19937 random(20240607);
+    const auto any_byte = [&random] { return static_cast<std::uint8_t>(random()); };
+    for (unsigned round = 0; round < 40; ++round) {
+        for (unsigned opcode = 0; opcode < 256; ++opcode) {
+            Bytes cdb(32);
+            std::ranges::generate(cdb, any_byte);
+            cdb[0] = static_cast<std::uint8_t>(opcode);
+            cdb.resize(round % 2 == 0 ? std::max<std::size_t>(cdb_length(cdb), 1) : 32);
+            for (std::size_t i = 2; i < cdb.size() && round % 4 != 0; ++i) {
+                cdb[i] &= i > 4 && i != 9 ? 0x03 : 0x00;  // else nearly all is out of range
+            }
+            Bytes data(random() % 3000);
+            std::ranges::generate(data, any_byte);
+            const Bytes before = data;
+            Exchange exchange(cdb, std::move(data));
+            exchange.command.status = StatusCode{0xee};
+            run_task(queue, unit->execute(queue, exchange.command));
+            const Reply reply = reply_of(exchange);
+            EXPECT_NE(reply.status, StatusCode{0xee});
+            EXPECT_EQ(reply.status == StatusCode::kCheckCondition, !reply.sense.empty());
+            EXPECT_TRUE(std::equal(
+                before.begin() + static_cast<std::ptrdiff_t>(reply.data.size()), before.end(),
+                reply.buffer.begin() + static_cast<std::ptrdiff_t>(reply.data.size())))
+                << "opcode " << opcode << " wrote behind what it produced";
+        }
+    }
+}
+
+TEST_F(LogicalUnitTest, TouchesNothingOutsideASmallDeviceOfLargeBlocks) {
+    options.block_size = 4096;
+    device.properties.min_block_size = 4096;
+    restart();
+    const std::uint64_t last = kBlocks / 8 - 1;
+    EXPECT_TRUE(is_good(out(cdb16(0x8a, 0, last, 1), Bytes(4096, 0x11))));
+    EXPECT_TRUE(is_check(out(cdb16(0x8a, 0, last + 1, 1), Bytes(4096, 0x11)), 0x5, 0x2100));
+    EXPECT_TRUE(is_good(out(cdb16(0x93, 0, last, 1), Bytes(4096, 0x11))));
+    EXPECT_TRUE(is_good(out(cdb16(0x8f, 0x02, last, 1), Bytes(4096, 0x11))));
+}
+
+}  // namespace
+}  // namespace lunkit::scsi::test
