@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/bring_up.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "core/log.hpp"
+#include "lunkit/try.hpp"
+#include "tcmu/modules.hpp"
+#include "tcmu/netlink.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+using File = ConfigfsDevice::File;
+
+constexpr std::chrono::seconds kUioPatience{5};
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+
+// The largest command to ask initiators for. LIO does not split what exceeds hw_max_sectors, whose
+// default of 64 KiB is small; the limit is the data area, in which several have to fit.
+std::uint64_t max_transfer(std::uint64_t data_area_mb, std::uint64_t hw_max_sectors,
+                           std::uint64_t block_size) {
+    constexpr std::uint64_t kWanted = 4 * kMiB;
+    const std::uint64_t area = std::max<std::uint64_t>(data_area_mb, 1) * kMiB;
+    const std::uint64_t asked = hw_max_sectors * block_size;
+    return std::min(std::max(asked, std::min(kWanted, area / 8)), area / 2);
+}
+
+// Attributes that follow the handler. Only while the device is being added: nobody has set them on
+// purpose yet, and no RECONFIG is made of it (kernels with tmr_notification, 5.9 and later).
+void preset_attributes(const ConfigfsDevice& configfs, bool write_cache, bool tmr,
+                       std::string_view name) {
+    if (!configfs.has(File::kTmrNotification)) {
+        return;
+    }
+    const Status cache = configfs.write(File::kEmulateWriteCache, write_cache ? "1" : "0");
+    const Status notify = tmr ? configfs.write(File::kTmrNotification, "1") : Status{};
+    for (const Status& status : {cache, notify}) {
+        if (!status) {
+            core::log(core::LogLevel::kDebug, {.device = name}, "{}, ignoring",
+                      status.error().what);
+        }
+    }
+}
+
+struct RingState {
+    MailboxInfo info;
+    RingPositions positions;
+};
+
+Result<RingState> look_at_ring(std::span<std::byte> map) {
+    TRY(const SigbusGuard guard, SigbusGuard::watch(map));
+    RingState state;
+    TRY(state.info, MailboxInfo::read(map));
+    TRY(state.positions, RingPositions::read(map, state.info));
+    return state;
+}
+
+// A ring that holds commands goes on where a predecessor stopped in good order; else nobody knows
+// which of them have run, and the initiators shall repeat them.
+Status settle_ring(const RingState& ring, const Probe& probe, bool resumes, std::string_view name) {
+    if (ring.positions.is_empty()) {
+        return {};
+    }
+    if (resumes) {
+        core::log(core::LogLevel::kInfo, {.device = name},
+                  "going on in the ring where the predecessor stopped");
+        return {};
+    }
+    if (!probe.configfs->has(File::kResetRing)) {
+        return failure(ENOTRECOVERABLE,
+                       "its ring holds commands of a predecessor, and this kernel has no "
+                       "action/reset_ring");
+    }
+    core::log(core::LogLevel::kNotice, {.device = name},
+              "its ring holds commands that a predecessor left behind: resetting the ring, "
+              "initiators repeat them");
+    return probe.configfs->reset_ring();
+}
+
+Status unblock(const Probe& probe, std::string_view name) {
+    TRY(const bool was_blocked, probe.configfs->unblock());
+    if (was_blocked) {
+        core::log(core::LogLevel::kNotice, {.device = name},
+                  "the device was left blocked, it is unblocked now");
+    }
+    return {};
+}
+
+bool resumes_at(const BringUpOrder& order, const Probe& probe, std::uint32_t tail) {
+    if (order.markers == nullptr) {
+        return false;
+    }
+    const std::optional<DrainedMarker> marker = order.markers->take(order.uio.minor);
+    return marker && marker->name == order.uio.name.folder() && marker->tail == tail &&
+           probe.device_id && marker->device_id == *probe.device_id;
+}
+
+}  // namespace
+
+Surroundings Surroundings::of(core::Runtime& runtime) {
+    Surroundings world;
+    const KernelPaths paths = world.paths;
+    host::HandlerRegistry& handlers = runtime.handlers;
+    world.ensure_kernel = [paths] { return ensure_tcmu(paths); };
+    world.open_channel = [] { return NetlinkChannel::open(); };
+    world.open_uio = [paths](std::uint32_t minor) {
+        return tcmu::open_uio(paths, minor, kUioPatience);
+    };
+    world.knows = [&handlers](std::string_view config) { return handlers.knows(config); };
+    world.open_block = [&handlers](host::OpenDevice request) {
+        return handlers.open(std::move(request));
+    };
+    return world;
+}
+
+Result<Probe> probe(const Surroundings& world, const DeviceName& name) {
+    TRY(ConfigfsDevice opened, ConfigfsDevice::open(world.paths, name));
+    auto configfs = std::make_shared<const ConfigfsDevice>(std::move(opened));
+    Probe found;
+    TRY(found.enabled, configfs->is_enabled());
+    found.wants_answers = configfs->wants_answers();
+    if (const Result<std::uint32_t> id = configfs->device_id(); id) {
+        found.device_id = *id;
+    }
+    found.configfs = std::move(configfs);
+    return found;
+}
+
+Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
+    const std::string name = order.uio.name.folder();
+    BroughtUp result;
+    TRY(result.probe, probe(world, order.uio.name));
+    const Probe& probe = result.probe;
+    // The node first: who has it open serves the device, and nobody else may touch its storage.
+    TRY(UioNode node, world.open_uio(order.uio.minor));
+    TRY(const std::uint64_t block_size, probe.configfs->read_number(File::kHwBlockSize));
+    TRY(const std::uint64_t max_sectors, probe.configfs->read_number(File::kHwMaxSectors));
+    TRY(const std::string info_text, probe.configfs->read(File::kInfo));
+    TRY(const DeviceInfoText info, DeviceInfoText::parse(info_text));
+    const Result<std::uint64_t> write_cache = probe.configfs->read_number(File::kEmulateWriteCache);
+    TRY(const RingState ring, look_at_ring(node.map.bytes()));
+    const bool resumes = resumes_at(order, probe, ring.positions.tail);
+
+    host::OpenDevice request{.config = order.uio.name.config,
+                             .name = name,
+                             .size = info.size,
+                             .block_size = static_cast<std::uint32_t>(block_size),
+                             .read_only = false,
+                             .take_over = probe.enabled && !resumes,
+                             .size_changed = std::move(order.size_changed)};
+    TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
+    if (probe.enabled) {
+        CHECK(settle_ring(ring, probe, resumes, name));
+        CHECK(unblock(probe, name));
+    }
+    DeviceParts parts;
+    parts.unit.write_cache = write_cache && *write_cache != 0;
+    if (!probe.enabled && probe.configfs->has(File::kTmrNotification)) {
+        parts.unit.write_cache = block->info().write_cache;
+        preset_attributes(*probe.configfs, parts.unit.write_cache,
+                          (ring.info.flags & mailbox::kTmr) != 0, name);
+    }
+    parts.unit.block_size = static_cast<std::uint32_t>(block_size);
+    parts.unit.max_transfer = max_transfer(info.max_data_area_mb, max_sectors, block_size);
+    parts.unit.name = name;
+    parts.name = name;
+    parts.config = order.uio.name.config;
+    parts.node = fmt::format("/dev/uio{}", order.uio.minor);
+    parts.uio = std::move(node);
+    parts.block = std::move(block);
+    parts.events = std::move(order.events);
+    parts.events.identity = [configfs = probe.configfs] { return configfs->identity(); };
+    TRY(result.device, Device::make(std::move(parts), *order.queue));
+    result.kernel_size = info.size;
+    return result;
+}
+
+}  // namespace lunkit::tcmu

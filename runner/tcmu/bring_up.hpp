@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bringing up a device: everything between "the kernel has one" and a Device that can be started.
+// It may block at every step (configfs, the node, the handler), so it runs on a worker thread, and
+// whoever waits for it has a watchdog.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "core/engine_queue.hpp"
+#include "core/service.hpp"
+#include "host/handler_registry.hpp"
+#include "lunkit/block_device.hpp"
+#include "lunkit/result.hpp"
+#include "tcmu/configfs.hpp"
+#include "tcmu/device.hpp"
+#include "tcmu/device_event.hpp"
+#include "tcmu/drained_marker.hpp"
+#include "tcmu/uio.hpp"
+
+namespace lunkit::tcmu {
+
+/// What the service asks of the world around it. Tests put their own in its place.
+struct Surroundings {
+    KernelPaths paths;
+    /// Loads what the kernel needs.
+    std::function<Status()> ensure_kernel;
+    std::function<Result<std::unique_ptr<EventChannel>>()> open_channel;
+    std::function<Result<UioNode>(std::uint32_t minor)> open_uio;
+    /// Whether "<handler>/<rest>" is for a handler of ours.
+    std::function<bool(std::string_view config)> knows;
+    std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
+
+    /// The running kernel and the handlers of `runtime`.
+    static Surroundings of(core::Runtime& runtime);
+};
+
+/// What configfs says of a device before anything is opened.
+struct Probe {
+    std::shared_ptr<const ConfigfsDevice> configfs;
+    bool enabled = false;  ///< not yet: its ADD waits for an answer
+    bool wants_answers = true;
+    std::optional<std::uint32_t> device_id;
+};
+/// Worker thread. Does not come back while a REMOVED of the device waits for its answer.
+Result<Probe> probe(const Surroundings& world, const DeviceName& name);
+
+struct BringUpOrder {
+    UioDevice uio;
+    std::shared_ptr<core::EngineQueue> queue;
+    const MarkerFolder* markers = nullptr;  ///< may be null: no marker is believed
+    DeviceEvents events;                    ///< identity is filled in
+    std::function<void(std::uint64_t size)> size_changed;
+};
+struct BroughtUp {
+    std::unique_ptr<Device> device;
+    Probe probe;
+    std::uint64_t kernel_size = 0;  ///< what the kernel thinks, bytes
+};
+/// Worker thread. An error leaves nothing open; what it says is for the operator.
+Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order);
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace lunkit::tcmu {
+
+/// What an opcode does with the data area, as far as the ring's bookkeeping needs it. TCMU passes
+/// no direction, and the opcode says only what an honest initiator means.
+enum class CommandKind : std::uint8_t {
+    kRead,     ///< fills it with blocks of the medium
+    kWrite,    ///< takes blocks for the medium from it
+    kDataOut,  ///< takes something else from it
+    kOther,    ///< fills it, has none, or is unknown
+};
+
+/// By the operation code (SPC-5 and SBC-4, table of operation codes).
+[[nodiscard]] CommandKind kind_of(std::uint8_t opcode);
+
+}  // namespace lunkit::tcmu

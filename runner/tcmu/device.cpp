@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/device.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "lunkit/io_request.hpp"
+#include "lunkit/try.hpp"
+#include "tcmu/command_kind.hpp"
+#include "tcmu/posted_call.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+constexpr unsigned kBatch = 128;  // commands started before others on the queue get their turn
+constexpr std::chrono::seconds kIdentityLife{2};
+
+// HARDWARE ERROR, INTERNAL TARGET FAILURE; fixed format (SPC-5 4.4.3).
+constexpr std::array<std::uint8_t, 18> kInternalTargetFailure{
+    0x70, 0, 0x04, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x44, 0x00, 0, 0, 0, 0};
+
+constexpr Response kHardwareError{
+    .status = static_cast<std::uint8_t>(scsi::StatusCode::kCheckCondition),
+    .sense = kInternalTargetFailure,
+    .read_len = 0};
+
+std::uint64_t total_length(std::span<const iovec> iovs) {
+    std::uint64_t total = 0;
+    for (const iovec& iov : iovs) {
+        total += iov.iov_len;
+    }
+    return total;
+}
+
+const char* tmr_name(std::uint8_t type) {
+    constexpr std::array<const char*, 8> kNames{
+        "an unknown task management function",
+        "ABORT TASK",
+        "ABORT TASK SET",
+        "CLEAR ACA",
+        "CLEAR TASK SET",
+        "LUN RESET",
+        "TARGET WARM RESET",
+        "TARGET COLD RESET",
+    };
+    constexpr std::uint8_t kLunResetByPersistentReserveOut = 128;
+    if (type == kLunResetByPersistentReserveOut) {
+        return "LUN RESET by PERSISTENT RESERVE OUT";
+    }
+    return kNames[type < kNames.size() ? type : 0];
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> Device::make(DeviceParts parts, core::EngineQueue& queue) {
+    const std::span<std::byte> map = parts.uio.map.bytes();
+    TRY(SigbusGuard guard, SigbusGuard::watch(map));
+    TRY(const MailboxInfo info, MailboxInfo::read(map));
+    const InflightTable::Geometry geometry = Ring::table_geometry(info, parts.slots);
+    TRY(MemoryMapping memory, MemoryMapping::anonymous(geometry.bytes()));
+    TRY(InflightTable table, InflightTable::make(memory.bytes(), geometry, map));
+    TRY(Ring ring, Ring::attach(map, std::move(table)));
+    return std::unique_ptr<Device>(
+        new Device(std::move(parts), queue, std::move(guard), std::move(memory), std::move(ring)));
+}
+
+Device::Device(DeviceParts parts, core::EngineQueue& queue, SigbusGuard guard,
+               MemoryMapping table_memory, Ring ring)
+    : name_(std::move(parts.name)),
+      config_(std::move(parts.config)),
+      node_(std::move(parts.node)),
+      queue_(queue),
+      events_(std::move(parts.events)),
+      uio_(std::move(parts.uio)),
+      guard_(std::move(guard)),
+      table_memory_(std::move(table_memory)),
+      ring_(std::move(ring)),
+      block_(std::move(parts.block)),
+      block_size_(parts.unit.block_size),
+      unit_(*block_, *this, parts.unit),
+      write_cache_(parts.unit.write_cache) {
+    for (Wakeup* wakeup : {&poll_, &again_, &timer_}) {
+        wakeup->device = this;
+    }
+    poll_.done = [](lunkit_completion* completion) {
+        static_cast<Wakeup*>(completion)->device->woken(completion->result);
+    };
+    again_.done = [](lunkit_completion* completion) {
+        Device& device = *static_cast<Wakeup*>(completion)->device;
+        device.again_.pending = false;
+        if (device.stopping_) {
+            device.settle();
+        } else {
+            (void)device.serve();
+        }
+    };
+    timer_.done = [](lunkit_completion* completion) {
+        Device& device = *static_cast<Wakeup*>(completion)->device;
+        device.timer_.pending = false;
+        if (completion->result == 0 && !device.gate_empty_ && device.drain_.late) {
+            device.drain_.late();
+        }
+        device.settle();
+    };
+}
+
+Device::~Device() = default;
+
+void Device::start() {
+    set_state(core::DeviceState::kRunning);
+    queue_.add_poller(this);
+    (void)serve();  // arms the poll when the ring is empty
+}
+
+bool Device::poll() {
+    return !stopping_ && !gone_ && serve();
+}
+
+// Afterwards one of these holds, so that nothing in the ring is left lying: the poll is armed, a
+// command that runs will look again (stalled_), or again_ is posted.
+bool Device::serve() {
+    if (stopping_ || gone_) {
+        return false;
+    }
+    for (unsigned count = 0; count < kBatch; ++count) {
+        const Result<Fetched> fetched = ring_.fetch();
+        check_pages();
+        if (!fetched) {
+            break_ring(fetched.error().what);
+            arm();
+            return count > 0;
+        }
+        if (fetched->kind == Fetched::Kind::kNothing) {
+            arm();
+            return count > 0;
+        }
+        if (!take(*fetched)) {
+            return count > 0;
+        }
+    }
+    look_again();
+    return true;
+}
+
+// False: no more can be taken now.
+bool Device::take(const Fetched& fetched) {
+    switch (fetched.kind) {
+        case Fetched::Kind::kCommand:
+            core::count(counters_.in_flight);
+            if (page_missing_) {
+                refuse(fetched.slot);
+            } else {
+                run(fetched.slot, gate_.enter());
+            }
+            break;
+        case Fetched::Kind::kTmr:
+            core::log(core::LogLevel::kNotice, {.device = name_},
+                      "an initiator asked for {}; {} running commands are meant, they end normally",
+                      tmr_name(fetched.type), fetched.cmd_count);
+            break;
+        case Fetched::Kind::kUnknownOp:
+            if (std::uint64_t suppressed = 0; odd_entries_.admit(&suppressed)) {
+                core::log(core::LogLevel::kWarning, {.device = name_},
+                          "the kernel sent an entry of unknown kind {}, answering so",
+                          fetched.type);
+            }
+            break;
+        case Fetched::Kind::kReset:
+            core::log(core::LogLevel::kNotice, {.device = name_},
+                      "the ring was reset; {} running commands will end unheard",
+                      ring_.table().orphans());
+            if (std::exchange(ring_broken_, false) && !page_missing_) {
+                set_state(core::DeviceState::kRunning);
+            }
+            break;
+        case Fetched::Kind::kNoRoom:
+            stalled_ = true;
+            return false;
+        case Fetched::Kind::kNothing:
+            return false;
+    }
+    return true;
+}
+
+Detached Device::run(std::uint32_t index, [[maybe_unused]] Gate::Pass pass) {
+    const Slot& slot = ring_.table().at(index);
+    const std::span<const iovec> iovs = ring_.table().data_iovs(index);
+    const Data data(iovs, total_length(iovs));
+    scsi::Command command;
+    command.cdb = {slot.cdb.data(), slot.cdb_length};
+    command.data = &data;
+    command.tag = slot.cmd_id;
+    co_await unit_.execute(queue_, command);
+    finish(index, command, data);
+}
+
+// For a device with missing pages: nothing can be trusted to arrive where it should.
+void Device::refuse(std::uint32_t index) {
+    for (const std::span<const iovec> iovs :
+         {ring_.table().data_iovs(index), ring_.table().bidi_iovs(index)}) {
+        for (const iovec& iov : iovs) {
+            std::memset(iov.iov_base, 0, iov.iov_len);
+        }
+    }
+    count_command(ring_.table().at(index).cdb[0], 0, false);
+    answer(index, kHardwareError);
+}
+
+void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data) {
+    const bool good = command.status == scsi::StatusCode::kGood;
+    const auto opcode = command.cdb[0];
+    if (ring_.table().at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
+        answer(index, {});  // its data area belongs to other commands by now
+        return;
+    }
+    check_pages();
+    if (page_missing_) {
+        refuse(index);  // zeros may have stood in for its data: whatever it says, it did not work
+        return;
+    }
+    const bool reads = kind_of(opcode) == CommandKind::kRead;
+    count_command(opcode, reads ? command.data_in_length : data.length, good);
+    Response response{.status = static_cast<std::uint8_t>(command.status)};
+    if (command.status == scsi::StatusCode::kCheckCondition) {
+        response.sense = {command.sense.data(),
+                          std::min<std::size_t>(command.sense_length, command.sense.size())};
+    }
+    response.read_len = settle_data(index, command, data);
+    answer(index, response);
+}
+
+// Sees to it that the initiator gets what was produced and nothing else. Gives the length to report
+// by READ_LEN; 0: all of it, so all of it is ours. (The kernel reads a READ_LEN of 0 as "all".)
+std::uint32_t Device::settle_data(std::uint32_t index, const scsi::Command& command,
+                                  const Data& data) {
+    for (const iovec& iov : ring_.table().bidi_iovs(index)) {
+        std::memset(iov.iov_base, 0, iov.iov_len);
+    }
+    const std::uint64_t produced = std::min(command.data_in_length, data.length);
+    if (produced == data.length) {
+        return 0;
+    }
+    const bool can_tell = ring_.has(mailbox::kReadLen);
+    if (can_tell && produced > 0 && produced <= std::numeric_limits<std::uint32_t>::max()) {
+        return static_cast<std::uint32_t>(produced);
+    }
+    const CommandKind kind = kind_of(command.cdb[0]);
+    const bool data_out = kind == CommandKind::kWrite || kind == CommandKind::kDataOut;
+    if (can_tell && data_out && command.status != scsi::StatusCode::kCheckCondition) {
+        // The length counts for Data-In only. Should the initiator have sent this opcode with the
+        // wrong direction it gets one zero, and we need not clear the data of every write.
+        zero_iov(data, 0, 1);
+        return 1;
+    }
+    zero_iov(data, produced, data.length - produced);
+    return 0;
+}
+
+void Device::answer(std::uint32_t index, const Response& response) {
+    const Status completed = ring_.complete(index, response);
+    counters_.in_flight.store(counters_.in_flight.load(std::memory_order_relaxed) - 1,
+                              std::memory_order_relaxed);
+    if (!completed) {
+        break_ring(completed.error().what);
+    }
+    if (std::exchange(stalled_, false)) {
+        look_again();
+    }
+}
+
+void Device::count_command(std::uint8_t opcode, std::uint64_t bytes, bool good) {
+    switch (kind_of(opcode)) {
+        case CommandKind::kRead:
+            core::count(counters_.read_commands);
+            core::count(counters_.read_bytes, bytes);
+            break;
+        case CommandKind::kWrite:
+            core::count(counters_.write_commands);
+            core::count(counters_.write_bytes, good ? bytes : 0);
+            break;
+        default:
+            core::count(counters_.other_commands);
+            break;
+    }
+    if (!good) {
+        core::count(counters_.errors);
+    }
+}
+
+// The order matters: the count is read before the ring is looked at for the last time, so that an
+// event between the two makes the poll complete at once.
+void Device::arm() {
+    if (poll_.pending) {
+        return;
+    }
+    read_event_count();
+    if (gone_) {
+        return;
+    }
+    if (!ring_broken_ && ring_.has_more()) {
+        look_again();
+        return;
+    }
+    poll_.pending = true;
+    const int submitted = queue_.submit_poll(uio_.fd.get(), POLLIN, &poll_);
+    if (submitted == LUNKIT_PENDING) {
+        return;
+    }
+    poll_.pending = false;
+    if (submitted < 0) {
+        gone(fmt::format("waiting for it fails with error {}", -submitted));
+        return;
+    }
+    look_again();
+}
+
+void Device::woken(std::int64_t events) {
+    poll_.pending = false;
+    if (stopping_) {
+        settle();
+        return;
+    }
+    if (events < 0 || (events & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+        gone("its uio node is dead");
+        return;
+    }
+    (void)serve();
+}
+
+void Device::look_again() {
+    if (!again_.pending && !stopping_) {
+        again_.pending = true;
+        queue_.post(&again_);
+    }
+}
+
+// The poll is ready as long as the event count differs from the one last read.
+void Device::read_event_count() {
+    std::int32_t count = 0;
+    ssize_t got = -1;
+    do {
+        got = ::read(uio_.fd.get(), &count, sizeof count);
+    } while (got < 0 && errno == EINTR);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) {
+        gone("its uio node is dead");
+    }
+}
+
+void Device::flush() {
+    if (ring_.take_tail_moved()) {
+        kick();
+    }
+}
+
+void Device::kick() {
+    const std::int32_t value = 0;
+    ssize_t put = -1;
+    do {
+        put = ::write(uio_.fd.get(), &value, sizeof value);
+    } while (put < 0 && errno == EINTR);
+    core::count(counters_.kicks);
+    if (put < 0) {
+        gone("its uio node takes no kick");
+    }
+}
+
+void Device::gone(const std::string& why) {
+    if (gone_) {
+        return;
+    }
+    gone_ = true;
+    core::log(core::LogLevel::kInfo, {.device = name_}, "the kernel has removed the device ({})",
+              why);
+    {
+        const std::lock_guard lock(error_mutex_);
+        error_ = "removed by the kernel";
+    }
+    set_state(core::DeviceState::kFailed);
+    if (events_.gone && !stopping_) {
+        events_.gone();
+    }
+}
+
+void Device::break_ring(const std::string& why) {
+    if (!std::exchange(ring_broken_, true)) {
+        fail(why);
+    }
+}
+
+void Device::check_pages() {
+    if (!page_missing_ && guard_.faulted()) {
+        page_missing_ = true;
+        fail("a page of its data area is missing (SIGBUS)");
+    }
+}
+
+void Device::fail(const std::string& why) {
+    core::log(core::LogLevel::kError, {.device = name_}, "{}; the device is failed", why);
+    {
+        const std::lock_guard lock(error_mutex_);
+        error_ = why;
+    }
+    set_state(core::DeviceState::kFailed);
+}
+
+void Device::set_state(core::DeviceState state) {
+    state_.store(state, std::memory_order_relaxed);
+}
+
+void Device::drain(Drain how) {
+    stopping_ = true;
+    drain_ = std::move(how);
+    if (state() != core::DeviceState::kFailed) {
+        set_state(core::DeviceState::kDraining);
+    }
+    timer_.pending = true;
+    const auto bound = static_cast<std::uint64_t>(drain_.bound.count());
+    if (queue_.submit_timer(bound, &timer_) != LUNKIT_PENDING) {
+        timer_.pending = false;  // without a bound, then
+    }
+    if (poll_.pending) {
+        queue_.cancel(&poll_);
+    }
+    empty_gate();
+}
+
+Detached Device::empty_gate() {
+    (void)co_await gate_.close(queue_);  // cannot fail
+    gate_empty_ = true;
+    if (timer_.pending) {
+        queue_.cancel(&timer_);
+    }
+    settle();
+}
+
+// Whatever the queue still holds of this device calls here when it has ended.
+void Device::settle() {
+    if (!gate_empty_ || timer_.pending || poll_.pending || again_.pending || !drain_.quiet) {
+        return;
+    }
+    flush();
+    queue_.remove_poller(this);
+    call_on(queue_, std::exchange(drain_.quiet, nullptr));  // when no frame of ours is on the stack
+}
+
+void Device::capacity_changed() {
+    unit_.capacity_changed();
+}
+
+Detached Device::set_write_cache(bool enabled, std::move_only_function<void(Status)> done) {
+    const Gate::Pass pass = gate_.enter();
+    if (!pass) {
+        done(failure(ESHUTDOWN, "the device is closing"));
+        co_return;
+    }
+    // Off first: what is written from now on is durable; then what was written before.
+    unit_.set_write_cache(enabled);
+    if (!enabled) {
+        const Status flushed = co_await block_->flush(queue_);
+        if (!flushed) {
+            unit_.set_write_cache(true);
+            done(std::unexpected(flushed.error()));
+            co_return;
+        }
+    }
+    write_cache_.store(enabled, std::memory_order_relaxed);
+    done({});
+}
+
+void Device::write_cache_changed(bool enabled) {
+    write_cache_.store(enabled, std::memory_order_relaxed);
+    if (events_.write_cache_changed) {
+        events_.write_cache_changed(enabled);
+    }
+}
+
+Task<scsi::Identity> Device::identity(Queue& queue) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= identity_expires_ && events_.identity) {
+        scsi::Identity fresh;
+        const auto read = [this, &fresh]() -> std::int64_t {
+            fresh = events_.identity();
+            return 0;
+        };
+        const Outcome outcome = co_await queue.offload(this, read);
+        if (outcome.ok()) {
+            identity_ = fresh;
+            identity_expires_ = now + kIdentityLife;
+        }
+    }
+    co_return identity_;
+}
+
+core::DeviceStatus Device::status() const {
+    const auto read = [](const std::atomic<std::uint64_t>& counter) {
+        return counter.load(std::memory_order_relaxed);
+    };
+    const DeviceInfo info = block_->info();
+    core::DeviceStatus status;
+    status.front_end = "tcmu";
+    status.name = name_;
+    status.config = config_;
+    status.node = node_;
+    status.state = state();
+    status.size = info.size;
+    status.block_size = block_size_;
+    status.read_only = info.read_only;
+    status.write_cache = write_cache();
+    status.read_commands = read(counters_.read_commands);
+    status.read_bytes = read(counters_.read_bytes);
+    status.write_commands = read(counters_.write_commands);
+    status.write_bytes = read(counters_.write_bytes);
+    status.other_commands = read(counters_.other_commands);
+    status.errors = read(counters_.errors);
+    status.in_flight = read(counters_.in_flight);
+    status.kicks = read(counters_.kicks);
+    const std::lock_guard lock(error_mutex_);
+    if (status.state == core::DeviceState::kFailed) {
+        status.error = error_;
+    }
+    return status;
+}
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Device: one TCMU device at work, on one queue.
+//
+// It is a poller on cmd_head; when the ring is empty it leaves a poll on the uio descriptor, so
+// that the queue can sleep. Each command is a coroutine: LogicalUnit::execute() between fetch and
+// completion. Data moves straight between the mapping and the handler. Completions gather in the
+// ring; one kick (a write to the descriptor) at the end of a turn tells the kernel of all of them.
+//
+// No byte of the data area reaches an initiator that its command did not produce: the kernel gets
+// the length of what was produced (READ_LEN), or the rest is zeroed.
+//
+// What goes wrong with the ring or its memory fails this device and no other:
+//   ring broken    nothing more is fetched; what runs is answered; a reset of the ring heals it
+//   page missing   (SIGBUS) every command, running or new, ends with HARDWARE ERROR
+//   uio gone       the kernel has removed the device: it closes
+//
+// Threads: all members are for the queue's thread unless they say otherwise.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/engine_queue.hpp"
+#include "core/log.hpp"
+#include "core/service.hpp"
+#include "lunkit/block_device.hpp"
+#include "lunkit/gate.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+#include "lunkit/unique_fd.hpp"
+#include "scsi/logical_unit.hpp"
+#include "tcmu/inflight_table.hpp"
+#include "tcmu/memory_mapping.hpp"
+#include "tcmu/ring.hpp"
+#include "tcmu/sigbus_guard.hpp"
+
+namespace lunkit::tcmu {
+
+/// The node of a device: the descriptor (non-blocking) that tells of commands and takes kicks, and
+/// the mapping with mailbox, ring and data area.
+struct UioNode {
+    UniqueFd fd;
+    MemoryMapping map;
+};
+
+/// What the device tells its owner; called on the queue's thread.
+struct DeviceEvents {
+    /// The uio node is dead: drain() what is left.
+    std::function<void()> gone;
+    /// MODE SELECT changed WCE.
+    std::function<void(bool enabled)> write_cache_changed;
+    /// Worker thread, may block: who the unit says it is.
+    std::function<scsi::Identity()> identity;
+};
+
+/// What a device is made of.
+struct DeviceParts {
+    std::string name;    ///< "user_<hba>/<dev>"
+    std::string config;  ///< "<handler>/<rest>"
+    std::string node;    ///< "/dev/uio<N>"
+    UioNode uio;
+    std::unique_ptr<BlockDevice> block;
+    scsi::LogicalUnitOptions unit;
+    DeviceEvents events;
+    std::uint32_t slots = 1024;  ///< commands in flight
+};
+
+class Device final : public core::Poller, private scsi::Initiators {
+  public:
+    /// Any thread. Checks the mailbox; touches nothing else. `queue` outlives the device.
+    static Result<std::unique_ptr<Device>> make(DeviceParts parts, core::EngineQueue& queue);
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+    Device(Device&&) = delete;
+    Device& operator=(Device&&) = delete;
+    /// Any thread that may block (the handler closes), before start() or once quiet.
+    ~Device() override;
+
+    /// Begins to serve.
+    void start();
+
+    struct Drain {
+        std::chrono::nanoseconds bound;
+        /// Commands still run after `bound`; at most once, before quiet.
+        std::move_only_function<void()> late;
+        /// Nothing runs any more and the queue has forgotten the device. May come long after late,
+        /// or never (storage that never answers).
+        std::move_only_function<void()> quiet;
+    };
+    /// Fetches no more and waits for what runs. Once.
+    void drain(Drain how);
+
+    /// The block device has another size; the initiators are told.
+    void capacity_changed();
+    /// The write cache was switched from outside. Calls `done` when what has been written before is
+    /// durable, in case it is off now; with an error the cache stays as it was.
+    Detached set_write_cache(bool enabled, std::move_only_function<void(Status)> done);
+
+    // Any thread.
+    [[nodiscard]] const std::string& name() const { return name_; }
+    [[nodiscard]] core::EngineQueue& queue() { return queue_; }
+    [[nodiscard]] BlockDevice& block() { return *block_; }
+    [[nodiscard]] bool write_cache() const { return write_cache_.load(std::memory_order_relaxed); }
+    [[nodiscard]] core::DeviceState state() const { return state_.load(std::memory_order_relaxed); }
+    [[nodiscard]] core::DeviceStatus status() const;
+
+    /// When quiet: where a successor goes on in the ring.
+    [[nodiscard]] std::uint32_t ring_tail() const { return ring_.tail(); }
+    [[nodiscard]] bool is_broken() const { return ring_broken_ || page_missing_; }
+
+    // Poller.
+    bool poll() override;
+    void flush() override;
+
+  private:
+    // A completion that belongs to the device and knows it.
+    struct Wakeup : lunkit_completion {
+        Wakeup() : lunkit_completion{} {}
+        Device* device = nullptr;
+        bool pending = false;
+    };
+
+    Device(DeviceParts parts, core::EngineQueue& queue, SigbusGuard guard,
+           MemoryMapping table_memory, Ring ring);
+
+    bool serve();
+    bool take(const Fetched& fetched);
+    Detached run(std::uint32_t index, Gate::Pass pass);
+    void refuse(std::uint32_t index);
+    void finish(std::uint32_t index, scsi::Command& command, const Data& data);
+    [[nodiscard]] std::uint32_t settle_data(std::uint32_t index, const scsi::Command& command,
+                                            const Data& data);
+    void answer(std::uint32_t index, const Response& response);
+    void count_command(std::uint8_t opcode, std::uint64_t bytes, bool good);
+
+    void arm();
+    void woken(std::int64_t events);
+    void look_again();
+    void read_event_count();
+    void kick();
+    void gone(const std::string& why);
+    void break_ring(const std::string& why);
+    void check_pages();
+    void fail(const std::string& why);
+    void set_state(core::DeviceState state);
+
+    Detached empty_gate();
+    void settle();
+
+    // scsi::Initiators
+    Task<scsi::Identity> identity(Queue& queue) override;
+    void write_cache_changed(bool enabled) override;
+
+    const std::string name_;
+    const std::string config_;
+    const std::string node_;
+    core::EngineQueue& queue_;
+    DeviceEvents events_;
+    UioNode uio_;
+    SigbusGuard guard_;  // goes before the mapping
+    MemoryMapping table_memory_;
+    Ring ring_;
+    std::unique_ptr<BlockDevice> block_;
+    const std::uint32_t block_size_;
+    scsi::LogicalUnit unit_;
+    std::atomic<bool> write_cache_;
+
+    Gate gate_;
+    Wakeup poll_;           // of the uio descriptor
+    Wakeup again_;          // look at the ring again in the next turn
+    Wakeup timer_;          // the bound of a drain
+    bool stalled_ = false;  // the ring has more, the table has no room
+    bool stopping_ = false;
+    bool gone_ = false;
+    bool ring_broken_ = false;
+    bool page_missing_ = false;
+    bool gate_empty_ = false;
+    Drain drain_;
+
+    scsi::Identity identity_;
+    std::chrono::steady_clock::time_point identity_expires_;
+
+    core::DeviceCounters counters_;
+    core::LogLimit odd_entries_;
+    std::atomic<core::DeviceState> state_{core::DeviceState::kOpening};
+    mutable std::mutex error_mutex_;
+    std::string error_;  // under error_mutex_
+};
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: the life of one device, from opening to closing.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/log.hpp"
+#include "tcmu/posted_call.hpp"
+#include "tcmu/tcmu_service.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+using Phase = ServedDevice::Phase;
+using core::LogLevel;
+
+constexpr std::chrono::seconds kRetryInterval{10};
+
+}  // namespace
+
+void TcmuService::open(const Entry& entry) {
+    set_phase(entry, Phase::kOpening);
+    entry->queue = assign_queue();
+    const std::weak_ptr<ServedDevice> weak = entry;
+    BringUpOrder order;
+    order.uio = entry->uio;
+    order.queue = entry->queue;
+    order.markers = markers_ ? &*markers_ : nullptr;
+    order.events.gone = [this, weak, inbox = loop_->inbox()] {
+        inbox->post([this, weak] {
+            if (const Entry gone = weak.lock(); gone && gone->phase != Phase::kClosing) {
+                gone->gone = true;
+                close(gone, {});
+            }
+        });
+    };
+    order.events.write_cache_changed = [this, folder = entry->folder,
+                                        inbox = loop_->inbox()](bool enabled) {
+        inbox->post([this, folder, enabled] { unit_says_write_cache(folder, enabled); });
+    };
+    order.size_changed = [this, folder = entry->folder,
+                          inbox = loop_->inbox()](std::uint64_t bytes) {
+        inbox->post([this, folder, bytes] { handler_says_size(folder, bytes); });
+    };
+    auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
+    run_step(
+        entry, settings_.bring_up_timeout,
+        [this, order = std::move(order), result]() mutable {
+            *result = bring_up(world_, std::move(order));
+        },
+        [this, entry, result] { opened(entry, std::move(*result)); },
+        [this, entry] {
+            if (!entry->reply) {
+                core::log(LogLevel::kWarning, {.device = entry->folder},
+                          "opening takes longer than {} ms, still waiting",
+                          settings_.bring_up_timeout.count());
+                return false;
+            }
+            open_failed(entry, {.code = ETIMEDOUT, .what = "opening takes too long"});
+            return true;
+        });
+}
+
+void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
+    if (!result) {
+        open_failed(entry, result.error());
+        return;
+    }
+    entry->configfs = result->probe.configfs;
+    entry->wants_answers = result->probe.wants_answers;
+    entry->kernel_size = result->kernel_size;
+    if (!entry->device_id) {
+        entry->device_id = result->probe.device_id;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        entry->device = std::move(result->device);
+        entry->error.clear();
+    }
+    Device& device = *entry->device;
+    const DeviceInfo info = device.block().info();
+    core::log(LogLevel::kInfo, {.device = entry->folder}, "serving {} ({} bytes) at /dev/uio{}",
+              entry->uio.name.config, info.size, entry->uio.minor);
+    call_on(device.queue(), [&device] { device.start(); });
+    if (!entry->wants_answers) {
+        entry->reply.forget();
+    } else if (entry->reply) {
+        entry->add_answered = entry->reply.answer(0);
+    }
+    if (info.size != entry->kernel_size) {
+        entry->wanted_size = info.size;
+    }
+    became_idle(entry);
+}
+
+void TcmuService::open_failed(const Entry& entry, const Error& error) {
+    entry->queue.reset();
+    const bool is_news = entry->error != error.what;
+    {
+        const std::lock_guard lock(mutex_);
+        entry->error = error.what;
+    }
+    if (entry->reply) {
+        core::log(LogLevel::kError, {.device = entry->folder}, "{}: {}; refusing the device",
+                  entry->uio.name.config, error.what);
+        (void)entry->reply.answer(-error.code);  // failures are logged there
+        forget(entry);
+        return;
+    }
+    if (is_news) {
+        core::log(LogLevel::kError, {.device = entry->folder},
+                  "{}: {}; not serving the device, trying again every {} s", entry->uio.name.config,
+                  error.what, kRetryInterval.count());
+    }
+    became_idle(entry);
+    if (find(entry->folder) == entry && entry->phase == Phase::kIdle) {
+        retry_later(entry);
+    }
+}
+
+// A device that is enabled stays with the kernel whether we serve it or not.
+void TcmuService::retry_later(const Entry& entry) {
+    end_step(entry);
+    entry->watchdog = loop_->after(kRetryInterval, [this, entry, step = entry->step] {
+        if (entry->step == step && entry->phase == Phase::kIdle && !stopping_) {
+            entry->watchdog.reset();
+            open(entry);
+        }
+    });
+}
+
+// A change of the device has ended: its event gets the outcome.
+void TcmuService::changed(const Entry& entry, const Status& status) {
+    if (!status) {
+        core::log(LogLevel::kError, {.device = entry->folder}, "{}, refusing the change",
+                  status.error().what);
+    }
+    (void)entry->reply.answer(status ? 0 : -status.error().code);  // failures are logged there
+    became_idle(entry);
+}
+
+void TcmuService::push_size(const Entry& entry) {
+    const std::uint64_t bytes = *std::exchange(entry->wanted_size, std::nullopt);
+    if (bytes == entry->kernel_size) {
+        return;
+    }
+    set_phase(entry, Phase::kChanging);
+    auto result = std::make_shared<Status>();
+    run_step(
+        entry, settings_.bring_up_timeout,
+        [configfs = entry->configfs, bytes, result] { *result = configfs->write_size(bytes); },
+        [this, entry, bytes, result] {
+            if (*result) {
+                core::log(LogLevel::kNotice, {.device = entry->folder},
+                          "the size is {} bytes now (it was {})", bytes, entry->kernel_size);
+                entry->kernel_size = bytes;
+            } else {
+                core::log(LogLevel::kWarning, {.device = entry->folder},
+                          "{}, the kernel keeps the old size", result->error().what);
+            }
+            became_idle(entry);
+        },
+        [this, entry] {
+            core::log(LogLevel::kWarning, {.device = entry->folder},
+                      "the kernel does not take the new size");
+            became_idle(entry);
+            return true;
+        });
+}
+
+void TcmuService::handler_says_size(const std::string& folder, std::uint64_t bytes) {
+    const Entry entry = find(folder);
+    if (!entry || !entry->device || entry->phase == Phase::kClosing) {
+        return;
+    }
+    call_on(entry->device->queue(), [device = entry->device.get()] { device->capacity_changed(); });
+    entry->wanted_size = bytes;
+    if (entry->phase == Phase::kIdle) {
+        became_idle(entry);
+    }
+}
+
+// Makes a RECONFIG to ourselves, which finds nothing to change; so it must not be written here.
+void TcmuService::unit_says_write_cache(const std::string& folder, bool enabled) {
+    const Entry entry = find(folder);
+    if (!entry || !entry->configfs || entry->phase == Phase::kClosing) {
+        return;
+    }
+    call_in_worker(
+        runtime_.queues.workers(), entry.get(), [configfs = entry->configfs, entry, enabled] {
+            const Status status =
+                configfs->write(ConfigfsDevice::File::kEmulateWriteCache, enabled ? "1" : "0");
+            if (!status) {
+                core::log(LogLevel::kWarning, {.device = entry->folder},
+                          "{}, ignoring: the write cache is {}", status.error().what,
+                          enabled ? "on" : "off");
+            }
+        });
+}
+
+// Drains the device and closes it on a worker; then `reply`, if any, is answered. The kernel does
+// not care for the outcome, and is not kept waiting beyond the bound.
+void TcmuService::close(const Entry& entry, PendingReply reply) {
+    const Phase before = entry->phase;
+    if (reply) {
+        entry->reply = std::move(reply);
+    }
+    if (before == Phase::kClosing) {
+        return;
+    }
+    set_phase(entry, Phase::kClosing);
+    end_step(entry);
+    if (before == Phase::kProbing) {
+        one_probed();  // its probe will not count any more
+    }
+    if (!entry->device) {
+        entry->queue.reset();
+        closed(entry);
+        return;
+    }
+    entry->watchdog = loop_->after(2 * settings_.drain_timeout, [this, entry, step = entry->step] {
+        if (entry->step == step) {
+            core::log(LogLevel::kWarning, {.device = entry->folder},
+                      "closing takes too long, going on without");
+            closed(entry);
+        }
+    });
+    Device* device = entry->device.get();
+    Device::Drain drain{.bound = settings_.drain_timeout,
+                        .late = on_loop([this, entry] {
+                            core::log(LogLevel::kWarning, {.device = entry->folder},
+                                      "commands still run after {} ms, going on without them",
+                                      settings_.drain_timeout.count());
+                            closed(entry);
+                        }),
+                        .quiet = on_loop([this, entry] { drained(entry); })};
+    call_on(device->queue(),
+            [device, drain = std::move(drain)]() mutable { device->drain(std::move(drain)); });
+}
+
+// Nothing of the device runs any more. Only now does its place in the ring stand for anything.
+void TcmuService::drained(const Entry& entry) {
+    std::shared_ptr<Device> device;
+    {
+        const std::lock_guard lock(mutex_);
+        device = std::move(entry->device);
+    }
+    if (stopping_ && !entry->gone && !device->is_broken() && markers_ && entry->device_id) {
+        const DrainedMarker marker{
+            .name = entry->folder, .device_id = *entry->device_id, .tail = device->ring_tail()};
+        if (const Status written = markers_->write(entry->uio.minor, marker); !written) {
+            core::log(LogLevel::kWarning, {.device = entry->folder},
+                      "{}; the successor has to reset the ring", written.error().what);
+        }
+    }
+    call_in_worker(runtime_.queues.workers(), entry.get(),
+                   [device = std::move(device), queue = std::move(entry->queue),
+                    back = on_loop([this, entry] { closed(entry); })]() mutable {
+                       device.reset();
+                       queue.reset();
+                       back();
+                   });
+}
+
+// Comes once or, when commands or the handler took too long, a second time.
+void TcmuService::closed(const Entry& entry) {
+    end_step(entry);
+    if (entry->wants_answers) {
+        (void)entry->reply.answer(0);  // failures are logged there
+    } else {
+        entry->reply.forget();
+    }
+    forget(entry);
+}
+
+void TcmuService::forget(const Entry& entry) {
+    for (ServedDevice::Waiting& left : entry->waiting) {
+        loop_->cancel(left.timer);
+        (void)left.reply.answer(-ENODEV);
+    }
+    entry->waiting.clear();
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase(entries_, entry);
+    }
+    clear_stale_events();
+    check_stopped();
+}
+
+void TcmuService::became_idle(const Entry& entry) {
+    set_phase(entry, Phase::kIdle);
+    handle_waiting(entry);
+    if (entry->phase == Phase::kIdle && entry->device && entry->wanted_size) {
+        push_size(entry);
+    }
+    clear_stale_events();
+}
+
+}  // namespace lunkit::tcmu

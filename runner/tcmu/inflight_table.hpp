@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// InflightTable: the commands that were fetched from a ring and are not completed yet.
+//
+// Everything a command consists of is copied here before it is acted on, because its entry in the
+// ring may be overwritten while it runs (by the response of another command) and because shared
+// memory may change between a check and a use. The memory is given by the caller and holds plain
+// data with offsets, no pointers: today it is anonymous; put in shared memory, it tells a successor
+// of a daemon that died what was outstanding. To that end the order of stores is fixed:
+//   fetch      the slot is filled, then its state becomes kFetched (release), then the fetch
+//              position moves on. A slot whose ring_offset is the fetch position was not taken yet.
+//   complete   the outcome is recorded, completion_tail gets the present cmd_tail, then the state
+//              becomes kCompleting (release); response and cmd_tail follow; then the slot is freed.
+//              In a kCompleting slot, cmd_tail still at completion_tail means: not answered yet.
+//
+// A slot holds kInlineIovs iovecs; those of larger commands lie in an arena of contiguous runs. One
+// thread: the device's queue. Nothing is allocated after make().
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "lunkit/result.hpp"
+#include "tcmu/memory_mapping.hpp"
+#include "tcmu/ring_layout.hpp"
+
+namespace lunkit::tcmu {
+
+inline constexpr std::size_t kCdbCapacity = 8 + 255;  ///< SPC-5 4.2.3: 7Fh, 8 + ADDITIONAL LENGTH
+inline constexpr std::uint32_t kInlineIovs = 16;
+
+/// A piece of the mapping: what an iovec in the ring says. Checked before it gets here.
+struct RingRange {
+    std::uint64_t offset;  ///< from the mapping's start
+    std::uint64_t length;
+};
+
+enum class SlotState : std::uint32_t {
+    kFree = 0,
+    kFetched = 1,
+    kFinished = 2,    ///< outcome recorded, waits for its turn (rings without OOOC)
+    kCompleting = 3,  ///< response and cmd_tail are being written
+    kOrphan = 4,      ///< still runs, but the kernel has forgotten it (reset_ring)
+};
+
+/// One command. Plain data: part of the table's layout (see kTableVersion).
+struct Slot {
+    static constexpr std::uint32_t kNoArena = UINT32_MAX;
+
+    std::uint32_t state;        // SlotState
+    std::uint32_t ring_offset;  // of its entry, from the ring's start
+    std::uint64_t sequence;     // order of fetching
+    std::uint16_t cmd_id;
+    std::uint16_t cdb_length;
+    std::uint32_t iov_count;   // Data-Out or Data-In
+    std::uint32_t bidi_count;  // Data-In of a bidirectional command, behind the former
+    std::uint32_t arena_run;   // first chunk of its iovecs, or kNoArena: they are in iov[]
+    // outcome
+    std::uint32_t completion_tail;
+    std::uint32_t read_len;
+    std::uint8_t status;
+    std::uint8_t uflags;
+    std::uint8_t sense_length;
+    std::array<std::uint8_t, 5> reserved;
+    std::array<std::uint8_t, kSenseSize> sense;
+    std::array<std::uint8_t, kCdbCapacity + 1> cdb;
+    std::array<RingRange, kInlineIovs> iov;
+};
+static_assert(std::is_trivially_copyable_v<Slot> && sizeof(Slot) % 8 == 0);
+
+class InflightTable {
+  public:
+    static constexpr std::uint64_t kMagic = 0x6c6b2d696e666c31;  // "lk-infl1"
+    static constexpr std::uint32_t kTableVersion = 1;
+    static constexpr std::uint32_t kChunkIovs = 64;  ///< of the arena
+
+    struct Geometry {
+        std::uint32_t slots = 1024;
+        std::uint32_t arena_iovs = 0;  ///< largest command; rounded up to chunks
+        [[nodiscard]] std::size_t bytes() const;
+    };
+
+    /// Formats `memory` (zeroed, 8-byte aligned, at least geometry.bytes()), which outlives the
+    /// table. `mapping` is where the ranges of the commands lie.
+    static Result<InflightTable> make(std::span<std::byte> memory, Geometry geometry,
+                                      std::span<std::byte> mapping);
+
+    /// A slot with room for so many iovecs; nothing when there is none now. Fill it and publish().
+    [[nodiscard]] std::optional<std::uint32_t> claim(std::uint64_t iovs);
+    /// More iovecs than any command of this table can have.
+    [[nodiscard]] bool never_fits(std::uint64_t iovs) const { return iovs > arena_iovs(); }
+    [[nodiscard]] Slot& at(std::uint32_t index);
+    /// Where the iovecs of a claimed slot are to be written; as many as claimed.
+    [[nodiscard]] std::span<RingRange> ranges(std::uint32_t index);
+    /// The slot is complete and counts from now on.
+    void publish(std::uint32_t index);
+    /// Undoes claim() of a slot that was not published.
+    void abandon(std::uint32_t index);
+    void set_fetch_position(std::uint32_t position);
+
+    /// Opens the bracket around a completion; `cmd_tail` is where its response goes.
+    void begin_completion(std::uint32_t index, std::uint32_t cmd_tail);
+    /// Closes it; the slot is free.
+    void release(std::uint32_t index);
+    /// The kernel has forgotten every command: those that still run become orphans, those that only
+    /// waited for their turn are gone.
+    void orphan_all();
+
+    /// The same ranges as iovecs of this process. Data-Out or Data-In; then the Data-In of a
+    /// bidirectional command. Valid until release().
+    [[nodiscard]] std::span<const iovec> data_iovs(std::uint32_t index);
+    [[nodiscard]] std::span<const iovec> bidi_iovs(std::uint32_t index);
+
+    [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
+    [[nodiscard]] std::uint32_t orphans() const { return orphans_; }
+    [[nodiscard]] std::uint32_t slots() const { return slot_count_; }
+
+  private:
+    // The head of the memory; slots and arena follow. Part of the layout.
+    struct Header {
+        std::uint64_t magic;
+        std::uint32_t version;
+        std::uint32_t slot_size;
+        std::uint32_t slot_count;
+        std::uint32_t arena_iovs;
+        std::uint64_t arena_offset;
+        std::uint32_t fetch_position;
+        std::array<std::uint32_t, 7> reserved;
+    };
+    static_assert(sizeof(Header) == 64);
+
+    InflightTable() = default;
+    [[nodiscard]] std::uint32_t arena_iovs() const { return arena_chunks_ * kChunkIovs; }
+    [[nodiscard]] std::optional<std::uint32_t> find_run(std::uint32_t chunks) const;
+    void mark_run(std::uint32_t first, std::uint32_t chunks, bool used);
+    void give_back(std::uint32_t index);
+    void set_state(std::uint32_t index, SlotState state);
+    [[nodiscard]] static std::uint32_t chunks_for(std::uint64_t iovs) {
+        return static_cast<std::uint32_t>((iovs + kChunkIovs - 1) / kChunkIovs);
+    }
+    [[nodiscard]] iovec* iovec_memory(std::uint32_t index);
+
+    Header* header_ = nullptr;
+    Slot* slots_ = nullptr;
+    RingRange* arena_ = nullptr;
+    std::span<std::byte> mapping_;
+    std::uint32_t slot_count_ = 0;
+    std::uint32_t arena_chunks_ = 0;
+    std::uint32_t in_flight_ = 0;
+    std::uint32_t orphans_ = 0;
+    std::uint32_t never_used_ = 0;  // slots from here on were never touched
+    std::uint64_t next_sequence_ = 1;
+    std::vector<std::uint32_t> free_;         // used before; the last freed is the first taken
+    std::vector<std::uint64_t> used_chunks_;  // one bit each
+    MemoryMapping iovecs_;                    // of this process: kInlineIovs a slot, then the arena
+};
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/ring.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lunkit/io_request.hpp"
+#include "lunkit/try.hpp"
+#include "scsi/logical_unit.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+template <typename T>
+T read_once(const std::byte* at) {
+    // Only a load: atomic_ref of const does not exist before C++26.
+    auto* field = reinterpret_cast<T*>(const_cast<std::byte*>(at));
+    return std::atomic_ref<T>(*field).load(std::memory_order_relaxed);
+}
+
+std::unexpected<Error> impossible(const std::string& why) {
+    return failure(EPROTO, "ring is broken: " + why);
+}
+
+}  // namespace
+
+Result<MailboxInfo> MailboxInfo::read(std::span<const std::byte> map) {
+    if (map.size() < mailbox::kSize) {
+        return impossible(fmt::format("a mapping of {} bytes holds no mailbox", map.size()));
+    }
+    MailboxInfo info;
+    info.version = read_once<std::uint16_t>(map.data() + mailbox::kVersion);
+    info.flags = read_once<std::uint16_t>(map.data() + mailbox::kFlags);
+    info.cmdr_off = read_once<std::uint32_t>(map.data() + mailbox::kCmdrOff);
+    info.cmdr_size = read_once<std::uint32_t>(map.data() + mailbox::kCmdrSize);
+    if (info.version != kEntryVersion1.version && info.version != kEntryVersion2.version) {
+        return impossible(fmt::format("mailbox version {} is neither 1 nor 2", info.version));
+    }
+    if (info.version == kEntryVersion1.version) {
+        info.flags = 0;  // the field was padding
+    }
+    if (info.cmdr_off < mailbox::kCmdTail + sizeof(std::uint32_t) ||
+        info.cmdr_off % kEntryAlignment != 0) {
+        return impossible(fmt::format("the ring begins at {}", info.cmdr_off));
+    }
+    if (info.cmdr_size < 2 * kEntryVersion2.size || info.cmdr_size % kEntryAlignment != 0 ||
+        !ByteRange::fits(info.cmdr_off, info.cmdr_size, map.size())) {
+        return impossible(fmt::format("a ring of {} bytes at {} in a mapping of {}", info.cmdr_size,
+                                      info.cmdr_off, map.size()));
+    }
+    return info;
+}
+
+Result<RingPositions> RingPositions::read(std::span<const std::byte> map, const MailboxInfo& info) {
+    const RingPositions positions{.head = read_once<std::uint32_t>(map.data() + mailbox::kCmdHead),
+                                  .tail = read_once<std::uint32_t>(map.data() + mailbox::kCmdTail)};
+    for (const std::uint32_t position : {positions.head, positions.tail}) {
+        if (position >= info.cmdr_size || position % kEntryAlignment != 0) {
+            return impossible(
+                fmt::format("cmd_head is {}, cmd_tail is {}", positions.head, positions.tail));
+        }
+    }
+    return positions;
+}
+
+InflightTable::Geometry Ring::table_geometry(const MailboxInfo& info, std::uint32_t slots) {
+    // The kernel refuses a command whose entry takes more than half of the ring.
+    return {.slots = slots, .arena_iovs = info.cmdr_size / 2 / std::uint32_t{kIovSize}};
+}
+
+Ring::Ring(std::span<std::byte> map, InflightTable table, const MailboxInfo& info)
+    : map_(map),
+      table_(std::move(table)),
+      info_(info),
+      layout_(info.version == kEntryVersion1.version ? &kEntryVersion1 : &kEntryVersion2) {
+    if (!has(mailbox::kOutOfOrder)) {
+        order_.resize(table_.slots());
+    }
+}
+
+Result<Ring> Ring::attach(std::span<std::byte> map, InflightTable table) {
+    TRY(const MailboxInfo info, MailboxInfo::read(map));
+    TRY(const RingPositions positions, RingPositions::read(map, info));
+    Ring ring(map, std::move(table), info);
+    ring.tail_ = positions.tail;
+    ring.fetch_ = positions.tail;
+    ring.seen_head_ = positions.tail;
+    ring.table_.set_fetch_position(positions.tail);
+    return ring;
+}
+
+template <typename T>
+T Ring::load(std::size_t offset) const {
+    return read_once<T>(map_.data() + offset);
+}
+
+template <typename T>
+void Ring::store(std::size_t offset, T value) {
+    auto* field = reinterpret_cast<T*>(map_.data() + offset);
+    std::atomic_ref<T>(*field).store(value, std::memory_order_relaxed);
+}
+
+std::uint32_t Ring::load_head() const {
+    auto* head = reinterpret_cast<std::uint32_t*>(map_.data() + mailbox::kCmdHead);
+    return std::atomic_ref(*head).load(std::memory_order_acquire);
+}
+
+void Ring::publish_tail(std::uint32_t tail) {
+    auto* field = reinterpret_cast<std::uint32_t*>(map_.data() + mailbox::kCmdTail);
+    std::atomic_ref(*field).store(tail, std::memory_order_release);
+    tail_ = tail;
+    tail_moved_ = true;
+}
+
+std::uint32_t Ring::advanced(std::uint32_t position, std::uint32_t length) const {
+    const std::uint64_t next = std::uint64_t{position} + length;
+    return static_cast<std::uint32_t>(next % info_.cmdr_size);
+}
+
+std::uint32_t Ring::distance(std::uint32_t from, std::uint32_t to) const {
+    return to >= from ? to - from : info_.cmdr_size - from + to;
+}
+
+Status Ring::broken(std::string why) {
+    if (broken_.empty()) {
+        broken_ = std::move(why);
+    }
+    return failure(EPROTO, broken_);
+}
+
+bool Ring::has_more() const {
+    return load_head() != fetch_ || load<std::uint32_t>(mailbox::kCmdTail) != tail_;
+}
+
+bool Ring::take_tail_moved() {
+    return std::exchange(tail_moved_, false);
+}
+
+// A reset leaves both positions at 0, and the tail is ours otherwise: it shows as a tail that moved
+// by itself, or (the tail was at 0) as a head that went back.
+Status Ring::check_positions(std::uint32_t head, bool* was_reset) const {
+    *was_reset = false;
+    if (head >= info_.cmdr_size || head % kEntryAlignment != 0) {
+        return impossible(fmt::format("cmd_head is {}", head));
+    }
+    const auto tail = load<std::uint32_t>(mailbox::kCmdTail);
+    if (tail != tail_) {
+        *was_reset = tail == 0;
+        return tail == 0 ? Status{} : impossible(fmt::format("cmd_tail became {}", tail));
+    }
+    if (distance(tail_, head) < distance(tail_, seen_head_)) {
+        *was_reset = tail == 0;
+        return tail == 0 ? Status{} : impossible(fmt::format("cmd_head went back to {}", head));
+    }
+    return {};
+}
+
+Fetched Ring::restart() {
+    broken_.clear();
+    order_count_ = 0;
+    seen_head_ = 0;
+    fetch_ = 0;
+    tail_ = 0;
+    table_.orphan_all();
+    table_.set_fetch_position(0);
+    return {.kind = Fetched::Kind::kReset};
+}
+
+Result<Fetched> Ring::fetch() {
+    const std::uint32_t head = load_head();
+    bool was_reset = false;
+    const Status positions = check_positions(head, &was_reset);
+    if (was_reset) {
+        return restart();
+    }
+    if (positions) {
+        seen_head_ = head;
+    }
+    if (!broken_.empty()) {
+        return failure(EPROTO, broken_);
+    }
+    if (!positions) {
+        return std::unexpected(broken(positions.error().what).error());
+    }
+    if (table_.orphans() > 0) {
+        return Fetched{.kind = Fetched::Kind::kNoRoom};  // their data areas are others' by now
+    }
+    while (fetch_ != head) {
+        const Result<Entry> entry = entry_at(fetch_, head);
+        if (!entry) {
+            return std::unexpected(broken(entry.error().what).error());
+        }
+        const Result<Fetched> taken = take(*entry);
+        if (!taken) {
+            return std::unexpected(broken(taken.error().what).error());
+        }
+        if (taken->kind == Fetched::Kind::kNoRoom) {
+            return taken;
+        }
+        fetch_ = advanced(fetch_, entry->length);
+        table_.set_fetch_position(fetch_);
+        if (taken->kind != Fetched::Kind::kNothing) {
+            return taken;
+        }
+    }
+    if (const Status stepped = step_over_fillers(); !stepped) {
+        return std::unexpected(stepped.error());
+    }
+    return Fetched{};
+}
+
+// `limit`: a position that the entry must not pass.
+Result<Ring::Entry> Ring::entry_at(std::uint32_t position, std::uint32_t limit) const {
+    const auto len_op = load<std::uint32_t>(map_offset(position) + layout_->len_op);
+    const Entry entry{.position = position, .length = len_op & ~kOpMask, .op = len_op & kOpMask};
+    const std::uint32_t room = limit > position ? limit - position : info_.cmdr_size - position;
+    if (entry.length < layout_->header_size || entry.length > room) {
+        return impossible(fmt::format("an entry of {} bytes at {} where {} are left", entry.length,
+                                      position, room));
+    }
+    return entry;
+}
+
+Result<Fetched> Ring::take(const Entry& entry) {
+    switch (entry.op) {
+        case kOpPad:
+            return Fetched{};
+        case kOpCommand:
+            return take_command(entry);
+        case kOpTmr:
+            if (layout_->uflags != EntryLayout::kAbsent) {
+                return take_tmr(entry);
+            }
+            break;
+        default:
+            break;
+    }
+    if (layout_->uflags == EntryLayout::kAbsent) {
+        return impossible(fmt::format("op {} at {} in a version 1 ring", entry.op, entry.position));
+    }
+    return Fetched{.kind = Fetched::Kind::kUnknownOp, .type = static_cast<std::uint8_t>(entry.op)};
+}
+
+Result<Fetched> Ring::take_tmr(const Entry& entry) const {
+    if (entry.length < tmr_entry::kCmdIds) {
+        return impossible(fmt::format("a TMR of {} bytes at {}", entry.length, entry.position));
+    }
+    const std::size_t at = map_offset(entry.position);
+    const auto count = load<std::uint32_t>(at + tmr_entry::kCmdCnt);
+    if (count > (entry.length - tmr_entry::kCmdIds) / sizeof(std::uint16_t)) {
+        return impossible(fmt::format("a TMR at {} names {} commands", entry.position, count));
+    }
+    return Fetched{.kind = Fetched::Kind::kTmr,
+                   .type = load<std::uint8_t>(at + tmr_entry::kType),
+                   .cmd_count = count};
+}
+
+Result<Ring::Counts> Ring::check_counts(const Entry& entry) const {
+    const std::size_t at = map_offset(entry.position);
+    Counts counts{};
+    counts.iovs = layout_->iov_count_size == sizeof(std::uint64_t)
+                      ? load<std::uint64_t>(at + layout_->iov_count)
+                      : load<std::uint32_t>(at + layout_->iov_count);
+    if (layout_->bidi_count != EntryLayout::kAbsent) {
+        counts.bidi = load<std::uint32_t>(at + layout_->bidi_count);
+    }
+    const std::uint64_t room = (entry.length - layout_->iov) / kIovSize;
+    if (counts.iovs > room || counts.bidi > room - counts.iovs ||
+        table_.never_fits(counts.iovs + counts.bidi)) {
+        return impossible(fmt::format("{} + {} iovecs in an entry of {} bytes at {}", counts.iovs,
+                                      counts.bidi, entry.length, entry.position));
+    }
+    return counts;
+}
+
+Result<Fetched> Ring::take_command(const Entry& entry) {
+    if (entry.length < layout_->size) {
+        return impossible(
+            fmt::format("a command entry of {} bytes at {}", entry.length, entry.position));
+    }
+    TRY(const Counts counts, check_counts(entry));
+    const std::optional<std::uint32_t> index = table_.claim(counts.iovs + counts.bidi);
+    if (!index) {
+        return Fetched{.kind = Fetched::Kind::kNoRoom};
+    }
+    Slot& slot = table_.at(*index);
+    slot.ring_offset = entry.position;
+    slot.cmd_id = load<std::uint16_t>(map_offset(entry.position) + layout_->cmd_id);
+    Status copied = copy_ranges(entry, *index);
+    if (copied) {
+        copied = copy_cdb(entry, slot);
+    }
+    if (!copied) {
+        table_.abandon(*index);
+        return std::unexpected(copied.error());
+    }
+    slot.iov_count = static_cast<std::uint32_t>(counts.iovs);
+    slot.bidi_count = static_cast<std::uint32_t>(counts.bidi);
+    table_.publish(*index);
+    if (!order_.empty()) {
+        order_[(order_first_ + order_count_) % order_.size()] = *index;
+        ++order_count_;
+    }
+    return Fetched{.kind = Fetched::Kind::kCommand, .slot = *index};
+}
+
+// Into the data area only: Data-In over the mailbox or the ring would be the end of both.
+Status Ring::copy_ranges(const Entry& entry, std::uint32_t slot) {
+    std::size_t at = map_offset(entry.position) + layout_->iov;
+    const std::uint64_t data_offset = info_.data_offset();
+    for (RingRange& range : table_.ranges(slot)) {
+        range.offset = load<std::uint64_t>(at);
+        range.length = load<std::uint64_t>(at + sizeof(std::uint64_t));
+        at += kIovSize;
+        if (range.offset < data_offset ||
+            !ByteRange::fits(range.offset, range.length, map_.size())) {
+            return impossible(fmt::format("an iovec of {} bytes at {} in the entry at {}",
+                                          range.length, range.offset, entry.position));
+        }
+    }
+    return {};
+}
+
+Status Ring::copy_cdb(const Entry& entry, Slot& slot) const {
+    const std::size_t begin = map_offset(entry.position);
+    const std::size_t end = begin + entry.length;
+    const auto cdb_off = load<std::uint64_t>(begin + layout_->cdb_off);
+    if (cdb_off < begin + layout_->header_size || cdb_off >= end) {
+        return impossible(
+            fmt::format("the CDB of the entry at {} is at {}", entry.position, cdb_off));
+    }
+    const std::size_t room = std::min<std::size_t>(end - cdb_off, kCdbCapacity);
+    std::memcpy(slot.cdb.data(), map_.data() + cdb_off, room);
+    // From here on the copy counts, not what the shared memory says by now.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const std::size_t length = scsi::cdb_length({slot.cdb.data(), room});
+    if (length == 0 || length > room) {
+        return impossible(
+            fmt::format("a CDB of opcode {:#04x} in {} bytes at {}", slot.cdb[0], room, cdb_off));
+    }
+    slot.cdb_length = static_cast<std::uint16_t>(length);
+    return {};
+}
+
+// Moves the tail over what is no command, up to the first command or the fetch position.
+Status Ring::step_over_fillers() {
+    std::uint32_t tail = tail_;
+    while (tail != fetch_) {
+        const Result<Entry> entry = entry_at(tail, fetch_);
+        if (!entry) {
+            return broken(entry.error().what);
+        }
+        if (entry->op == kOpCommand) {
+            break;
+        }
+        if (entry->op != kOpPad && entry->op != kOpTmr && layout_->uflags != EntryLayout::kAbsent) {
+            store<std::uint8_t>(map_offset(tail) + layout_->uflags, kUflagUnknownOp);
+        }
+        tail = advanced(tail, entry->length);
+    }
+    if (tail != tail_) {
+        publish_tail(tail);
+    }
+    return {};
+}
+
+Status Ring::complete(std::uint32_t index, const Response& response) {
+    Slot& slot = table_.at(index);
+    if (slot.state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
+        table_.release(index);
+        return {};
+    }
+    slot.status = response.status;
+    slot.sense_length = static_cast<std::uint8_t>(std::min(response.sense.size(), kSenseSize));
+    std::copy_n(response.sense.begin(), slot.sense_length, slot.sense.begin());
+    const bool with_length = has(mailbox::kReadLen) && response.read_len != 0;
+    slot.read_len = with_length ? response.read_len : 0;
+    slot.uflags = with_length ? kUflagReadLen : 0;
+    if (order_.empty()) {
+        return answer(index);
+    }
+    slot.state = static_cast<std::uint32_t>(SlotState::kFinished);
+    while (order_count_ > 0) {
+        const std::uint32_t first = order_[order_first_];
+        if (table_.at(first).state != static_cast<std::uint32_t>(SlotState::kFinished)) {
+            break;
+        }
+        order_first_ = (order_first_ + 1) % order_.size();
+        --order_count_;
+        CHECK(answer(first));
+    }
+    return {};
+}
+
+Status Ring::answer(std::uint32_t index) {
+    if (const Status stepped = step_over_fillers(); !stepped) {
+        table_.release(index);
+        return stepped;
+    }
+    const Result<Entry> entry =
+        tail_ != fetch_ ? entry_at(tail_, fetch_) : impossible("no entry is left for an answer");
+    if (!entry || entry->length < layout_->size) {
+        table_.release(index);
+        return broken(entry ? fmt::format("ring is broken: the entry at {} has {} bytes now", tail_,
+                                          entry->length)
+                            : entry.error().what);
+    }
+    table_.begin_completion(index, tail_);
+    write_response(map_offset(tail_), table_.at(index));
+    publish_tail(advanced(tail_, entry->length));
+    table_.release(index);
+    return step_over_fillers();
+}
+
+void Ring::write_response(std::size_t at, const Slot& slot) {
+    store<std::uint16_t>(at + layout_->cmd_id, slot.cmd_id);
+    if (layout_->uflags != EntryLayout::kAbsent) {
+        store<std::uint8_t>(at + layout_->uflags, slot.uflags);  // it holds whatever was there
+    }
+    std::memset(map_.data() + at + layout_->status, 0, layout_->size - layout_->status);
+    store<std::uint8_t>(at + layout_->status, slot.status);
+    if (layout_->read_len != EntryLayout::kAbsent) {
+        store<std::uint32_t>(at + layout_->read_len, slot.read_len);
+    }
+    std::memcpy(map_.data() + at + layout_->sense, slot.sense.data(), slot.sense_length);
+}
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ring: the user side of a TCMU command ring, as pure memory.
+//
+// The kernel appends entries and moves cmd_head; we fetch them from a position of our own, which
+// runs ahead of cmd_tail. A command that is done is answered in the entry *at cmd_tail*, whoever
+// that entry once belonged to, with the cmd_id rewritten (OOOC); so the tail moves by one command
+// entry for each command that ends, in whatever order they end. Entries that are no command (PAD,
+// TMR) are stepped over. A ring without OOOC takes the answers in the order of the entries; there
+// an outcome waits in its slot for its turn.
+//
+//      cmd_tail            fetch position          cmd_head
+//   -------|--- in flight -------|--- not yet fetched ---|-------
+//
+// Nothing in the memory is trusted. Every number is read once, checked, and then used from the
+// copy; what cannot be makes the ring "broken": no more is fetched, what is in flight is still
+// answered as long as the entries at the tail make sense. action/reset_ring (which zeroes both
+// positions) heals it.
+//
+// One thread, the device's queue; the other side is the kernel. Calls the kernel only by memory:
+// the kick is the device's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lunkit/result.hpp"
+#include "tcmu/inflight_table.hpp"
+#include "tcmu/ring_layout.hpp"
+
+namespace lunkit::tcmu {
+
+/// What the mailbox promises; read once, when the ring is attached.
+struct MailboxInfo {
+    std::uint16_t version = 0;
+    std::uint16_t flags = 0;  ///< mailbox::kOutOfOrder, ...; 0 in version 1
+    std::uint32_t cmdr_off = 0;
+    std::uint32_t cmdr_size = 0;
+
+    /// Checks what `map` begins with; the error says what is impossible.
+    static Result<MailboxInfo> read(std::span<const std::byte> map);
+    [[nodiscard]] std::uint64_t data_offset() const { return std::uint64_t{cmdr_off} + cmdr_size; }
+};
+
+/// Both ends of what is in the ring, from its start; 8-byte aligned places within it.
+struct RingPositions {
+    std::uint32_t head = 0;  ///< cmd_head: the kernel's
+    std::uint32_t tail = 0;  ///< cmd_tail: ours
+
+    static Result<RingPositions> read(std::span<const std::byte> map, const MailboxInfo& info);
+    [[nodiscard]] bool is_empty() const { return head == tail; }
+};
+
+/// How a command ended.
+struct Response {
+    std::uint8_t status = 0;                   ///< SAM-5 status code
+    std::span<const std::uint8_t> sense = {};  ///< at most kSenseSize bytes
+    /// Bytes of Data-In; 0: all of it (the field is not sent). Only where the mailbox has READ_LEN.
+    std::uint32_t read_len = 0;
+};
+
+/// What fetch() found.
+struct Fetched {
+    enum class Kind : std::uint8_t {
+        kNothing,    ///< the ring is empty up to cmd_head
+        kCommand,    ///< `slot` holds a new command
+        kTmr,        ///< the kernel tells of a task management function
+        kUnknownOp,  ///< an entry of op `type`; it is answered in its turn
+        kNoRoom,     ///< there is more, but no slot for it now
+        kReset,      ///< somebody has reset the ring: all in flight are orphans
+    };
+    Kind kind = Kind::kNothing;
+    std::uint32_t slot = 0;
+    std::uint8_t type = 0;        ///< kTmr: TCMU_TMR_*
+    std::uint32_t cmd_count = 0;  ///< kTmr: commands it names
+};
+
+class Ring {
+  public:
+    /// Goes on at cmd_tail. `map` outlives the ring; `table` was made for it, with
+    /// table_geometry().
+    static Result<Ring> attach(std::span<std::byte> map, InflightTable table);
+    /// The in-flight table that fits any command of this ring.
+    static InflightTable::Geometry table_geometry(const MailboxInfo& info, std::uint32_t slots);
+
+    /// The next thing in the ring. "ring is broken: ..." ends it: every later call says the same
+    /// until the ring is reset.
+    Result<Fetched> fetch();
+    /// Whether cmd_head has moved beyond what was fetched (or the ring was reset).
+    [[nodiscard]] bool has_more() const;
+
+    /// Ends a command and frees its slot (in a ring without OOOC: as soon as its turn comes). The
+    /// outcome of an orphan is dropped. The error: the tail makes no sense any more.
+    Status complete(std::uint32_t slot, const Response& response);
+
+    /// Whether the tail moved since the last call: the kernel wants a kick.
+    [[nodiscard]] bool take_tail_moved();
+
+    [[nodiscard]] InflightTable& table() { return table_; }
+    [[nodiscard]] const MailboxInfo& info() const { return info_; }
+    [[nodiscard]] bool has(std::uint16_t flag) const { return (info_.flags & flag) != 0; }
+    [[nodiscard]] std::uint32_t tail() const { return tail_; }
+
+  private:
+    struct Entry {
+        std::uint32_t position;  // from the ring's start
+        std::uint32_t length;
+        std::uint32_t op;
+    };
+    struct Counts {
+        std::uint64_t iovs;
+        std::uint64_t bidi;
+    };
+
+    Ring(std::span<std::byte> map, InflightTable table, const MailboxInfo& info);
+
+    // Reads of shared memory: one load each, so that what was checked is what is used.
+    template <typename T>
+    [[nodiscard]] T load(std::size_t offset) const;
+    template <typename T>
+    void store(std::size_t offset, T value);
+    [[nodiscard]] std::uint32_t load_head() const;
+    void publish_tail(std::uint32_t tail);
+
+    [[nodiscard]] Status check_positions(std::uint32_t head, bool* was_reset) const;
+    [[nodiscard]] Result<Entry> entry_at(std::uint32_t position, std::uint32_t limit) const;
+    [[nodiscard]] Result<Fetched> take(const Entry& entry);
+    [[nodiscard]] Result<Fetched> take_command(const Entry& entry);
+    [[nodiscard]] Result<Fetched> take_tmr(const Entry& entry) const;
+    [[nodiscard]] Result<Counts> check_counts(const Entry& entry) const;
+    [[nodiscard]] Status copy_ranges(const Entry& entry, std::uint32_t slot);
+    [[nodiscard]] Status copy_cdb(const Entry& entry, Slot& slot) const;
+    Fetched restart();
+
+    [[nodiscard]] Status step_over_fillers();
+    Status answer(std::uint32_t slot);
+    void write_response(std::size_t at, const Slot& slot);
+    Status broken(std::string why);
+
+    [[nodiscard]] std::size_t map_offset(std::uint32_t position) const {
+        return std::size_t{info_.cmdr_off} + position;
+    }
+    [[nodiscard]] std::uint32_t advanced(std::uint32_t position, std::uint32_t length) const;
+    [[nodiscard]] std::uint32_t distance(std::uint32_t from, std::uint32_t to) const;
+
+    std::span<std::byte> map_;
+    InflightTable table_;
+    MailboxInfo info_;
+    const EntryLayout* layout_;
+    std::uint32_t fetch_ = 0;
+    std::uint32_t seen_head_ = 0;  // where cmd_head was
+    std::uint32_t tail_ = 0;
+    bool tail_moved_ = false;
+    std::string broken_;  // why; empty: it is not
+    // Without OOOC: slots in the order of their entries (a circle as large as the table).
+    std::vector<std::uint32_t> order_;
+    std::size_t order_first_ = 0;
+    std::size_t order_count_ = 0;
+};
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: steps that run on other threads and come back to the control thread.
+#include <utility>
+
+#include "tcmu/posted_call.hpp"
+#include "tcmu/tcmu_service.hpp"
+
+namespace lunkit::tcmu {
+
+void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::Call work,
+                           ControlLoop::Call done, std::move_only_function<bool()> late) {
+    end_step(entry);
+    const std::uint64_t step = entry->step;
+    entry->watchdog = loop_->after(bound, [this, entry, step, late = std::move(late)]() mutable {
+        entry->watchdog.reset();
+        if (entry->step == step && late()) {
+            end_step(entry);
+        }
+    });
+    auto back = [this, entry, step, done = std::move(done)]() mutable {
+        if (entry->step != step) {
+            drop_in_worker(std::move(done));
+            return;
+        }
+        end_step(entry);
+        done();
+    };
+    call_in_worker(runtime_.queues.workers(), entry.get(),
+                   [inbox = loop_->inbox(), work = std::move(work),
+                    back = ControlLoop::Call(std::move(back))]() mutable {
+                       work();
+                       work = nullptr;  // what it holds goes on this thread
+                       inbox->post(std::move(back));
+                   });
+}
+
+void TcmuService::end_step(const Entry& entry) {
+    ++entry->step;
+    if (entry->watchdog) {
+        loop_->cancel(*std::exchange(entry->watchdog, std::nullopt));
+    }
+}
+
+void TcmuService::drop_in_worker(ControlLoop::Call holder) {
+    call_in_worker(runtime_.queues.workers(), nullptr,
+                   [holder = std::move(holder)]() mutable { holder = nullptr; });
+}
+
+std::shared_ptr<core::EngineQueue> TcmuService::assign_queue() {
+    core::QueueSet& queues = runtime_.queues;
+    return {&queues.assign(), [&queues, inbox = loop_->inbox()](core::EngineQueue* queue) {
+                inbox->post([&queues, queue] { queues.release(*queue); });
+            }};
+}
+
+ControlLoop::Call TcmuService::on_loop(ControlLoop::Call call) {
+    return [inbox = loop_->inbox(), call = std::move(call)]() mutable {
+        inbox->post(std::move(call));
+    };
+}
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: the devices that were there before us, and what a predecessor left unanswered.
+//
+// A predecessor that died may have left the kernel waiting for an answer, one per device at most:
+//   ADDED     the device is not enabled yet: it is brought up and answered as if it came now;
+//   RECONFIG  cannot be seen: the device is enabled, as when nothing waits;
+//   REMOVED   lookups below the device's configfs folder wait as well: the probe hangs.
+// An answer of the wrong kind would do harm for good, so the last two are ended by the module's
+// reset_netlink, which fails whatever waits. That would hit waiting ADDEDs too; where there are
+// such, a RECONFIG that may wait is answered by itself (the kernel says ENODEV if none does), and a
+// reset for the sake of a REMOVED comes when the ADDEDs have had their answers. New events are
+// blocked meanwhile (block_netlink), so that nothing begins to wait between a look and the answer.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/log.hpp"
+#include "tcmu/tcmu_service.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+using Phase = ServedDevice::Phase;
+using core::LogLevel;
+
+constexpr std::chrono::milliseconds kProbeTimeout{2'000};
+
+}  // namespace
+
+void TcmuService::scan() {
+    Result<std::vector<UioDevice>> found = list_uio_devices(world_.paths);
+    if (!found) {
+        core::log(LogLevel::kError, {}, "{}; devices that exist already are not served",
+                  found.error().what);
+        return;
+    }
+    if (found->empty()) {
+        return;
+    }
+    const Status blocked = write_parameter(world_.paths, "block_netlink", "1");
+    scan_.blocked = blocked.has_value();
+    if (!blocked && blocked.error().code != ENOENT) {  // kernels before 4.16 have none
+        core::log(LogLevel::kWarning, {}, "{}, ignoring", blocked.error().what);
+    }
+    scan_.outstanding = found->size();
+    for (const UioDevice& uio : *found) {
+        probe_one(uio, world_.knows(uio.name.config));
+    }
+}
+
+void TcmuService::probe_one(const UioDevice& uio, bool ours) {
+    // Of others' devices only this matters: whether one waits to be added.
+    const Entry entry = ours ? add(uio) : std::make_shared<ServedDevice>(uio);
+    auto result = std::make_shared<Result<Probe>>(failure(EIO));
+    run_step(
+        entry, kProbeTimeout, [this, name = uio.name, result] { *result = probe(world_, name); },
+        [this, entry, ours, result] { probed(entry, ours, std::move(*result)); },
+        [this, entry, ours] {
+            if (ours) {
+                probe_hangs(entry);
+            }
+            one_probed();
+            return true;
+        });
+}
+
+void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
+    if (!result) {
+        core::log(LogLevel::kInfo, {.device = entry->folder}, "{}, leaving the device alone",
+                  result.error().what);
+        if (ours) {
+            forget(entry);
+        }
+    } else if (!ours) {
+        scan_.add_pending = scan_.add_pending || !result->enabled;
+    } else {
+        entry->device_id = result->device_id;
+        if (result->enabled && result->device_id) {
+            scan_.enabled.push_back(*result->device_id);
+        }
+        if (!result->enabled) {
+            scan_.add_pending = true;
+            if (!entry->reply && result->device_id && result->wants_answers) {
+                entry->reply =
+                    PendingReply(*channel_, DeviceEvent::Kind::kAdded, *result->device_id);
+            }
+        }
+        open(entry);
+    }
+    one_probed();
+}
+
+void TcmuService::probe_hangs(const Entry& entry) {
+    core::log(LogLevel::kNotice, {.device = entry->folder},
+              "the kernel waits for an answer to its removal, which the predecessor owes");
+    scan_.hangs = true;
+    forget(entry);
+}
+
+void TcmuService::one_probed() {
+    if (scan_.outstanding == 0 || --scan_.outstanding > 0) {
+        return;  // 0 before: the service is stopping
+    }
+    if (scan_.add_pending) {
+        for (const std::uint32_t id : scan_.enabled) {
+            // ENODEV: nothing waits there, as usual.
+            (void)channel_->answer(DeviceEvent::Kind::kReconfig, id, -EINTR);
+        }
+        scan_.reset_later = scan_.hangs;
+    } else {
+        scan_.reset_later = true;
+    }
+    clear_stale_events();
+}
+
+void TcmuService::clear_stale_events() {
+    if (scan_.outstanding > 0 || !scan_.blocked) {
+        return;
+    }
+    if (scan_.reset_later) {
+        const bool answers_due =
+            std::ranges::any_of(entries_, [](const Entry& entry) { return bool(entry->reply); });
+        if (answers_due && !stopping_) {
+            return;  // becomes_idle() and forget() come back here
+        }
+        if (const Status reset = write_parameter(world_.paths, "reset_netlink", "1"); !reset) {
+            core::log(LogLevel::kWarning, {}, "{}, ignoring", reset.error().what);
+        }
+    }
+    scan_.blocked = false;
+    if (const Status open = write_parameter(world_.paths, "block_netlink", "0"); !open) {
+        core::log(LogLevel::kError, {}, "{}; devices can be neither added nor removed",
+                  open.error().what);
+    }
+}
+
+}  // namespace lunkit::tcmu

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/tcmu_service.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/log.hpp"
+#include "lunkit/try.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+using Phase = ServedDevice::Phase;
+using core::LogLevel;
+
+}  // namespace
+
+TcmuService::TcmuService(core::Runtime& runtime, Surroundings world)
+    : runtime_(runtime), world_(std::move(world)), settings_(runtime.settings) {}
+
+TcmuService::~TcmuService() {
+    loop_.reset();
+    for (auto& [id, foreign] : foreign_) {
+        foreign.reply.forget();
+    }
+}
+
+Status TcmuService::start() {
+    settings_ = runtime_.settings;
+    CHECK(world_.ensure_kernel());
+    if (Result<MarkerFolder> folder = MarkerFolder::open(settings_.run_dir); folder) {
+        markers_ = *std::move(folder);
+    } else {
+        core::log(LogLevel::kWarning, {}, "{}; a restart will have to reset rings",
+                  folder.error().what);
+    }
+    TRY(channel_, world_.open_channel());
+    if (const Status replies = channel_->expect_answers(true); !replies) {
+        core::log(LogLevel::kWarning, {}, "{}; errors will not reach who creates a device",
+                  replies.error().what);
+    }
+    TRY(loop_, ControlLoop::make());
+    loop_->inbox()->post([this] { scan(); });
+    loop_->start(channel_->fd(), [this] { receive_events(); });
+    return {};
+}
+
+void TcmuService::stop(std::function<void()> stopped) {
+    if (!loop_) {
+        stopped();
+        return;
+    }
+    loop_->inbox()->post([this, stopped = std::move(stopped)]() mutable {
+        stopped_ = std::move(stopped);
+        begin_stop();
+    });
+}
+
+void TcmuService::begin_stop() {
+    stopping_ = true;
+    scan_.outstanding = 0;
+    for (auto& [id, foreign] : foreign_) {
+        foreign.reply.forget();
+        loop_->cancel(foreign.timer);
+    }
+    foreign_.clear();
+    const std::vector<Entry> entries = entries_;  // closing changes the list
+    for (const Entry& entry : entries) {
+        if (!entry->device) {
+            // Whoever creates it shall not wait for a successor that may never come.
+            (void)entry->reply.answer(-EINTR);
+        }
+        close(entry, {});
+    }
+    check_stopped();
+}
+
+void TcmuService::check_stopped() {
+    if (!stopping_ || !entries_.empty() || !stopped_) {
+        return;
+    }
+    clear_stale_events();
+    // Nobody is left who would answer; else the next command of a user would wait for ever.
+    if (const Status off = channel_->expect_answers(false); !off) {
+        core::log(LogLevel::kWarning, {}, "{}, ignoring", off.error().what);
+    }
+    std::exchange(stopped_, nullptr)();
+}
+
+TcmuService::Entry TcmuService::find(std::string_view folder) const {
+    const auto found = std::ranges::find_if(
+        entries_, [folder](const Entry& entry) { return entry->folder == folder; });
+    return found == entries_.end() ? nullptr : *found;
+}
+
+TcmuService::Entry TcmuService::add(UioDevice uio) {
+    auto entry = std::make_shared<ServedDevice>(std::move(uio));
+    const std::lock_guard lock(mutex_);
+    entries_.push_back(entry);
+    return entry;
+}
+
+void TcmuService::set_phase(const Entry& entry, Phase phase) {
+    const std::lock_guard lock(mutex_);
+    entry->phase = phase;
+}
+
+std::vector<core::DeviceStatus> TcmuService::list() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<core::DeviceStatus> devices;
+    devices.reserve(entries_.size());
+    for (const Entry& entry : entries_) {
+        if (entry->device) {
+            devices.push_back(entry->device->status());
+            continue;
+        }
+        core::DeviceStatus status;
+        status.front_end = "tcmu";
+        status.name = entry->folder;
+        status.config = entry->uio.name.config;
+        status.node = fmt::format("/dev/uio{}", entry->uio.minor);
+        status.error = entry->error;
+        status.state = entry->phase == Phase::kClosing ? core::DeviceState::kDraining
+                       : entry->error.empty()          ? core::DeviceState::kOpening
+                                                       : core::DeviceState::kFailed;
+        devices.push_back(std::move(status));
+    }
+    return devices;
+}
+
+std::unique_ptr<core::Service> make_tcmu_service(core::Runtime& runtime) {
+    return std::make_unique<TcmuService>(runtime, Surroundings::of(runtime));
+}
+
+}  // namespace lunkit::tcmu
