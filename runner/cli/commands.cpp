@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+#include "cli/daemon_client.hpp"
+#include "cli/reports.hpp"
+#include "lunkit/try.hpp"
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+
+/// What the options say; one struct for all commands, each uses its own.
+struct Request {
+    bool json_wanted = false;
+    std::string device;
+    std::string config;
+};
+
+Outcome printed(const Request& request, const json& answer, std::string text) {
+    return {kExitOk, request.json_wanted ? answer.dump(2) + "\n" : std::move(text), {}};
+}
+
+Result<json> one_device(const DaemonClient& daemon, const std::string& name) {
+    TRY(const json devices, daemon.devices());
+    const std::vector<json> found = find_devices(devices, name);
+    if (found.empty()) {
+        return failure(ENOENT, fmt::format("no device '{}'", name));
+    }
+    if (found.size() > 1) {
+        std::string names;
+        for (const json& device : found) {
+            names += fmt::format(" {}", device.value("name", ""));
+        }
+        return failure(ENOENT, fmt::format("'{}' may be any of:{}", name, names));
+    }
+    return found.front();
+}
+
+Result<Outcome> list(const DaemonClient& daemon, const Request& request) {
+    TRY(const json devices, daemon.devices());
+    return printed(request, devices, devices_report(devices));
+}
+
+Result<Outcome> show(const DaemonClient& daemon, const Request& request) {
+    TRY(const json device, one_device(daemon, request.device));
+    return printed(request, device, device_report(device));
+}
+
+Result<Outcome> handlers(const DaemonClient& daemon, const Request& request) {
+    TRY(const json answer, daemon.handlers());
+    return printed(request, answer, handlers_report(answer));
+}
+
+Result<Outcome> check(const DaemonClient& daemon, const Request& request) {
+    TRY(const json answer, daemon.check(request.config));
+    const bool valid = answer.at("valid").get<bool>();
+    if (request.json_wanted || valid) {
+        Outcome outcome = printed(request, answer, fmt::format("{}: valid\n", request.config));
+        outcome.code = valid ? kExitOk : kExitFailure;
+        return outcome;
+    }
+    return failure(EINVAL,
+                   fmt::format("{}: {}", request.config, answer.at("message").get<std::string>()));
+}
+
+Result<Outcome> stats(const DaemonClient& daemon, const Request& request) {
+    json devices = json::array();
+    if (request.device.empty()) {
+        TRY(devices, daemon.devices());
+    } else {
+        TRY(json device, one_device(daemon, request.device));
+        devices.push_back(std::move(device));
+    }
+    json counters = json::array();
+    std::ranges::transform(devices, std::back_inserter(counters), counters_of);
+    return printed(request, counters, stats_report(devices));
+}
+
+Result<Outcome> reload(const DaemonClient& daemon, const Request& request) {
+    TRY(const json notes, daemon.reload());
+    std::string text = "the configuration was read again\n";
+    for (const json& note : notes) {
+        text += fmt::format("needs a restart: {}\n", note.get<std::string>());
+    }
+    return printed(request, json{{"need_restart", notes}}, std::move(text));
+}
+
+Outcome failed(const Error& error) {
+    std::string text;
+    std::istringstream lines(error.what);
+    for (std::string line; std::getline(lines, line);) {
+        text += fmt::format("lunkit: {}\n", line);
+    }
+    return {error.code == ENOENT ? kExitNotFound : kExitFailure, {}, std::move(text)};
+}
+
+/// The one command that answers without a daemon too.
+Outcome version(const Request& request) {
+    json daemon_version;  // null: not running
+    std::string text = "not running";
+    if (const auto daemon = DaemonClient::connect()) {
+        const auto answer = daemon->version();
+        if (answer) {
+            daemon_version = *answer;
+            text = answer->get<std::string>();
+        } else if (answer.error().code != ENOTCONN) {
+            text = answer.error().what;
+        }
+    }
+    return printed(request, json{{"lunkit", LUNKIT_VERSION}, {"lunkitd", daemon_version}},
+                   fmt::format("lunkit {}\nlunkitd {}\n", LUNKIT_VERSION, text));
+}
+
+using Command = Result<Outcome> (*)(const DaemonClient&, const Request&);
+
+Outcome with_daemon(Command command, const Request& request) {
+    const auto daemon = DaemonClient::connect();
+    if (!daemon) {
+        return failed(daemon.error());
+    }
+    auto outcome = command(*daemon, request);
+    return outcome ? std::move(*outcome) : failed(outcome.error());
+}
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& help,
+                      Request& request) {
+    CLI::App* const command = app.add_subcommand(name, help);
+    command->add_flag("--json", request.json_wanted, "Print JSON");
+    return command;
+}
+
+}  // namespace
+
+Outcome run_command(std::vector<std::string> arguments) {
+    Request request;
+    CLI::App app("Look into lunkitd and manage it.", "lunkit");
+    app.require_subcommand(1);
+    app.set_version_flag("-V,--version", "lunkit " LUNKIT_VERSION);
+    app.footer(
+        "Exit status: 0 ok; 1 failure, such as a daemon that does not run; 2 usage; 3 no such "
+        "device.\nSee lunkit(1).");
+    const auto add = [&](const std::string& name, const std::string& help) {
+        return add_command(app, name, help, request);
+    };
+    const CLI::App* const list_command = add("list", "List the devices that are served");
+    CLI::App* const show_command = add("show", "Show all about one device");
+    show_command->add_option("DEV", request.device, "Name, as list shows it, or its last part")
+        ->required();
+    const CLI::App* const handlers_command = add("handlers", "List the handlers that were loaded");
+    CLI::App* const check_command =
+        add("check", "Say whether a device could be made with a configuration");
+    check_command->add_option("CONFIG", request.config, "<handler>/<path or name>[;key=value]...")
+        ->required();
+    CLI::App* const stats_command = add("stats", "Show the counters of all devices or of one");
+    stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
+    const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
+    const CLI::App* const version_command = add("version", "Print the versions");
+
+    std::ranges::reverse(arguments);  // CLI11 takes them from the back
+    try {
+        app.parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+        std::ostringstream out;
+        std::ostringstream err;
+        const bool is_help = app.exit(error, out, err) == 0;
+        return {is_help ? kExitOk : kExitUsage, out.str(), err.str()};
+    }
+    if (version_command->parsed()) {
+        return version(request);
+    }
+    const std::initializer_list<std::pair<const CLI::App*, Command>> commands = {
+        {list_command, &list},   {show_command, &show},   {handlers_command, &handlers},
+        {check_command, &check}, {stats_command, &stats}, {reload_command, &reload},
+    };
+    const auto* const chosen =
+        std::ranges::find_if(commands, [](const auto& entry) { return entry.first->parsed(); });
+    return with_daemon(chosen->second, request);
+}
+
+}  // namespace lunkit::cli

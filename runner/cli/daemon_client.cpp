@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/daemon_client.hpp"
+
+#include <fmt/format.h>
+#include <gio/gio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kBusName = "org.kernel.TCMUService1";
+constexpr const char* kPath = "/org/lunkit";
+constexpr const char* kInterface = "org.lunkit.Manager1";
+constexpr int kTimeoutMs = 30'000;
+
+struct Unref {
+    void operator()(GDBusConnection* connection) const { g_object_unref(connection); }
+    void operator()(GVariant* variant) const { g_variant_unref(variant); }
+    void operator()(GError* error) const { g_error_free(error); }
+    void operator()(char* text) const { g_free(text); }
+};
+template <typename T>
+using Owned = std::unique_ptr<T, Unref>;
+
+json to_json(GVariant* value);
+
+json container_to_json(GVariant* value) {
+    const bool is_object = g_variant_is_of_type(value, G_VARIANT_TYPE_DICTIONARY) != FALSE;
+    json result = is_object ? json::object() : json::array();
+    const gsize count = g_variant_n_children(value);
+    for (gsize i = 0; i < count; ++i) {
+        const Owned<GVariant> child(g_variant_get_child_value(value, i));
+        if (is_object) {
+            const Owned<GVariant> key(g_variant_get_child_value(child.get(), 0));
+            const Owned<GVariant> item(g_variant_get_child_value(child.get(), 1));
+            result[g_variant_get_string(key.get(), nullptr)] = to_json(item.get());
+        } else {
+            result.push_back(to_json(child.get()));
+        }
+    }
+    return result;
+}
+
+/// The types that the interface uses; others become their text.
+json to_json(GVariant* value) {
+    switch (g_variant_classify(value)) {
+        case G_VARIANT_CLASS_BOOLEAN:
+            return g_variant_get_boolean(value) != FALSE;
+        case G_VARIANT_CLASS_INT32:
+            return g_variant_get_int32(value);
+        case G_VARIANT_CLASS_UINT32:
+            return g_variant_get_uint32(value);
+        case G_VARIANT_CLASS_INT64:
+            return static_cast<std::int64_t>(g_variant_get_int64(value));
+        case G_VARIANT_CLASS_UINT64:
+            return static_cast<std::uint64_t>(g_variant_get_uint64(value));
+        case G_VARIANT_CLASS_STRING:
+            return g_variant_get_string(value, nullptr);
+        case G_VARIANT_CLASS_VARIANT: {
+            const Owned<GVariant> inner(g_variant_get_variant(value));
+            return to_json(inner.get());
+        }
+        case G_VARIANT_CLASS_ARRAY:
+        case G_VARIANT_CLASS_TUPLE:
+            return container_to_json(value);
+        default: {
+            const Owned<char> text(g_variant_print(value, FALSE));
+            return text.get();
+        }
+    }
+}
+
+std::unexpected<Error> explain(const GError& error) {
+    const auto is = [&](int code) { return g_error_matches(&error, G_DBUS_ERROR, code) != FALSE; };
+    if (is(G_DBUS_ERROR_SERVICE_UNKNOWN) || is(G_DBUS_ERROR_NAME_HAS_NO_OWNER)) {
+        return failure(ENOTCONN, "lunkitd is not running; start it with: systemctl start lunkitd");
+    }
+    if (is(G_DBUS_ERROR_UNKNOWN_METHOD) || is(G_DBUS_ERROR_UNKNOWN_OBJECT) ||
+        is(G_DBUS_ERROR_UNKNOWN_INTERFACE)) {
+        return failure(ENOTCONN, fmt::format("the TCMU daemon that owns {} is not lunkitd, or "
+                                             "another version of it",
+                                             kBusName));
+    }
+    if (is(G_DBUS_ERROR_ACCESS_DENIED)) {
+        return failure(EACCES, "permission denied: only root may manage lunkitd");
+    }
+    if (is(G_DBUS_ERROR_NO_REPLY) || is(G_DBUS_ERROR_TIMEOUT) ||
+        g_error_matches(&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) != FALSE) {
+        return failure(ETIMEDOUT, "lunkitd does not answer");
+    }
+    const Owned<GError> copy(g_error_copy(&error));
+    g_dbus_error_strip_remote_error(copy.get());
+    return failure(EREMOTEIO, copy->message);
+}
+
+}  // namespace
+
+struct DaemonClient::Connection {
+    Owned<GDBusConnection> bus;
+
+    /// The reply's arguments as an array. Takes `arguments`, if floating.
+    [[nodiscard]] Result<json> call(const char* interface, const char* method,
+                                    GVariant* arguments) const {
+        GError* error = nullptr;
+        const Owned<GVariant> reply(g_dbus_connection_call_sync(
+            bus.get(), kBusName, kPath, interface, method, arguments, nullptr,
+            G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutMs, nullptr, &error));
+        if (!reply) {
+            const Owned<GError> owned(error);
+            return explain(*owned);
+        }
+        return to_json(reply.get());
+    }
+
+    /// The only argument of the reply.
+    [[nodiscard]] Result<json> ask(const char* interface, const char* method,
+                                   GVariant* arguments) const {
+        TRY(json reply, call(interface, method, arguments));
+        if (reply.size() != 1) {
+            return failure(EREMOTEIO, fmt::format("{}: unexpected reply", method));
+        }
+        return std::move(reply.front());
+    }
+};
+
+DaemonClient::DaemonClient(std::unique_ptr<Connection> connection)
+    : connection_(std::move(connection)) {}
+DaemonClient::DaemonClient(DaemonClient&&) noexcept = default;
+DaemonClient& DaemonClient::operator=(DaemonClient&&) noexcept = default;
+DaemonClient::~DaemonClient() = default;
+
+Result<DaemonClient> DaemonClient::connect() {
+    GError* error = nullptr;
+    Owned<GDBusConnection> bus(g_bus_get_sync(G_BUS_TYPE_SYSTEM, nullptr, &error));
+    if (!bus) {
+        const Owned<GError> owned(error);
+        return failure(ENOTCONN,
+                       fmt::format("cannot reach the system bus ({}); is D-Bus running? (systemctl "
+                                   "start dbus)",
+                                   owned->message));
+    }
+    // A bus that goes away is an error of the call, not the end of this program.
+    g_dbus_connection_set_exit_on_close(bus.get(), FALSE);
+    return DaemonClient(std::make_unique<Connection>(Connection{std::move(bus)}));
+}
+
+Result<json> DaemonClient::devices() const {
+    return connection_->ask(kInterface, "ListDevices", nullptr);
+}
+
+Result<json> DaemonClient::handlers() const {
+    return connection_->ask(kInterface, "ListHandlers", nullptr);
+}
+
+Result<json> DaemonClient::check(const std::string& config) const {
+    if (g_utf8_validate(config.c_str(), -1, nullptr) == FALSE) {
+        return failure(EINVAL, "the configuration is not valid UTF-8");
+    }
+    TRY(json reply,
+        connection_->call(kInterface, "CheckConfig", g_variant_new("(s)", config.c_str())));
+    if (reply.size() != 2) {
+        return failure(EREMOTEIO, "CheckConfig: unexpected reply");
+    }
+    return json{{"valid", reply[0]}, {"message", reply[1]}};
+}
+
+Result<json> DaemonClient::reload() const {
+    return connection_->ask(kInterface, "Reload", nullptr);
+}
+
+Result<json> DaemonClient::version() const {
+    return connection_->ask("org.freedesktop.DBus.Properties", "Get",
+                            g_variant_new("(ss)", kInterface, "Version"));
+}
+
+}  // namespace lunkit::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace lunkit::cli {
+
+/// Exit codes of lunkit, as its manual has them.
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitFailure = 1,  ///< the daemon does not answer, or says no
+    kExitUsage = 2,
+    kExitNotFound = 3,  ///< no such device
+};
+
+}  // namespace lunkit::cli

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/reports.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <string_view>
+
+#include "cli/text_table.hpp"
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+using enum TextTable::Align;
+
+// A daemon of another version may leave keys out, or give them another type; that is no reason to
+// fail.
+std::string text_of(const json& object, const char* key) {
+    const auto item = object.find(key);
+    return item != object.end() && item->is_string() ? item->get<std::string>() : std::string();
+}
+std::uint64_t number_of(const json& object, const char* key) {
+    const auto item = object.find(key);
+    return item != object.end() && item->is_number_unsigned() ? item->get<std::uint64_t>() : 0;
+}
+bool flag_of(const json& object, const char* key) {
+    const auto item = object.find(key);
+    return item != object.end() && item->is_boolean() && item->get<bool>();
+}
+
+std::string count_text(const json& device, const char* key) {
+    return fmt::to_string(number_of(device, key));
+}
+std::string bytes_text(const json& device, const char* key) {
+    return size_text(number_of(device, key));
+}
+
+std::string access_text(const json& device) {
+    std::string text = flag_of(device, "read_only") ? "ro" : "rw";
+    if (flag_of(device, "write_cache")) {
+        text += ",cache";
+    }
+    return text;
+}
+
+constexpr std::array kCounters = {"read_commands",  "read_bytes", "write_commands", "write_bytes",
+                                  "other_commands", "errors",     "in_flight",      "kicks"};
+
+}  // namespace
+
+std::string devices_report(const json& devices) {
+    if (devices.empty()) {
+        return "no devices\n";
+    }
+    TextTable table({{"NAME"},
+                     {"STATE"},
+                     {"SIZE", kRight},
+                     {"BLOCK", kRight},
+                     {"ACCESS"},
+                     {"NODE"},
+                     {"CONFIG"}});
+    for (const json& device : devices) {
+        table.add({text_of(device, "name"), text_of(device, "state"), bytes_text(device, "size"),
+                   count_text(device, "block_size"), access_text(device), text_of(device, "node"),
+                   text_of(device, "config")});
+    }
+    return table.text();
+}
+
+std::string device_report(const json& device) {
+    std::string out;
+    const auto line = [&out](std::string_view title, std::string_view value) {
+        if (!value.empty()) {
+            fmt::format_to(std::back_inserter(out), "{:<15} {}\n", fmt::format("{}:", title),
+                           printable(value));
+        }
+    };
+    const std::uint64_t size = number_of(device, "size");
+    line("name", text_of(device, "name"));
+    line("front end", text_of(device, "front_end"));
+    line("state", text_of(device, "state"));
+    line("error", text_of(device, "error"));
+    line("config", text_of(device, "config"));
+    line("node", text_of(device, "node"));
+    line("size", fmt::format("{} ({} bytes)", size_text(size), size));
+    line("block size", count_text(device, "block_size"));
+    line("access", flag_of(device, "read_only") ? "read only" : "read and write");
+    line("write cache", flag_of(device, "write_cache") ? "on" : "off");
+    line("reads", fmt::format("{} ({})", count_text(device, "read_commands"),
+                              bytes_text(device, "read_bytes")));
+    line("writes", fmt::format("{} ({})", count_text(device, "write_commands"),
+                               bytes_text(device, "write_bytes")));
+    line("other commands", count_text(device, "other_commands"));
+    line("errors", count_text(device, "errors"));
+    line("in flight", count_text(device, "in_flight"));
+    line("kicks", count_text(device, "kicks"));
+    return out;
+}
+
+std::string handlers_report(const json& handlers) {
+    if (handlers.empty()) {
+        return "no handlers\n";
+    }
+    TextTable table({{"NAME"}, {"ABI", kRight}, {"DESCRIPTION"}, {"CONFIGURATION"}, {"FILE"}});
+    for (const json& handler : handlers) {
+        table.add({text_of(handler, "name"), count_text(handler, "abi_version"),
+                   text_of(handler, "description"),
+                   text_of(handler, "name") + "/" + text_of(handler, "config_help"),
+                   text_of(handler, "path")});
+    }
+    return table.text();
+}
+
+std::string stats_report(const json& devices) {
+    if (devices.empty()) {
+        return "no devices\n";
+    }
+    TextTable table({{"NAME"},
+                     {"READS", kRight},
+                     {"READ", kRight},
+                     {"WRITES", kRight},
+                     {"WRITTEN", kRight},
+                     {"OTHER", kRight},
+                     {"ERRORS", kRight},
+                     {"IN FLIGHT", kRight},
+                     {"KICKS", kRight}});
+    for (const json& device : devices) {
+        table.add({text_of(device, "name"), count_text(device, "read_commands"),
+                   bytes_text(device, "read_bytes"), count_text(device, "write_commands"),
+                   bytes_text(device, "write_bytes"), count_text(device, "other_commands"),
+                   count_text(device, "errors"), count_text(device, "in_flight"),
+                   count_text(device, "kicks")});
+    }
+    return table.text();
+}
+
+json counters_of(const json& device) {
+    json counters = {{"front_end", text_of(device, "front_end")},
+                     {"name", text_of(device, "name")}};
+    for (const char* const key : kCounters) {
+        counters[key] = number_of(device, key);
+    }
+    return counters;
+}
+
+std::vector<json> find_devices(const json& devices, const std::string& name) {
+    std::vector<json> exact;
+    std::vector<json> by_last_part;
+    for (const json& device : devices) {
+        const std::string full = text_of(device, "name");
+        if (full == name) {
+            exact.push_back(device);
+        } else if (full.ends_with("/" + name)) {
+            by_last_part.push_back(device);
+        }
+    }
+    return exact.empty() ? by_last_part : exact;
+}
+
+}  // namespace lunkit::cli

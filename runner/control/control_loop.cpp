@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/control_loop.hpp"
+
+#include <fmt/format.h>
+#include <glib-unix.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <utility>
+
+#include "control/blocking_calls.hpp"
+#include "control/bus.hpp"
+#include "control/config_check.hpp"
+#include "control/glib_handle.hpp"
+#include "control/handler_objects.hpp"
+#include "control/lunkit_object.hpp"
+#include "control/notify.hpp"
+#include "core/log.hpp"
+
+namespace lunkit::control {
+namespace {
+
+using core::LogLevel;
+
+constexpr std::chrono::milliseconds kStatusInterval{5'000};
+constexpr std::chrono::milliseconds kReloadLimit{10'000};
+
+struct LoopUnref {
+    void operator()(GMainLoop* loop) const { g_main_loop_unref(loop); }
+};
+
+}  // namespace
+
+class ControlLoop::Impl : public Daemon {
+  public:
+    explicit Impl(Parts parts)
+        : parts_(std::move(parts)),
+          loop_(g_main_loop_new(nullptr, FALSE)),
+          check_(parts_.handlers, calls_, parts_.check_limit),
+          handler_objects_(parts_.handlers, check_, parts_.trusted),
+          lunkit_object_(*this, parts_.handlers, check_, parts_.trusted),
+          bus_({&handler_objects_, &lunkit_object_}, parts_.bus_retry) {}
+
+    Ended run() {
+        watch_signals();
+        bus_.start([this](Bus::Outcome outcome, const std::string& explanation) {
+            bus_settled(outcome, explanation);
+        });
+        g_main_loop_run(loop_.get());
+        for (const guint source : signal_sources_) {
+            g_source_remove(source);
+        }
+        status_timer_.stop();
+        ended_.clean = ended_.clean && calls_.running() == 0;
+        return ended_;
+    }
+
+    // Daemon
+    [[nodiscard]] std::vector<core::DeviceStatus> devices() const override {
+        std::vector<core::DeviceStatus> all;
+        for (const auto& service : parts_.services) {
+            std::ranges::move(service->list(), std::back_inserter(all));
+        }
+        return all;
+    }
+    void reload(Reloaded done) override;
+
+  private:
+    enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
+
+    void watch_signals();
+    void bus_settled(Bus::Outcome outcome, const std::string& explanation);
+    void start_services();
+    void stop(const char* why);
+    void service_stopped();
+    void end(ExitCode code, bool clean) {
+        ended_ = {code, clean};
+        g_main_loop_quit(loop_.get());
+    }
+    [[nodiscard]] Result<std::vector<std::string>> apply(const SettingsResult& fresh);
+    [[nodiscard]] std::string status_text() const;
+
+    Parts parts_;
+    std::unique_ptr<GMainLoop, LoopUnref> loop_;
+    Phase phase_ = Phase::kStarting;
+    Ended ended_;
+    std::array<guint, 3> signal_sources_{};
+    std::vector<core::Service*> started_;
+    std::size_t still_stopping_ = 0;
+    LoopTimer stop_timer_;
+    LoopTimer status_timer_;
+    std::string status_;
+    Watchdog watchdog_;
+    BlockingCalls calls_;
+    ConfigCheck check_;
+    HandlerObjects handler_objects_;
+    LunkitObject lunkit_object_;
+    Bus bus_;
+};
+
+void ControlLoop::Impl::watch_signals() {
+    const auto on_stop = [](gpointer data) -> gboolean {
+        static_cast<Impl*>(data)->stop("a signal");
+        return G_SOURCE_CONTINUE;
+    };
+    const auto on_hangup = [](gpointer data) -> gboolean {
+        static_cast<Impl*>(data)->reload([](const Result<std::vector<std::string>>&) {});
+        return G_SOURCE_CONTINUE;
+    };
+    signal_sources_ = {g_unix_signal_add(SIGTERM, on_stop, this),
+                       g_unix_signal_add(SIGINT, on_stop, this),
+                       g_unix_signal_add(SIGHUP, on_hangup, this)};
+}
+
+void ControlLoop::Impl::bus_settled(Bus::Outcome outcome, const std::string& explanation) {
+    if (phase_ != Phase::kStarting) {
+        return;
+    }
+    if (outcome == Bus::Outcome::kTaken) {
+        core::log(LogLevel::kError, {}, "{}; stop it before lunkitd is started", explanation);
+        end(kExitFailure, true);
+        return;
+    }
+    if (outcome == Bus::Outcome::kUnavailable) {
+        core::log(LogLevel::kError, {},
+                  "D-Bus: {}; devices are served, but targetcli and lunkit do not find the daemon "
+                  "until that changes (it keeps trying)",
+                  explanation);
+    }
+    start_services();
+}
+
+void ControlLoop::Impl::start_services() {
+    for (const auto& service : parts_.services) {
+        if (const Status status = service->start(); status) {
+            started_.push_back(service.get());
+        } else {
+            core::log(LogLevel::kError, {}, "{}: {}", service->name(), status.error().what);
+        }
+    }
+    if (started_.empty() && !parts_.services.empty()) {
+        core::log(LogLevel::kError, {}, "no front end could be started, giving up");
+        end(kExitFailure, true);
+        return;
+    }
+    phase_ = Phase::kRunning;
+    status_ = status_text();
+    notify_ready(status_);
+    status_timer_.start(kStatusInterval, LoopTimer::Repeat::kEvery, [this] {
+        if (std::string now = status_text(); now != status_ && phase_ == Phase::kRunning) {
+            status_ = std::move(now);
+            notify_status(status_);
+        }
+    });
+    core::log(LogLevel::kNotice, {}, "lunkitd {} is ready", LUNKIT_VERSION);
+}
+
+std::string ControlLoop::Impl::status_text() const {
+    const auto all = devices();
+    const auto failed = std::ranges::count_if(all, [](const core::DeviceStatus& device) {
+        return device.state == core::DeviceState::kFailed;
+    });
+    return failed == 0 ? fmt::format("serving {} devices", all.size())
+                       : fmt::format("serving {} devices, {} failed",
+                                     all.size() - static_cast<std::size_t>(failed), failed);
+}
+
+void ControlLoop::Impl::stop(const char* why) {
+    if (phase_ == Phase::kStopping) {
+        return;
+    }
+    phase_ = Phase::kStopping;
+    core::log(LogLevel::kNotice, {}, "stopping: {}", why);
+    if (started_.empty()) {
+        end(kExitOk, true);
+        return;
+    }
+    // A front end drains its devices and then closes them, each within drain_timeout.
+    const auto limit = 2 * parts_.settings.current().drain_timeout + parts_.stop_grace;
+    notify_stopping(limit);
+    stop_timer_.start(limit, LoopTimer::Repeat::kOnce, [this] {
+        core::log(LogLevel::kError, {},
+                  "{} front ends have not stopped in time; the next daemon goes on with what they "
+                  "leave",
+                  still_stopping_);
+        end(kExitFailure, false);
+    });
+    still_stopping_ = started_.size();
+    for (core::Service* const service : started_) {
+        service->stop([this] { post_to_loop([this] { service_stopped(); }); });
+    }
+}
+
+void ControlLoop::Impl::service_stopped() {
+    if (--still_stopping_ == 0) {
+        core::log(LogLevel::kNotice, {}, "stopped");
+        end(kExitOk, true);
+    }
+}
+
+void ControlLoop::Impl::reload(Reloaded done) {
+    if (phase_ == Phase::kStopping) {
+        post_to_loop(
+            [done = std::move(done)]() mutable { done(failure(ECANCELED, "the daemon stops")); });
+        return;
+    }
+    if (phase_ == Phase::kRunning) {
+        notify_reloading();
+    }
+    auto fresh = std::make_shared<SettingsResult>(core::Settings{});
+    calls_.run(
+        "settings", {kReloadLimit, "reading the settings timed out"},
+        [source = parts_.source, fresh]() -> Status {
+            *fresh = load_settings(source);  // nobody looks at it once the limit is past
+            return {};
+        },
+        [this, fresh, done = std::move(done)](const Status& status) mutable {
+            Result<std::vector<std::string>> result =
+                apply(status ? *fresh : std::unexpected(SettingsErrors{status.error().what}));
+            if (phase_ == Phase::kRunning) {
+                notify_ready(status_);
+            }
+            done(std::move(result));
+        });
+}
+
+Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& fresh) {
+    if (!fresh) {
+        for (const std::string& error : fresh.error()) {
+            core::log(LogLevel::kError, {}, "reload: {}", error);
+        }
+        core::log(LogLevel::kError, {}, "reload: nothing was changed");
+        return failure(EINVAL, fmt::format("{}", fmt::join(fresh.error(), "\n")));
+    }
+    LiveSettings::Applied applied = parts_.settings.apply(*fresh);
+    core::set_log_level(parts_.settings.current().log_level);
+    for (core::Service* const service : started_) {
+        service->settings_changed();
+    }
+    for (const std::string& change : applied.changed) {
+        core::log(LogLevel::kNotice, {}, "reload: {}", change);
+    }
+    for (const std::string& change : applied.need_restart) {
+        core::log(LogLevel::kWarning, {}, "reload: {}: needs a restart", change);
+    }
+    if (applied.changed.empty() && applied.need_restart.empty()) {
+        core::log(LogLevel::kNotice, {}, "reload: no setting has changed");
+    }
+    return std::move(applied.need_restart);
+}
+
+ControlLoop::ControlLoop(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+ControlLoop::~ControlLoop() = default;
+ControlLoop::Ended ControlLoop::run() {
+    return impl_->run();
+}
+
+}  // namespace lunkit::control

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/lunkit_object.hpp"
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "control/bus_names.hpp"
+#include "control/caller.hpp"
+#include "lunkit-manager-dbus.h"
+
+namespace lunkit::control {
+
+struct LunkitObject::Shared {
+    Daemon& daemon;
+    const HandlerCatalog& handlers;
+    ConfigCheck& check;
+    const uid_t trusted;
+};
+
+namespace {
+
+/// Builds one a{sv}.
+class Dictionary {
+  public:
+    Dictionary() { g_variant_builder_init(&builder_, G_VARIANT_TYPE_VARDICT); }
+    Dictionary& add(const char* key, const std::string& value) {
+        return add(key, string_variant(value));
+    }
+    Dictionary& add(const char* key, std::uint64_t value) {
+        return add(key, g_variant_new_uint64(value));
+    }
+    Dictionary& add(const char* key, std::uint32_t value) {
+        return add(key, g_variant_new_uint32(value));
+    }
+    Dictionary& add(const char* key, bool value) {
+        return add(key, g_variant_new_boolean(value ? TRUE : FALSE));
+    }
+    [[nodiscard]] GVariant* end() { return g_variant_builder_end(&builder_); }
+
+  private:
+    Dictionary& add(const char* key, GVariant* value) {
+        g_variant_builder_add(&builder_, "{sv}", key, value);
+        return *this;
+    }
+    GVariantBuilder builder_{};
+};
+
+GVariant* to_variant(const core::DeviceStatus& device) {
+    return Dictionary()
+        .add("front_end", device.front_end)
+        .add("name", device.name)
+        .add("config", device.config)
+        .add("node", device.node)
+        .add("state", std::string(to_text(device.state)))
+        .add("error", device.error)
+        .add("size", device.size)
+        .add("block_size", device.block_size)
+        .add("read_only", device.read_only)
+        .add("write_cache", device.write_cache)
+        .add("read_commands", device.read_commands)
+        .add("read_bytes", device.read_bytes)
+        .add("write_commands", device.write_commands)
+        .add("write_bytes", device.write_bytes)
+        .add("other_commands", device.other_commands)
+        .add("errors", device.errors)
+        .add("in_flight", device.in_flight)
+        .add("kicks", device.kicks)
+        .end();
+}
+
+GVariant* to_variant(const host::HandlerInfo& handler) {
+    return Dictionary()
+        .add("name", handler.name)
+        .add("description", handler.description)
+        .add("config_help", handler.config_help)
+        .add("path", handler.path)
+        .add("abi_version", handler.abi_version)
+        .end();
+}
+
+template <typename T>
+GVariant* to_reply(const std::vector<T>& items) {
+    GVariantBuilder builder{};
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("aa{sv}"));
+    for (const T& item : items) {
+        g_variant_builder_add_value(&builder, to_variant(item));
+    }
+    return g_variant_new("(@aa{sv})", g_variant_builder_end(&builder));
+}
+
+void refuse(GDBusMethodInvocation* invocation) {
+    g_dbus_method_invocation_return_error(invocation, G_DBUS_ERROR, G_DBUS_ERROR_ACCESS_DENIED,
+                                          "only root may manage lunkitd");
+}
+
+/// Runs `then(shared)` when the caller may; else refuses. `data` is the signal's weak_ptr.
+template <typename Shared, typename Then>
+gboolean for_root(GDBusMethodInvocation* invocation, gpointer data, Then then) {
+    with_caller(invocation, [invocation, weak = *static_cast<std::weak_ptr<Shared>*>(data),
+                             then = std::move(then)](std::optional<uid_t> uid) mutable {
+        const auto shared = weak.lock();
+        if (!shared || uid != shared->trusted) {
+            refuse(invocation);
+            return;
+        }
+        then(*shared);
+    });
+    return TRUE;
+}
+
+template <typename Shared>
+gboolean on_list_devices(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                         gpointer data) {
+    return for_root<Shared>(invocation, data, [invocation](Shared& shared) {
+        g_dbus_method_invocation_return_value(invocation, to_reply(shared.daemon.devices()));
+    });
+}
+
+template <typename Shared>
+gboolean on_list_handlers(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                          gpointer data) {
+    return for_root<Shared>(invocation, data, [invocation](Shared& shared) {
+        g_dbus_method_invocation_return_value(invocation, to_reply(shared.handlers.list()));
+    });
+}
+
+template <typename Shared>
+gboolean on_check_config(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                         const gchar* config, gpointer data) {
+    return for_root<Shared>(
+        invocation, data, [invocation, wanted = std::string(config)](Shared& shared) {
+            shared.check.run(wanted, false, [invocation](const Status& status) {
+                const std::string message = status ? std::string() : status.error().what;
+                g_dbus_method_invocation_return_value(
+                    invocation,
+                    g_variant_new("(b@s)", status ? TRUE : FALSE, string_variant(message)));
+            });
+        });
+}
+
+void answer_reload(GDBusMethodInvocation* invocation,
+                   const Result<std::vector<std::string>>& result) {
+    if (!result) {
+        const VariantPtr message(g_variant_ref_sink(string_variant(result.error().what)));
+        g_dbus_method_invocation_return_dbus_error(invocation, kInvalidSettingsError,
+                                                   g_variant_get_string(message.get(), nullptr));
+        return;
+    }
+    GVariantBuilder notes{};
+    g_variant_builder_init(&notes, G_VARIANT_TYPE_STRING_ARRAY);
+    for (const std::string& note : *result) {
+        g_variant_builder_add_value(&notes, string_variant(note));
+    }
+    g_dbus_method_invocation_return_value(invocation,
+                                          g_variant_new("(@as)", g_variant_builder_end(&notes)));
+}
+
+template <typename Shared>
+gboolean on_reload(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                   gpointer data) {
+    return for_root<Shared>(invocation, data, [invocation](Shared& shared) {
+        shared.daemon.reload([invocation](const Result<std::vector<std::string>>& result) {
+            answer_reload(invocation, result);
+        });
+    });
+}
+
+template <typename Shared, typename Handler>
+void connect(gpointer skeleton, const char* signal, Handler handler,
+             const std::shared_ptr<Shared>& shared) {
+    g_signal_connect_data(
+        skeleton, signal, G_CALLBACK(handler), new std::weak_ptr<Shared>(shared),
+        [](gpointer data, GClosure*) { delete static_cast<std::weak_ptr<Shared>*>(data); },
+        GConnectFlags{});
+}
+
+}  // namespace
+
+const char* to_text(core::DeviceState state) {
+    switch (state) {
+        case core::DeviceState::kOpening:
+            return "opening";
+        case core::DeviceState::kRunning:
+            return "running";
+        case core::DeviceState::kDraining:
+            return "draining";
+        case core::DeviceState::kFailed:
+            return "failed";
+    }
+    return "unknown";
+}
+
+LunkitObject::LunkitObject(Daemon& daemon, const HandlerCatalog& handlers, ConfigCheck& check,
+                           uid_t trusted)
+    : shared_(std::make_shared<Shared>(Shared{daemon, handlers, check, trusted})) {}
+
+LunkitObject::~LunkitObject() {
+    LunkitObject::detach();
+}
+
+Status LunkitObject::attach(GDBusConnection* connection) {
+    LunkitDbusLunkitManager* const manager = lunkit_dbus_lunkit_manager_skeleton_new();
+    skeleton_.reset(reinterpret_cast<GDBusInterfaceSkeleton*>(manager));
+    lunkit_dbus_lunkit_manager_set_version(manager, LUNKIT_VERSION);
+    connect(manager, "handle-list-devices", &on_list_devices<Shared>, shared_);
+    connect(manager, "handle-list-handlers", &on_list_handlers<Shared>, shared_);
+    connect(manager, "handle-check-config", &on_check_config<Shared>, shared_);
+    connect(manager, "handle-reload", &on_reload<Shared>, shared_);
+    ErrorSlot error;
+    if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==
+        FALSE) {
+        return failure(EIO, error.message());
+    }
+    return {};
+}
+
+void LunkitObject::detach() {
+    if (skeleton_) {
+        g_dbus_interface_skeleton_unexport(skeleton_.get());
+        skeleton_.reset();
+    }
+}
+
+}  // namespace lunkit::control

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// LunkitObject: management at /org/lunkit, for root only; what the lunkit tool talks to.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/bus_object.hpp"
+#include "control/config_check.hpp"
+#include "control/glib_handle.hpp"
+#include "control/handler_catalog.hpp"
+#include "core/service.hpp"
+#include "lunkit/result.hpp"
+
+namespace lunkit::control {
+
+/// What management can ask of the daemon. Loop thread; nothing blocks.
+class Daemon {
+  public:
+    using Reloaded = std::move_only_function<void(Result<std::vector<std::string>>)>;
+
+    virtual ~Daemon() = default;
+    [[nodiscard]] virtual std::vector<core::DeviceStatus> devices() const = 0;
+    /// Reads the settings again; `done` gets what needs a restart, or what is wrong with the file.
+    virtual void reload(Reloaded done) = 0;
+
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+
+  protected:
+    Daemon() = default;
+};
+
+[[nodiscard]] const char* to_text(core::DeviceState state);
+
+class LunkitObject : public BusObject {
+  public:
+    /// Callers other than `trusted` are refused. The references outlive it.
+    LunkitObject(Daemon& daemon, const HandlerCatalog& handlers, ConfigCheck& check, uid_t trusted);
+    ~LunkitObject() override;
+    Status attach(GDBusConnection* connection) override;
+    void detach() override;
+
+  private:
+    struct Shared;
+    std::shared_ptr<Shared> shared_;
+    ObjectPtr<GDBusInterfaceSkeleton> skeleton_;
+};
+
+}  // namespace lunkit::control

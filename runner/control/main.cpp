@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// lunkitd: makes the parts, in the order in which they need each other, and runs the control loop.
+// They go in the opposite order, which is the order of shutting down.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/control_loop.hpp"
+#include "control/instance_lock.hpp"
+#include "control/live_settings.hpp"
+#include "control/log_writer.hpp"
+#include "control/options.hpp"
+#include "control/process_setup.hpp"
+#include "control/registry_catalog.hpp"
+#include "core/log.hpp"
+#include "core/queue_set.hpp"
+#include "host/file_policy.hpp"
+#include "host/handler_registry.hpp"
+#include "tcmu/tcmu_service.hpp"
+
+namespace {
+
+using lunkit::Status;
+using namespace lunkit::control;  // NOLINT(google-build-using-namespace): this file is its main
+using lunkit::core::LogLevel;
+
+int fail(const std::string& what, int code = kExitFailure) {
+    lunkit::core::log(LogLevel::kError, {}, "{}", what);
+    return code;
+}
+
+int serve(const Options& options, LiveSettings& settings) {
+    const auto& now = settings.current();
+    if (now.tcmu && ::geteuid() != 0) {
+        return fail(
+            "lunkitd must run as root: it configures the kernel's target and opens its "
+            "devices");
+    }
+    const auto lock = InstanceLock::take(now.run_dir);
+    if (!lock) {
+        return fail(lock.error().what);
+    }
+    auto queues = lunkit::core::QueueSet::start(now.engine, now.queues, now.spin);
+    if (!queues) {
+        return fail(queues.error().what);
+    }
+    auto policy = lunkit::host::FilePolicy::only(now.allowed_dirs);
+    if (!policy) {
+        return fail(policy.error().what, kExitConfig);
+    }
+    if (const Status status = lunkit::host::set_file_policy(std::move(*policy)); !status) {
+        return fail(status.error().what);
+    }
+    lunkit::host::HandlerRegistry handlers;
+    const std::string handler_dir = handler_directory(now.handler_dir);
+    if (const Status status = handlers.load_directory(handler_dir); !status) {
+        return fail(status.error().what);
+    }
+    lunkit::core::Runtime runtime{**queues, handlers, now};
+    std::vector<std::unique_ptr<lunkit::core::Service>> services;
+    if (now.tcmu) {
+        services.push_back(lunkit::tcmu::make_tcmu_service(runtime));
+    }
+    const RegistryCatalog catalog(handlers);
+    ControlLoop loop({options.source, settings, catalog, services});
+    const ControlLoop::Ended ended = loop.run();
+    if (!ended.clean) {
+        LogWriter::flush(std::chrono::seconds(1));
+        ::_exit(ended.code);
+    }
+    return ended.code;
+}
+
+int check_config(const SettingsSource& source) {
+    const SettingsResult settings = load_settings(source);
+    if (!settings) {
+        fmt::print(stderr, "{}\n", fmt::join(settings.error(), "\n"));
+        return kExitConfig;
+    }
+    fmt::print("{}: no errors\n", source.path);
+    return kExitOk;
+}
+
+int run(const Options& options) {
+    const LogWriter log(choose_log_target(options.foreground));
+    SettingsResult loaded = load_settings(options.source);
+    if (!loaded) {
+        for (const std::string& error : loaded.error()) {
+            (void)fail(error);  // the exit code is another one
+        }
+        return kExitConfig;
+    }
+    lunkit::core::set_log_level(loaded->log_level);
+    ignore_broken_pipes();
+    raise_file_limit();
+    become_io_flusher();
+    LiveSettings settings(std::move(*loaded));
+    return serve(options, settings);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Options options = parse_options({argv, argv + argc});
+    switch (options.action) {
+        case Options::Action::kPrint:
+            fmt::print("{}", options.text);
+            return kExitOk;
+        case Options::Action::kUsageError:
+            fmt::print(stderr, "{}", options.text);
+            return kExitUsage;
+        case Options::Action::kCheckConfig:
+            return check_config(options.source);
+        case Options::Action::kRun:
+            break;
+    }
+    return run(options);
+}

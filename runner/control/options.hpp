@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of lunkitd.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/live_settings.hpp"
+
+namespace lunkit::control {
+
+/// Exit codes of lunkitd, as its manual has them.
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitFailure = 1,
+    kExitUsage = 2,
+    kExitConfig = 78,  ///< EX_CONFIG of sysexits.h: lunkitd.conf is broken
+};
+
+struct Options {
+    enum class Action : std::uint8_t {
+        kRun,
+        kPrint,       ///< `text` to stdout, exit 0
+        kUsageError,  ///< `text` to stderr, exit kExitUsage
+        kCheckConfig,
+    };
+    Action action = Action::kRun;
+    std::string text;
+    bool foreground = false;
+    SettingsSource source;
+};
+
+/// `arguments` with the program's name first.
+[[nodiscard]] Options parse_options(std::vector<std::string> arguments);
+
+}  // namespace lunkit::control

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/process_setup.hpp"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <system_error>
+
+#include "core/log.hpp"
+
+namespace lunkit::control {
+namespace {
+
+constexpr rlim_t kWantedFiles = 1 << 20;
+#ifndef PR_SET_IO_FLUSHER
+constexpr int PR_SET_IO_FLUSHER = 57;
+#endif
+
+}  // namespace
+
+void ignore_broken_pipes() {
+    (void)std::signal(SIGPIPE, SIG_IGN);
+}
+
+void raise_file_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    rlimit wanted = limit;
+    wanted.rlim_max = std::max(limit.rlim_max, kWantedFiles);
+    wanted.rlim_cur = wanted.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
+        return;
+    }
+    wanted.rlim_max = limit.rlim_max;
+    wanted.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &wanted) != 0) {
+        core::log(core::LogLevel::kWarning, {}, "the limit of open files stays at {}: {}",
+                  limit.rlim_cur, std::generic_category().message(errno));
+    }
+}
+
+void become_io_flusher() {
+    if (::prctl(PR_SET_IO_FLUSHER, 1UL, 0UL, 0UL, 0UL) != 0) {
+        core::log(core::LogLevel::kInfo, {},
+                  "PR_SET_IO_FLUSHER: {}; under memory pressure the daemon may wait for itself",
+                  std::generic_category().message(errno));
+    }
+}
+
+std::string handler_directory(const std::string& configured) {
+    if (!configured.empty()) {
+        return configured;
+    }
+    std::string executable(PATH_MAX, '\0');
+    const ssize_t length = ::readlink("/proc/self/exe", executable.data(), executable.size());
+    if (length > 0) {
+        executable.resize(static_cast<std::size_t>(length));
+        const std::string beside =
+            executable.substr(0, executable.rfind('/') + 1) + LUNKIT_HANDLER_DIR_FROM_SBIN;
+        struct stat status{};
+        if (::stat(beside.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+            return beside;
+        }
+    }
+    return LUNKIT_INSTALLED_HANDLER_DIR;
+}
+
+}  // namespace lunkit::control

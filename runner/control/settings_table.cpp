@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/settings_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::control {
+namespace {
+
+using core::Settings;
+
+// Values that are words.
+
+template <typename T>
+using Word = std::pair<std::string_view, T>;
+
+constexpr std::array kLogLevels = {
+    Word<core::LogLevel>{"error", core::LogLevel::kError},
+    Word<core::LogLevel>{"warning", core::LogLevel::kWarning},
+    Word<core::LogLevel>{"notice", core::LogLevel::kNotice},
+    Word<core::LogLevel>{"info", core::LogLevel::kInfo},
+    Word<core::LogLevel>{"debug", core::LogLevel::kDebug},
+};
+constexpr std::array kEngines = {
+    Word<core::EngineChoice>{"auto", core::EngineChoice::kAuto},
+    Word<core::EngineChoice>{"uring", core::EngineChoice::kUring},
+    Word<core::EngineChoice>{"threads", core::EngineChoice::kThreads},
+};
+constexpr std::array kForeignSubtypes = {
+    Word<core::ForeignSubtype>{"ignore", core::ForeignSubtype::kIgnore},
+    Word<core::ForeignSubtype>{"late", core::ForeignSubtype::kLate},
+};
+// The first spelling of a value is the one that is printed.
+constexpr std::array kBooleans = {
+    Word<bool>{"yes", true},  Word<bool>{"no", false},  Word<bool>{"on", true},
+    Word<bool>{"off", false}, Word<bool>{"true", true}, Word<bool>{"false", false},
+};
+
+template <typename Words, typename T>
+Status parse_word(const Words& words, std::string_view text, T& value) {
+    for (const auto& [word, meaning] : words) {
+        if (word == text) {
+            value = meaning;
+            return {};
+        }
+    }
+    std::vector<std::string_view> known;
+    for (const auto& [word, meaning] : words) {
+        known.push_back(word);
+    }
+    return failure(EINVAL, fmt::format("'{}' is none of {}", text, fmt::join(known, ", ")));
+}
+
+template <typename Words, typename T>
+std::string print_word(const Words& words, T value) {
+    const auto found =
+        std::ranges::find_if(words, [&](const auto& w) { return w.second == value; });
+    return found == words.end() ? std::string() : std::string(found->first);
+}
+
+// Values that are numbers.
+
+Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
+                    std::uint64_t& value) {
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc() || rest != end || value < least || value > most) {
+        return failure(EINVAL,
+                       fmt::format("'{}' is not a number from {} to {}", text, least, most));
+    }
+    return {};
+}
+
+template <std::uint64_t kLeast, std::uint64_t kMost>
+struct Number {
+    template <typename Rep, typename Period>
+    static Status parse(std::string_view text, std::chrono::duration<Rep, Period>& value) {
+        std::uint64_t number = 0;
+        CHECK(parse_number(text, kLeast, kMost, number));
+        value = std::chrono::duration<Rep, Period>(static_cast<Rep>(number));
+        return {};
+    }
+    static Status parse(std::string_view text, unsigned& value) {
+        std::uint64_t number = 0;
+        CHECK(parse_number(text, kLeast, kMost, number));
+        value = static_cast<unsigned>(number);
+        return {};
+    }
+    template <typename Rep, typename Period>
+    static std::string print(std::chrono::duration<Rep, Period> value) {
+        return fmt::to_string(value.count());
+    }
+    static std::string print(unsigned value) { return fmt::to_string(value); }
+};
+
+template <const auto& kWords>
+struct Choice {
+    template <typename T>
+    static Status parse(std::string_view text, T& value) {
+        return parse_word(kWords, text, value);
+    }
+    template <typename T>
+    static std::string print(T value) {
+        return print_word(kWords, value);
+    }
+};
+
+// Values that are paths.
+
+Status check_directory_path(std::string_view path) {
+    if (!path.starts_with('/')) {
+        return failure(EINVAL, fmt::format("'{}' is not an absolute path", path));
+    }
+    if (path.find("/../") != std::string_view::npos || path.ends_with("/..")) {
+        return failure(EINVAL, fmt::format("'{}' contains '..'", path));
+    }
+    return {};
+}
+
+template <bool kMayBeEmpty>
+struct Directory {
+    static Status parse(std::string_view text, std::string& value) {
+        if (!(kMayBeEmpty && text.empty())) {
+            CHECK(check_directory_path(text));
+        }
+        value = std::string(text);
+        return {};
+    }
+    static std::string print(const std::string& value) { return value; }
+};
+
+struct Directories {
+    static Status parse(std::string_view text, std::vector<std::string>& value) {
+        std::vector<std::string> parsed;
+        while (!text.empty()) {
+            const std::size_t end = text.find(';');
+            const std::string_view path = text.substr(0, end);
+            CHECK(check_directory_path(path));
+            parsed.emplace_back(path);
+            text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        }
+        value = std::move(parsed);
+        return {};
+    }
+    static std::string print(const std::vector<std::string>& value) {
+        return fmt::format("{}", fmt::join(value, ";"));
+    }
+};
+
+template <auto kMember, typename Kind>
+constexpr SettingKey row(std::string_view group, std::string_view key, std::string_view values,
+                         bool live, std::string_view help) {
+    return SettingKey{
+        group,
+        key,
+        values,
+        help,
+        live,
+        [](Settings& settings, std::string_view text) {
+            return Kind::parse(text, settings.*kMember);
+        },
+        [](const Settings& settings) { return Kind::print(settings.*kMember); },
+        [](Settings& to, const Settings& from) { to.*kMember = from.*kMember; },
+    };
+}
+
+constexpr bool kLive = true;
+constexpr bool kRestart = false;
+constexpr std::uint64_t kHourMs = 3'600'000;
+
+constexpr std::array kTable = {
+    row<&Settings::log_level, Choice<kLogLevels>>("daemon", "log_level",
+                                                  "error|warning|notice|info|debug", kLive,
+                                                  "The least important messages that are logged."),
+    row<&Settings::handler_dir, Directory<true>>(
+        "daemon", "handler_dir", "DIRECTORY", kRestart,
+        "Where the handler_<name>.so are. Empty: where lunkit was installed."),
+    row<&Settings::run_dir, Directory<false>>(
+        "daemon", "run_dir", "DIRECTORY", kRestart,
+        "State that lives until the next boot: the lock of the running daemon and the tables of "
+        "commands in flight, from which the next daemon goes on. Must be on tmpfs."),
+    row<&Settings::allowed_dirs, Directories>(
+        "daemon", "allowed_dirs", "DIRECTORY[;DIRECTORY...]", kRestart,
+        "Below which directories backing files and devices may be. Empty: everywhere."),
+    row<&Settings::engine, Choice<kEngines>>(
+        "queues", "engine", "auto|uring|threads", kRestart,
+        "How queues do I/O: by io_uring, or by epoll and worker threads. auto takes io_uring "
+        "where the kernel lets it."),
+    row<&Settings::queues, Number<0, 4096>>(
+        "queues", "queues", "0..4096", kRestart,
+        "Number of queues, one thread each. 0: one for each CPU that the daemon may use."),
+    row<&Settings::spin, Number<0, 10'000>>(
+        "queues", "spin_us", "0..10000", kRestart,
+        "For how many microseconds an idle queue looks for more commands before it sleeps. It "
+        "stops looking by itself while that finds nothing. 0: never."),
+    row<&Settings::tcmu, Choice<kBooleans>>(
+        "tcmu", "enabled", "yes|no", kRestart,
+        "Whether to serve SCSI LUNs of the kernel's target (TCMU)."),
+    row<&Settings::foreign_subtypes, Choice<kForeignSubtypes>>(
+        "tcmu", "foreign_subtypes", "ignore|late", kLive,
+        "What to do about a device whose subtype no handler here has. late: fail its creation "
+        "when no other daemon has answered within foreign_timeout_ms. ignore: never answer, for "
+        "hosts where another TCMU daemon runs too; a misspelt subtype then hangs its creator."),
+    row<&Settings::foreign_timeout, Number<1, kHourMs>>("tcmu", "foreign_timeout_ms", "1..3600000",
+                                                        kLive, "See foreign_subtypes."),
+    row<&Settings::bring_up_timeout, Number<1, kHourMs>>(
+        "tcmu", "bring_up_timeout_ms", "1..3600000", kLive,
+        "How long a handler may take to open a device before its creation fails."),
+    row<&Settings::drain_timeout, Number<0, kHourMs>>(
+        "tcmu", "drain_timeout_ms", "0..3600000", kLive,
+        "How long a daemon that stops waits for commands in flight. Those left over are done by "
+        "the next one."),
+};
+
+}  // namespace
+
+std::span<const SettingKey> settings_table() {
+    return kTable;
+}
+
+Result<core::LogLevel> parse_log_level(std::string_view text) {
+    core::LogLevel level{};
+    CHECK(parse_word(kLogLevels, text, level));
+    return level;
+}
+
+std::string log_level_name(core::LogLevel level) {
+    return print_word(kLogLevels, level);
+}
+
+}  // namespace lunkit::control

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tool as a script sees it: a process with output and an exit code, against a daemon on a bus
+// of its own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/exit_code.hpp"
+#include "support/child_process.hpp"
+#include "support/private_bus.hpp"
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+using test::ChildProcess;
+using test::PrivateBus;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct Ran {
+    int code;
+    std::string text;
+};
+
+Ran run_tool(std::vector<std::string> arguments, const std::string& environment) {
+    arguments.insert(arguments.begin(), LUNKIT);
+    ChildProcess tool(std::move(arguments), {environment});
+    const int code = tool.wait_exit();
+    return {code, tool.printed()};
+}
+
+class CommandsTest : public testing::Test {
+  protected:
+    Ran run(std::vector<std::string> arguments) const {
+        return run_tool(std::move(arguments), bus_.variable());
+    }
+    PrivateBus bus_;
+};
+
+class CommandsWithDaemonTest : public CommandsTest {
+  protected:
+    void SetUp() override {
+        std::ofstream(folder_ / "lunkitd.conf") << "[daemon]\nrun_dir=" << folder_.path() << "\n";
+        daemon_ = std::make_unique<ChildProcess>(
+            std::vector<std::string>{FAKE_LUNKITD, "--foreground", "--config",
+                                     folder_ / "lunkitd.conf"},
+            std::vector<std::string>{bus_.variable()});
+        ASSERT_TRUE(daemon_->wait_notify("READY=1")) << daemon_->printed();
+    }
+    void TearDown() override {
+        daemon_->signal(SIGTERM);
+        EXPECT_EQ(0, daemon_->wait_exit()) << daemon_->printed();
+    }
+    [[nodiscard]] json run_json(std::vector<std::string> arguments) const {
+        arguments.emplace_back("--json");
+        const Ran ran = run(std::move(arguments));
+        EXPECT_EQ(kExitOk, ran.code) << ran.text;
+        return json::parse(ran.text, nullptr, false);
+    }
+
+    TemporaryFolder folder_;
+    std::unique_ptr<ChildProcess> daemon_;
+};
+
+TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"list"},
+                                                    {"show", "x"},
+                                                    {"handlers"},
+                                                    {"check", "ram/x"},
+                                                    {"stats"},
+                                                    {"reload"}}) {
+        const Ran ran = run(command);
+        EXPECT_EQ(kExitFailure, ran.code) << command.front();
+        EXPECT_EQ(ran.text,
+                  "lunkit: lunkitd is not running; start it with: systemctl start lunkitd\n");
+    }
+}
+
+TEST_F(CommandsTest, WithoutDaemonVersionStillAnswers) {
+    const Ran ran = run({"version"});
+    EXPECT_EQ(kExitOk, ran.code);
+    EXPECT_EQ(ran.text, "lunkit " LUNKIT_VERSION "\nlunkitd not running\n");
+}
+
+TEST_F(CommandsTest, WithoutBusItSaysSo) {
+    bus_.stop();
+    const Ran ran = run({"list"});
+    EXPECT_EQ(kExitFailure, ran.code);
+    EXPECT_THAT(ran.text, HasSubstr("cannot reach the system bus"));
+}
+
+TEST_F(CommandsTest, WrongUsageIsTwo) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{},
+                                                    {"lst"},
+                                                    {"show"},
+                                                    {"list", "--jsn"},
+                                                    {"check"},
+                                                    {"stats", "a", "b"}}) {
+        EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
+    }
+}
+
+TEST_F(CommandsTest, HelpIsEverywhere) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"--help"},
+                                                    {"list", "--help"},
+                                                    {"show", "--help"},
+                                                    {"handlers", "--help"},
+                                                    {"check", "--help"},
+                                                    {"stats", "--help"},
+                                                    {"reload", "--help"},
+                                                    {"version", "--help"}}) {
+        const Ran ran = run(command);
+        EXPECT_EQ(kExitOk, ran.code) << command.front();
+        EXPECT_THAT(ran.text, HasSubstr("--help"));
+    }
+}
+
+TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
+    const Ran ran = run({"list"});
+    EXPECT_EQ(kExitOk, ran.code);
+    EXPECT_THAT(ran.text,
+                AllOf(HasSubstr("user_0/disk1  running  1 GiB    512  rw,cache  /dev/uio0"),
+                      HasSubstr("user_1/disk2  failed")));
+    const json devices = run_json({"list"});
+    ASSERT_EQ(3U, devices.size());
+    EXPECT_EQ(devices[0].at("size"), 1073741824);
+    EXPECT_EQ(devices[0].at("write_cache"), true);
+}
+
+TEST_F(CommandsWithDaemonTest, ShowTakesTheFullNameOrItsLastPart) {
+    EXPECT_EQ(run_json({"show", "user_1/disk2"}).at("error"),
+              "/gone.img: No such file or directory");
+    EXPECT_EQ(run_json({"show", "disk1"}).at("name"), "user_0/disk1");
+}
+
+TEST_F(CommandsWithDaemonTest, UnknownOrAmbiguousDeviceIsThree) {
+    const Ran unknown = run({"show", "disk9"});
+    EXPECT_EQ(kExitNotFound, unknown.code);
+    EXPECT_EQ(unknown.text, "lunkit: no device 'disk9'\n");
+    const Ran ambiguous = run({"stats", "disk2"});
+    EXPECT_EQ(kExitNotFound, ambiguous.code);
+    EXPECT_EQ(ambiguous.text, "lunkit: 'disk2' may be any of: user_1/disk2 user_2/disk2\n");
+}
+
+TEST_F(CommandsWithDaemonTest, HandlersAreListed) {
+    EXPECT_THAT(run({"handlers"}).text, HasSubstr("file/<path>[;direct=on|off]"));
+    EXPECT_EQ(run_json({"handlers"})[1].at("name"), "ram");
+}
+
+TEST_F(CommandsWithDaemonTest, CheckTellsByExitCodeAndMessage) {
+    EXPECT_EQ(run({"check", "file//here"}).text, "file//here: valid\n");
+    const Ran bad = run({"check", "file//missing"});
+    EXPECT_EQ(kExitFailure, bad.code);
+    EXPECT_EQ(bad.text, "lunkit: file//missing: /missing: No such file or directory\n");
+    const Ran bad_json = run({"check", "--json", "file//missing"});
+    EXPECT_EQ(kExitFailure, bad_json.code);
+    EXPECT_EQ(json::parse(bad_json.text).at("valid"), false);
+}
+
+TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
+    EXPECT_EQ(3U, run_json({"stats"}).size());
+    const json one = run_json({"stats", "disk1"});
+    ASSERT_EQ(1U, one.size());
+    EXPECT_EQ(one[0].at("read_bytes"), 49152);
+    EXPECT_THAT(run({"stats"}).text, HasSubstr("48 KiB"));
+}
+
+TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {
+    std::ofstream(folder_ / "lunkitd.conf", std::ios::app) << "[queues]\nqueues=2\n";
+    const Ran ran = run({"reload"});
+    EXPECT_EQ(kExitOk, ran.code);
+    EXPECT_THAT(ran.text, HasSubstr("needs a restart: [queues] queues: '0' -> '2'"));
+}
+
+TEST_F(CommandsWithDaemonTest, ReloadOfABrokenFileNamesItsLines) {
+    std::ofstream(folder_ / "lunkitd.conf", std::ios::app) << "x\ny\n";
+    const Ran ran = run({"reload"});
+    EXPECT_EQ(kExitFailure, ran.code);
+    EXPECT_THAT(ran.text,
+                AllOf(HasSubstr("lunkitd.conf:3: 'x'"), HasSubstr("lunkitd.conf:4: 'y'")));
+}
+
+TEST_F(CommandsWithDaemonTest, VersionNamesBoth) {
+    EXPECT_EQ(run_json({"version"}),
+              (json{{"lunkit", LUNKIT_VERSION}, {"lunkitd", LUNKIT_VERSION}}));
+}
+
+}  // namespace
+}  // namespace lunkit::cli

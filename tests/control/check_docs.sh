@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The manual pages against what they describe: the options of both programs, the commands, the keys of
+# lunkitd.conf with their defaults, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
+# Usage: check_docs.sh ROOT LUNKITD LUNKIT
+set -u
+root=${1:?usage: check_docs.sh ROOT LUNKITD LUNKIT} lunkitd=${2:?} lunkit=${3:?}
+docs=$root/docs
+failed=0
+
+# same WHAT FILE1 FILE2: two sorted lists.
+same() {
+    if ! diff <(sort -u "$2") <(sort -u "$3") >"$folder/diff"; then
+        printf '%s (< program, > manual):\n' "$1"
+        grep '^[<>]' "$folder/diff"
+        failed=1
+    fi
+}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# A page's own long options: ".It Fl h , Fl -help", ".It Fl -json".
+manual_options() { sed -nE 's/^\.It Fl (. , Fl )?-([a-z-]+).*/--\2/p' "$1"; }
+help_options() { grep -oE -- '--[a-z-]+' | sort -u; }
+
+"$lunkitd" --help | sed -nE 's/^ *(-., )?(--[a-z-]+).*/\2/p' >"$folder/a"
+manual_options "$docs/lunkitd.8" >"$folder/b"
+same "options of lunkitd" "$folder/a" "$folder/b"
+
+"$lunkit" --help | sed -nE '/^Subcommands:/,/^[^ ]*$/ s/^  ([a-z]+) .*/\1/p' >"$folder/commands"
+sed -nE 's/^\.It Ic ([a-z]+).*/\1/p' "$docs/lunkit.1" >"$folder/b"
+same "commands of lunkit" "$folder/commands" "$folder/b"
+{
+    "$lunkit" --help | help_options
+    while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
+} >"$folder/a"
+manual_options "$docs/lunkit.1" >"$folder/b"
+same "options of lunkit" "$folder/a" "$folder/b"
+
+# "group key values default" of the program, and of the manual.
+"$lunkitd" --default-config |
+    awk '/^\[/ { group = substr($0, 2, length($0) - 2) }
+         /^# .*; (a reload applies it|takes a restart)\.$/ { values = $2; sub(/;$/, "", values); live = / reload / ? "live" : "restart" }
+         /^#[a-z]/ { split(substr($0, 2), pair, "="); print group, pair[1], values, live }' >"$folder/a"
+awk '/^\.Ss Group / { group = $3 }
+     /^\.It Cm / { key = $3; values = $0; sub(/.*= /, "", values); gsub(/(Ns|Ar|Op| )/, "", values); live[key] = "restart"; line[key] = group " " key; text[key] = values; order[++n] = key }
+     /^live\.$/ { live[key] = "live" }
+     END { for (i = 1; i <= n; i++) print line[order[i]], text[order[i]], live[order[i]] }' "$docs/lunkitd.conf.5" |
+    sed 's/DIRECTORY;DIRECTORY\.\.\./DIRECTORY[;DIRECTORY...]/' >"$folder/b"
+same "keys of lunkitd.conf" "$folder/a" "$folder/b"
+"$lunkitd" --default-config | sed -nE 's/^#([a-z_]+)=(.+)/\1 \2/p' >"$folder/a"
+awk '/^\.It Cm / { key = $3 }
+     /^(Default|\.Li) ?/ && key { if ($0 == "Default") { wanted = 1 } else if (wanted && /^\.Li/) { print key, $2; wanted = 0 } }
+     /^\.Pa/ && wanted { print key, $2; wanted = 0 }' "$docs/lunkitd.conf.5" >"$folder/b"
+same "defaults of lunkitd.conf" "$folder/a" "$folder/b"
+
+# Methods and properties: "Method" and its arguments in order.
+for interface in org.kernel.TCMUService1 org.lunkit.Manager1; do
+    sed -nE 's/.*<(method|property) name="([A-Za-z]+)".*/\2/p' "$root/runner/control/$interface.xml"
+done >"$folder/a"
+sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/ s/^\.It Li ([A-Z][A-Za-z]+).*/\1/p' "$docs/lunkitd.8" >"$folder/b"
+same "D-Bus methods and properties" "$folder/a" "$folder/b"
+# Keys of what ListDevices and ListHandlers return, as the program makes them.
+sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/p' "$docs/lunkitd.8" | tr -c 'a-z_\n' '\n' >"$folder/words"
+grep -oE '\.add\("[a-z_]+"' "$root/runner/control/lunkit_object.cpp" | cut -d'"' -f2 >"$folder/a"
+[ -s "$folder/a" ] || { echo "no keys found in lunkit_object.cpp"; failed=1; }
+while read -r key; do
+    grep -qx -- "$key" "$folder/words" || { echo "lunkitd.8 does not name the key $key"; failed=1; }
+done <"$folder/a"
+
+for page in "$docs"/*.[158]; do
+    lint=$(mandoc -T lint -W style "$page" 2>/dev/null | grep -v 'referenced manual not found')
+    if [ -n "$lint" ]; then
+        echo "$lint"
+        failed=1
+    fi
+done
+exit $failed

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon from outside: a process, its bus, its signals and its exit codes.
+#include <fmt/format.h>
+#include <gio/gio.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/bus_names.hpp"
+#include "control/glib_handle.hpp"
+#include "control/options.hpp"
+#include "support/child_process.hpp"
+#include "support/private_bus.hpp"
+
+namespace lunkit::control {
+namespace {
+
+using test::ChildProcess;
+using test::PrivateBus;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+/// targetcli's, lunkit's or anybody's view of the daemon: replies printed as GVariant text.
+class Client {
+  public:
+    explicit Client(const PrivateBus& bus)
+        : connection_(g_dbus_connection_new_for_address_sync(
+              bus.address().c_str(),
+              static_cast<GDBusConnectionFlags>(G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION),
+              nullptr, nullptr, nullptr)) {}
+
+    [[nodiscard]] std::string call(const std::string& path, const std::string& interface,
+                                   const std::string& method,
+                                   const std::string& arguments = "()") const {
+        ErrorSlot error;
+        const VariantPtr reply(g_dbus_connection_call_sync(
+            connection_.get(), kBusName, path.c_str(), interface.c_str(), method.c_str(),
+            g_variant_new_parsed(arguments.c_str()), nullptr, G_DBUS_CALL_FLAGS_NO_AUTO_START,
+            20'000, nullptr, error.out()));
+        return reply ? printed(reply.get()) : "error: " + error.message();
+    }
+    [[nodiscard]] std::string check(const std::string& config) const {
+        const std::string handler = config.substr(0, config.find('/'));
+        return call(std::string(kTcmuPath) + "/" + handler, kBusName, "CheckConfig",
+                    "('" + config + "',)");
+    }
+    [[nodiscard]] std::string manage(const std::string& method,
+                                     const std::string& arguments = "()") const {
+        return call(kManagerPath, "org.lunkit.Manager1", method, arguments);
+    }
+    /// Begins a CheckConfig and does not wait for its answer.
+    void begin_check(const std::string& config, std::string& answer) const {
+        const std::string path = std::string(kTcmuPath) + "/" + config.substr(0, config.find('/'));
+        g_dbus_connection_call(
+            connection_.get(), kBusName, path.c_str(), kBusName, "CheckConfig",
+            g_variant_new("(s)", config.c_str()), nullptr, G_DBUS_CALL_FLAGS_NONE, 20'000, nullptr,
+            run_finish, finish_with([&answer](GObject* source, GAsyncResult* result) {
+                const VariantPtr reply(g_dbus_connection_call_finish(
+                    reinterpret_cast<GDBusConnection*>(source), result, nullptr));
+                answer = reply ? printed(reply.get()) : "error";
+            }));
+    }
+    [[nodiscard]] std::uint32_t own_name() const {
+        const VariantPtr reply(g_dbus_connection_call_sync(
+            connection_.get(), "org.freedesktop.DBus", "/org/freedesktop/DBus",
+            "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", kBusName, 0),
+            G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, nullptr, nullptr));
+        guint32 code = 0;
+        g_variant_get(reply.get(), "(u)", &code);
+        return code;
+    }
+
+  private:
+    static std::string printed(GVariant* variant) {
+        const CharPtr text(g_variant_print(variant, FALSE));
+        return text.get();
+    }
+    ObjectPtr<GDBusConnection> connection_;
+};
+
+class DaemonTest : public testing::Test {
+  protected:
+    void configure(const std::string& text) const {
+        std::ofstream(folder_ / "lunkitd.conf", std::ios::trunc)
+            << "[daemon]\nrun_dir=" << folder_.path() << "\n"
+            << text;
+    }
+    std::unique_ptr<ChildProcess> spawn(std::vector<std::string> environment = {}) const {
+        if (!std::ifstream(folder_ / "lunkitd.conf")) {
+            configure("");
+        }
+        environment.push_back(bus_.variable());
+        return std::make_unique<ChildProcess>(
+            std::vector<std::string>{FAKE_LUNKITD, "--foreground", "--config",
+                                     folder_ / "lunkitd.conf"},
+            std::move(environment));
+    }
+    std::unique_ptr<ChildProcess> start(std::vector<std::string> environment = {}) const {
+        auto daemon = spawn(std::move(environment));
+        EXPECT_TRUE(daemon->wait_notify("READY=1")) << daemon->printed();
+        return daemon;
+    }
+    static void stop(ChildProcess& daemon) {
+        daemon.signal(SIGTERM);
+        EXPECT_EQ(kExitOk, daemon.wait_exit()) << daemon.printed();
+    }
+
+    TemporaryFolder folder_;
+    PrivateBus bus_;
+};
+
+TEST_F(DaemonTest, ObjectManagerHasOneObjectForEachHandlerAndNothingElse) {
+    const auto daemon = start();
+    const std::string objects =
+        Client(bus_).call(kTcmuPath, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+    const auto object = [](const std::string& name, const std::string& help) {
+        return fmt::format(
+            "'/org/kernel/TCMUService1/{}': {{'org.kernel.TCMUService1': {{'ConfigDesc': "
+            "<'{}'>}}}}",
+            name, help);
+    };
+    const std::string file = object("file", "<path>[;direct=on|off]");
+    const std::string ram = object("ram", "<name>");
+    const std::string stuck = object("stuck", "");
+    EXPECT_THAT(objects, AllOf(HasSubstr(file), HasSubstr(ram), HasSubstr(stuck)));
+    // "({", two times ", ", and "},)" are all else that there is.
+    EXPECT_EQ(objects.size(), file.size() + ram.size() + stuck.size() + 2 + 2 * 2 + 3);
+    EXPECT_TRUE(daemon->wait_output("'da-sh' is not shown to targetcli"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, CheckConfigSaysWhatIsWrong) {
+    const auto daemon = start();
+    const Client client(bus_);
+    EXPECT_EQ(client.check("file//here"), "(true, '')");
+    EXPECT_EQ(client.check("file//missing"), "(false, '/missing: No such file or directory')");
+    EXPECT_EQ(client.check("file//x,y"),
+              "(false, \"a ',' ends the value in the kernel's control file; use another name\")");
+    EXPECT_EQ(client.call("/org/kernel/TCMUService1/file", kBusName, "CheckConfig", "('ram/x',)"),
+              "(false, \"'ram/x' does not begin with 'file/'\")");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, MessageThatIsNotUtf8StillArrives) {
+    const auto daemon = start();
+    EXPECT_EQ(Client(bus_).check("file//x;bad=1"), "(false, \"unknown key 'bad'\uFFFD\")");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, StuckCheckDelaysNoOtherAnswer) {
+    const auto daemon = start();
+    const Client client(bus_);
+    std::string stuck;
+    for (int i = 0; i < 10; ++i) {
+        client.begin_check("stuck/x", stuck);
+    }
+    EXPECT_EQ(client.check("file//here"), "(true, '')");
+    EXPECT_THAT(client.manage("ListDevices"), HasSubstr("disk1"));
+    EXPECT_EQ(stuck, "");
+    // It does not hold up the end either.
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, StuckCheckIsAnsweredWhenItsTimeIsUp) {
+    const auto daemon = start({"FAKE_CHECK_LIMIT_MS=20"});
+    EXPECT_EQ(Client(bus_).check("stuck/x"),
+              "(false, \"check timed out: handler 'stuck' has not answered within 20 ms; its "
+              "storage may hang\")");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, StrangersLearnNothingAboutFilesAndManageNothing) {
+    const auto daemon = start({fmt::format("FAKE_TRUSTED_UID={}", ::geteuid() + 1)});
+    const Client client(bus_);
+    EXPECT_EQ(client.check("file//missing"), "(true, '')");
+    EXPECT_THAT(client.manage("ListDevices"), HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.manage("ListHandlers"), HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.manage("CheckConfig", "('ram/x',)"),
+                HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.manage("Reload"), HasSubstr("only root may manage lunkitd"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, ChangeMediumIsRefusedWithAReason) {
+    const auto daemon = start();
+    const Client client(bus_);
+    const auto change = [&](const std::string& config) {
+        return client.call("/org/kernel/TCMUService1/file", kBusName, "ChangeMedium",
+                           "('disk1', uint64 4096, '" + config + "')");
+    };
+    EXPECT_THAT(change("file//here"), HasSubstr(fmt::format("({}, 'changing", EOPNOTSUPP)));
+    EXPECT_EQ(change("file//missing"),
+              fmt::format("({}, '/missing: No such file or directory')", ENOENT));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, TargetclisOwnCallsWork) {
+    if (ChildProcess({"/usr/bin/python3", "-c", "from gi.repository import Gio"}).wait_exit() !=
+        0) {
+        GTEST_SKIP() << "python3-gi is not installed";
+    }
+    const auto daemon = start();
+    ChildProcess targetcli({"/usr/bin/python3", TARGETCLI_CLIENT, "file"}, {bus_.variable()});
+    EXPECT_EQ(0, targetcli.wait_exit());
+    EXPECT_EQ(targetcli.printed(),
+              "backstore user:file '<path>[;direct=on|off]'\n"
+              "check (False, '/missing: No such file or directory')\n"
+              "change (95, 'changing the medium of a device is not supported; delete the device "
+              "and create another')\n"
+              "backstore user:ram '<name>'\n"
+              "backstore user:stuck ''\n");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, ManagementListsDevicesAndHandlers) {
+    const auto daemon = start();
+    const Client client(bus_);
+    const std::string devices = client.manage("ListDevices");
+    EXPECT_THAT(devices, HasSubstr("'name': <'user_0/disk1'>"));
+    EXPECT_THAT(devices, HasSubstr("'state': <'running'>"));
+    EXPECT_THAT(devices, HasSubstr("'size': <uint64 1073741824>"));
+    EXPECT_THAT(devices, HasSubstr("'state': <'failed'>"));
+    EXPECT_THAT(client.manage("ListHandlers"), HasSubstr("'path': <'/h/handler_da-sh.so'>"));
+    EXPECT_EQ(client.manage("CheckConfig", "('ram/x',)"), "(true, '')");
+    EXPECT_EQ(client.call(kManagerPath, "org.freedesktop.DBus.Properties", "Get",
+                          "('org.lunkit.Manager1', 'Version')"),
+              "(<'" LUNKIT_VERSION "'>,)");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, ReloadAppliesWhatMayChangeAndNamesTheRest) {
+    const auto daemon = start();
+    configure("log_level=debug\n[queues]\nqueues=9\n");
+    EXPECT_EQ(Client(bus_).manage("Reload"), "([\"[queues] queues: '0' -> '9'\"],)");
+    EXPECT_TRUE(daemon->wait_output("fake: goes on with new settings"));
+    EXPECT_TRUE(daemon->wait_output("reload: [daemon] log_level: 'info' -> 'debug'"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, ReloadOfABrokenFileKeepsTheOldSettingsAndSaysWhere) {
+    const auto daemon = start();
+    configure("log_level=debug\nbroken\n");
+    EXPECT_THAT(Client(bus_).manage("Reload"), HasSubstr("lunkitd.conf:4: 'broken' is neither"));
+    EXPECT_TRUE(daemon->wait_output("reload: nothing was changed"));
+    configure("");
+    EXPECT_EQ(Client(bus_).manage("Reload"), "([],)");
+    EXPECT_TRUE(daemon->wait_output("reload: no setting has changed"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, HangupReloadsAndTellsSystemd) {
+    const auto daemon = start();
+    configure("log_level=debug\n");
+    daemon->signal(SIGHUP);
+    EXPECT_TRUE(daemon->wait_notify("RELOADING=1"));
+    EXPECT_TRUE(daemon->wait_output("log_level: 'info' -> 'debug'"));
+    stop(*daemon);
+    EXPECT_THAT(daemon->notified(), HasSubstr("RELOADING=1"));
+}
+
+TEST_F(DaemonTest, SystemdHearsOfReadyWatchdogAndStop) {
+    const auto daemon = start({"WATCHDOG_USEC=20000"});
+    EXPECT_TRUE(daemon->wait_notify("STATUS=serving 1 devices, 2 failed"));
+    EXPECT_TRUE(daemon->wait_notify("WATCHDOG=1"));
+    daemon->signal(SIGINT);
+    EXPECT_TRUE(daemon->wait_notify("STOPPING=1"));
+    EXPECT_EQ(kExitOk, daemon->wait_exit());
+}
+
+TEST_F(DaemonTest, StopIsBounded) {
+    configure("[tcmu]\ndrain_timeout_ms=0\n");
+    const auto daemon = start({"FAKE_STOP=never", "FAKE_STOP_GRACE_MS=10"});
+    daemon->signal(SIGTERM);
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_THAT(daemon->printed(), HasSubstr("have not stopped in time"));
+}
+
+TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
+    const auto daemon = spawn({"FAKE_START=fails"});
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_THAT(daemon->printed(), HasSubstr("fake: this kernel has no TCMU"));
+    EXPECT_THAT(daemon->printed(), HasSubstr("no front end could be started"));
+}
+
+TEST_F(DaemonTest, SecondInstanceIsRefused) {
+    const auto first = start();
+    const auto second = spawn();
+    EXPECT_EQ(kExitFailure, second->wait_exit());
+    EXPECT_THAT(second->printed(),
+                HasSubstr(fmt::format("another lunkitd (process {}) is running", first->pid())));
+    stop(*first);
+}
+
+TEST_F(DaemonTest, AnotherOwnerOfTheNameIsRefusedByItsName) {
+    const Client tcmu_runner(bus_);
+    ASSERT_EQ(1U, tcmu_runner.own_name());
+    const auto daemon = spawn();
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_THAT(daemon->printed(),
+                HasSubstr(fmt::format("process {} (control_daemon_) already serves TCMU: it owns "
+                                      "org.kernel.TCMUService1",
+                                      ::getpid())));
+}
+
+TEST_F(DaemonTest, WithoutABusItServesAndTakesTheNameWhenOneComes) {
+    bus_.stop();
+    const auto daemon = start({"FAKE_BUS_RETRY_MS=10"});
+    EXPECT_TRUE(daemon->wait_output("targetcli and lunkit do not find the daemon"));
+    bus_.start();
+    EXPECT_TRUE(daemon->wait_output("is ours again"));
+    EXPECT_EQ(Client(bus_).check("file//here"), "(true, '')");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, BusThatRestartsIsFoundAgain) {
+    const auto daemon = start({"FAKE_BUS_RETRY_MS=10"});
+    for (int round = 0; round < 2; ++round) {
+        bus_.stop();
+        EXPECT_TRUE(daemon->wait_output("the connection was lost; serving goes on"));
+        bus_.start();
+        EXPECT_TRUE(daemon->wait_output("is ours again"));
+        EXPECT_EQ(Client(bus_).check("file//here"), "(true, '')");
+    }
+    stop(*daemon);
+}
+
+}  // namespace
+}  // namespace lunkit::control

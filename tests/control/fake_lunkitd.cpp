@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// A lunkitd without kernel and plugins: the real control loop over handlers and devices that are
+// made up here. The environment says how it shall misbehave:
+//   FAKE_CHECK_LIMIT_MS, FAKE_BUS_RETRY_MS, FAKE_STOP_GRACE_MS   shorter times
+//   FAKE_TRUSTED_UID                         who may manage it instead of its own user
+//   FAKE_START=fails                         the front end cannot serve
+//   FAKE_STOP=never                          it never ends stopping
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/control_loop.hpp"
+#include "control/instance_lock.hpp"
+#include "control/live_settings.hpp"
+#include "control/log_writer.hpp"
+#include "control/options.hpp"
+#include "core/log.hpp"
+
+namespace {
+
+using namespace lunkit;           // NOLINT(google-build-using-namespace): a small program
+using namespace lunkit::control;  // NOLINT(google-build-using-namespace): a small program
+
+std::string_view from_environment(const char* name) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes it
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::chrono::milliseconds time_from_environment(const char* name, std::chrono::milliseconds usual) {
+    const std::string value(from_environment(name));
+    return value.empty() ? usual : std::chrono::milliseconds(std::stoi(value));
+}
+
+class FakeHandlers : public HandlerCatalog {
+  public:
+    [[nodiscard]] std::vector<host::HandlerInfo> list() const override {
+        return {{"file", "files and devices", "<path>[;direct=on|off]", "/h/handler_file.so", 1},
+                {"ram", "memory", "<name>", "/h/handler_ram.so", 1},
+                {"stuck", "never answers", "", "/h/handler_stuck.so", 1},
+                {"da-sh", "has no place on D-Bus", "", "/h/handler_da-sh.so", 1}};
+    }
+    [[nodiscard]] Status check_config(const std::string& config, bool syntax_only) const override {
+        if (config.starts_with("stuck/")) {
+            std::unique_lock lock(mutex_);
+            never_.wait(lock, [] { return false; });
+        }
+        if (config.starts_with("file//missing")) {
+            return syntax_only ? Status() : failure(ENOENT, "/missing: No such file or directory");
+        }
+        if (config.find(";bad") != std::string::npos) {
+            return failure(EINVAL, "unknown key 'bad'\xff");
+        }
+        return {};
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    mutable std::condition_variable never_;
+};
+
+class FakeService : public core::Service {
+  public:
+    [[nodiscard]] std::string_view name() const override { return "fake"; }
+    Status start() override {
+        if (from_environment("FAKE_START") == "fails") {
+            return failure(ENODEV, "this kernel has no TCMU");
+        }
+        return {};
+    }
+    void stop(std::function<void()> stopped) override {
+        if (from_environment("FAKE_STOP") != "never") {
+            stopped();
+        }
+    }
+    void settings_changed() override {
+        core::log(core::LogLevel::kNotice, {}, "fake: goes on with new settings");
+    }
+    [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
+        core::DeviceStatus disk;
+        disk.front_end = "tcmu";
+        disk.name = "user_0/disk1";
+        disk.config = "file//var/disk1.img";
+        disk.node = "/dev/uio0";
+        disk.state = core::DeviceState::kRunning;
+        disk.size = std::uint64_t{1} << 30;
+        disk.block_size = 512;
+        disk.write_cache = true;
+        disk.read_commands = 12;
+        disk.read_bytes = 49152;
+        disk.write_commands = 3;
+        disk.write_bytes = 1536;
+        disk.other_commands = 7;
+        disk.errors = 1;
+        disk.in_flight = 2;
+        disk.kicks = 20;
+        core::DeviceStatus broken;
+        broken.front_end = "tcmu";
+        broken.name = "user_1/disk2";
+        broken.config = "file//gone.img";
+        broken.state = core::DeviceState::kFailed;
+        broken.error = "/gone.img: No such file or directory";
+        broken.read_only = true;
+        core::DeviceStatus twin = broken;
+        twin.name = "user_2/disk2";
+        return {disk, broken, twin};
+    }
+};
+
+int serve(const Options& options, core::Settings loaded) {
+    const auto lock = InstanceLock::take(loaded.run_dir);
+    if (!lock) {
+        core::log(core::LogLevel::kError, {}, "{}", lock.error().what);
+        return kExitFailure;
+    }
+    LiveSettings settings(std::move(loaded));
+    const FakeHandlers handlers;
+    std::vector<std::unique_ptr<core::Service>> services;
+    services.push_back(std::make_unique<FakeService>());
+    using namespace std::chrono_literals;
+    const std::string trusted(from_environment("FAKE_TRUSTED_UID"));
+    ControlLoop loop({options.source, settings, handlers, services,
+                      trusted.empty() ? ::geteuid() : static_cast<uid_t>(std::stoul(trusted)),
+                      time_from_environment("FAKE_CHECK_LIMIT_MS", 10s),
+                      time_from_environment("FAKE_BUS_RETRY_MS", 2s),
+                      time_from_environment("FAKE_STOP_GRACE_MS", 10s)});
+    const ControlLoop::Ended ended = loop.run();
+    if (!ended.clean) {
+        LogWriter::flush(1s);
+        ::_exit(ended.code);
+    }
+    return ended.code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Options options = parse_options({argv, argv + argc});
+    if (options.action != Options::Action::kRun) {
+        fmt::print("{}", options.text);
+        return kExitUsage;
+    }
+    const LogWriter log(choose_log_target(options.foreground));
+    SettingsResult loaded = load_settings(options.source);
+    if (!loaded) {
+        return kExitConfig;
+    }
+    core::set_log_level(loaded->log_level);
+    return serve(options, std::move(*loaded));
+}

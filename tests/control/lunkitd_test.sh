@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The real lunkitd, as far as it gets without a kernel that has TCMU: its exit codes and messages.
+# Usage: lunkitd_test.sh LUNKITD
+set -u
+lunkitd=${1:?usage: lunkitd_test.sh LUNKITD}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$folder/no-bus
+failed=0
+
+# expect CODE TEXT COMMAND...: the exit code, and TEXT somewhere in what it prints.
+expect() {
+    local code=$1 text=$2 output status
+    shift 2
+    output=$(timeout 20 "$@" 2>&1)
+    status=$?
+    if [ $status -ne "$code" ] || ! grep -qF -- "$text" <<<"$output"; then
+        printf 'not as expected: %s\n  wanted %d and "%s"\n  got %d and: %s\n' "$*" "$code" "$text" $status "$output"
+        failed=1
+    fi
+}
+conf=$folder/lunkitd.conf
+settings() { printf '%s\n' "[daemon]" "run_dir=$folder/run" "handler_dir=$folder" "$@" >"$conf"; }
+
+expect 0 'lunkitd ' "$lunkitd" --version
+expect 0 '--check-config' "$lunkitd" --help
+expect 0 '#log_level=info' "$lunkitd" --default-config
+expect 2 'Unknown option --nonsense' "$lunkitd" --nonsense
+expect 2 "'extra'" "$lunkitd" extra
+
+settings
+expect 0 'no errors' "$lunkitd" --check-config --config "$conf"
+settings 'colour=red' '[queues]' 'spin_us=x'
+expect 78 "lunkitd.conf:4: unknown key 'colour'" "$lunkitd" --check-config --config "$conf"
+expect 78 "lunkitd.conf:6: spin_us: 'x' is not a number" "$lunkitd" --check-config --config "$conf"
+expect 78 "lunkitd.conf:4: unknown key 'colour'" "$lunkitd" --foreground --config "$conf"
+expect 78 'No such file or directory' "$lunkitd" --config "$folder/missing"
+
+settings '[tcmu]' 'enabled=no'
+sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
+expect 1 "$folder/nowhere" "$lunkitd" --foreground --config "$conf"
+settings 'allowed_dirs=/nowhere'
+sed -i '$a [tcmu]\nenabled=no' "$conf"
+expect 78 'allowed_dirs' "$lunkitd" --foreground --config "$conf"
+
+# A daemon without front ends runs, and keeps a second one out until it is told to stop.
+settings '[tcmu]' 'enabled=no'
+mkfifo "$folder/log"
+"$lunkitd" --foreground --config "$conf" 2>"$folder/log" &
+daemon=$!
+exec 3<"$folder/log"
+while read -r -t 20 line <&3 && [[ $line != *"is ready"* ]]; do :; done
+expect 1 "another lunkitd (process $daemon) is running" "$lunkitd" --foreground --config "$conf"
+kill -TERM "$daemon"
+wait "$daemon"
+status=$?
+if [ $status -ne 0 ]; then
+    echo "SIGTERM ended it with $status"
+    failed=1
+fi
+exit $failed
