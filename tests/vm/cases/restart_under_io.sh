@@ -1,0 +1,23 @@
+# The daemon is stopped with SIGTERM and started again, three times, under verified load: the initiator sees no error.
+# timeout: 180
+. "$LUNKIT_VM/lib.sh"
+
+tank
+start_lunkitd
+user_lun file d 64M /tank/d
+[ -b "$DISK" ]
+fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=48M \
+    --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=25 --minimal >/tank/fio.out 2>&1 &
+load=$!
+for _ in 1 2 3; do
+    sleep 3
+    stop_lunkitd
+    sleep 1
+    [ -d /proc/$load ] || fail "fio ended early: $(cat /tank/fio.out)"
+    start_lunkitd
+done
+wait $load || fail "fio: $(cat /tank/fio.out)"
+assert_no_errors
+assert_no_match "$(dmesg | tail -n 200 | grep "\[${DISK##*/}\]" || :)" 'error|reset|timed out' "kernel log of the disk"
+verify_load "$DISK"
+stop_lunkitd

@@ -1,0 +1,32 @@
+# The unit under systemd: activation by targetcli, start and stop, restart under verified load, place in the boot order.
+# boot: systemd
+# timeout: 180
+. "$LUNKIT_VM/lib.sh"
+need_lunkitd
+
+step "boot order"
+before=$(systemctl show -P Before lunkitd.service)
+assert_match "$before" '\btarget\.service' "Before= of lunkitd.service"
+assert_match "$before" '\brtslib-fb-targetctl\.service' "Before= of lunkitd.service"
+
+step "D-Bus activation"
+systemctl stop lunkitd.service
+assert_eq "$(lunkitd_pid || :)" '' "daemon before"
+assert_match "$(targets <<<'ls /backstores')" 'user:file' "backstores"
+assert_eq "$(systemctl is-active lunkitd.service)" active "unit after activation"
+
+step "restart under I/O"
+tank
+user_lun file d 64M /tank/d
+fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=32M \
+    --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=20 --minimal >/tank/fio.out 2>&1 &
+load=$!
+for _ in 1 2 3; do
+    sleep 3
+    pid=$(lunkitd_pid)
+    systemctl restart lunkitd.service
+    [ "$(lunkitd_pid)" != "$pid" ] || fail "the daemon was not restarted"
+done
+wait $load || fail "fio: $(cat /tank/fio.out)"
+assert_no_errors
+assert_eq "$(systemctl --failed --no-legend | grep -c lunkitd || :)" 0 "failed units"

@@ -1,0 +1,3 @@
+# A case that does not end.
+# timeout: 2
+sleep 1000

@@ -1,0 +1,5 @@
+# Runs after `passes` in the same guest and finds nothing of it.
+. "$LUNKIT_VM/lib.sh"
+assert_eq "$(ls -d /sys/kernel/config/target/core/*/*/attrib 2>/dev/null || :)" '' "backstores of the case before"
+assert_eq "$(pgrep -x sleep || :)" '' "processes of the case before"
+if mountpoint -q /tank; then fail "/tank is still mounted"; fi

@@ -1,0 +1,3 @@
+# A case that skips.
+. "$LUNKIT_VM/lib.sh"
+skip "planted reason"
