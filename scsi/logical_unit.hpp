@@ -38,7 +38,7 @@ struct Command {
     // In
     std::span<const std::uint8_t> cdb;  ///< as long as the opcode says (SPC: 6..16, or 8 + byte 7)
     /// The data area: Data-Out to read or Data-In to fill; TCMU does not say which. Its length is
-    /// what the initiator expects to transfer.
+    /// what the initiator expects to transfer. Kind LUNKIT_DATA_IOV; nullptr: none.
     const Data* data = nullptr;
     std::uint64_t tag = 0;
     bool replay = false;  ///< re-executed after a take-over (LUNKIT_IO_REPLAY)

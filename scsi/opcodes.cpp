@@ -57,7 +57,6 @@ constexpr Opcode persistent_reserve_out(std::uint8_t action) {
 }
 
 // The bits that the block commands look at, beside address and length.
-constexpr std::uint8_t kDpo = 0x10;
 constexpr std::uint8_t kDpoFua = 0x18;
 constexpr std::uint8_t kDpoBytchk = 0x16;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lunkit/handler.hpp>
+#include <vector>
 
 class RamDisk : public lunkit::BlockDevice {
   public:
@@ -13,7 +14,10 @@ class RamDisk : public lunkit::BlockDevice {
         : host_(request.host), bytes_(request.size) {}
 
     lunkit::DeviceInfo info() const override {
-        return {.size = bytes_.size(), .write_cache = false};
+        lunkit::DeviceInfo info;
+        info.size = bytes_.size();
+        info.write_cache = false;
+        return info;
     }
     lunkit::Task<lunkit::Status> read(lunkit::Queue&, const lunkit::IoRequest& io) override {
         co_return status(

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "lunkit/try.hpp"
@@ -40,7 +41,7 @@ Status check_folder_of(const std::string& path) {
     if (::stat(folder.c_str(), &status) != 0) {
         const int error = errno;
         return failure(error, path + " cannot be created: " + folder + ": " +
-                                  std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's
+                                  std::generic_category().message(error));
     }
     if (!S_ISDIR(status.st_mode) || path.ends_with('/')) {
         return failure(EINVAL, path + " does not name a file");
@@ -48,7 +49,7 @@ Status check_folder_of(const std::string& path) {
     if (::access(folder.c_str(), W_OK | X_OK) != 0) {
         const int error = errno;
         return failure(error, path + " cannot be created: " + folder + ": " +
-                                  std::strerror(error));  // NOLINT(concurrency-mt-unsafe): glibc's
+                                  std::generic_category().message(error));
     }
     return {};
 }
@@ -173,8 +174,7 @@ Status FileDevice::resize(std::uint64_t size) {
         return failure(status.error().code,
                        options_.path + " cannot be resized to " + bytes(size) +
                            (info ? "; it has " + bytes(info->size) : std::string()) + ": " +
-                           // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's is per thread
-                           std::strerror(status.error().code));
+                           std::generic_category().message(status.error().code));
     }
     size_.store(size);
     return {};

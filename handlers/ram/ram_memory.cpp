@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -27,7 +28,7 @@ std::uint64_t chunks_of(std::uint64_t size) {
 }
 
 std::string reason(int error) {
-    return std::strerror(error);  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
+    return std::generic_category().message(error);
 }
 
 std::string object_name(const std::string& name) {

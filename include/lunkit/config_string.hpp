@@ -7,7 +7,6 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "lunkit/result.hpp"
@@ -45,9 +44,9 @@ class ConfigString {
     /// The part before the first ';'.
     [[nodiscard]] const std::string& target() const { return target_; }
 
-    [[nodiscard]] Result<std::string> text(std::string_view key, std::string fallback) {
+    [[nodiscard]] Result<std::string> text(std::string_view key, std::string_view fallback) {
         const Entry* entry = take(key);
-        return entry == nullptr ? std::move(fallback) : entry->value;
+        return entry == nullptr ? std::string(fallback) : entry->value;
     }
     /// on|off|yes|no|true|false|1|0
     [[nodiscard]] Result<bool> boolean(std::string_view key, bool fallback) {

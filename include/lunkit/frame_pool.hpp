@@ -15,6 +15,8 @@ class FramePool {
     FramePool() = default;
     FramePool(const FramePool&) = delete;
     FramePool& operator=(const FramePool&) = delete;
+    FramePool(FramePool&&) = delete;
+    FramePool& operator=(FramePool&&) = delete;
     ~FramePool() {
         for (Block*& list : free_) {
             while (list != nullptr) {

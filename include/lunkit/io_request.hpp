@@ -54,6 +54,8 @@ struct SingleData : Data {
     explicit SingleData(std::span<std::byte> bytes) : SingleData(bytes.data(), bytes.size()) {}
     SingleData(const SingleData&) = delete;
     SingleData& operator=(const SingleData&) = delete;
+    SingleData(SingleData&&) = delete;
+    SingleData& operator=(SingleData&&) = delete;
     ~SingleData() = default;
     iovec single;
 };

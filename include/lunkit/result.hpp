@@ -13,6 +13,7 @@
 namespace lunkit {
 
 /// Which part failed; see enum lunkit_error_class.
+// NOLINTNEXTLINE(performance-enum-size): as wide as the ABI's field, which it is cast from
 enum class ErrorClass : std::uint32_t {
     kUnspecified = LUNKIT_ERROR_UNSPECIFIED,
     kMedium = LUNKIT_ERROR_MEDIUM,

@@ -62,6 +62,7 @@ struct TaskPromise : TaskPromiseBase {
     void return_value(U&& result) {
         value.emplace(std::forward<U>(result));
     }
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): a task that has ended returned a value
     T take() { return std::move(*value); }
 };
 

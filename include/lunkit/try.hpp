@@ -9,6 +9,7 @@
 #include <utility>
 
 // NOLINTBEGIN(cppcoreguidelines-macro-usage): returning from the caller needs a macro
+// NOLINTBEGIN(bugprone-macro-parentheses): the arguments are keywords, names and declarations
 #define LUNKIT_JOIN_(a, b) a##b
 #define LUNKIT_JOIN(a, b) LUNKIT_JOIN_(a, b)
 #define LUNKIT_TRY_(temporary, keyword, declaration, expression) \
@@ -29,4 +30,5 @@
     LUNKIT_TRY_(LUNKIT_JOIN(try_, __LINE__), co_return, declaration, expression)
 #define CHECK(expression) LUNKIT_CHECK_(LUNKIT_JOIN(check_, __LINE__), return, expression)
 #define CO_CHECK(expression) LUNKIT_CHECK_(LUNKIT_JOIN(check_, __LINE__), co_return, expression)
+// NOLINTEND(bugprone-macro-parentheses)
 // NOLINTEND(cppcoreguidelines-macro-usage)

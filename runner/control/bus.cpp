@@ -19,6 +19,10 @@ constexpr guint32 kDoNotQueue = 0x4;
 constexpr guint32 kPrimaryOwner = 1;
 constexpr guint32 kAlreadyOwner = 4;
 
+// NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): GLib's flags are an enum
+constexpr auto kBusClient = static_cast<GDBusConnectionFlags>(
+    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION);
+
 using core::LogLevel;
 
 std::string process_name(guint32 pid) {
@@ -100,10 +104,7 @@ struct Bus::State : std::enable_shared_from_this<State> {
         timer.start(kConnectTimeout, LoopTimer::Repeat::kOnce,
                     [this] { g_cancellable_cancel(attempt.get()); });
         g_dbus_connection_new_for_address(
-            address.get(),
-            static_cast<GDBusConnectionFlags>(G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                              G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION),
-            nullptr, attempt.get(), run_finish,
+            address.get(), kBusClient, nullptr, attempt.get(), run_finish,
             finish_with([weak = weak_from_this()](GObject*, GAsyncResult* result) {
                 ErrorSlot problem;
                 ObjectPtr<GDBusConnection> made(

@@ -35,8 +35,8 @@ class Bus {
     Bus& operator=(Bus&&) = delete;
     ~Bus();
 
-    /// Begins; `first` gets the outcome of the first attempt, once, within ten seconds. From then
-    /// on the bus keeps itself connected and logs when that changes.
+    /// Begins; `first` gets the outcome of the first attempt, once, within seconds even if the bus
+    /// hangs. From then on the bus keeps itself connected and logs when that changes.
     void start(Settled first);
 
   private:

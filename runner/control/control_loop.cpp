@@ -36,8 +36,8 @@ struct LoopUnref {
 
 class ControlLoop::Impl : public Daemon {
   public:
-    explicit Impl(Parts parts)
-        : parts_(std::move(parts)),
+    explicit Impl(const Parts& parts)
+        : parts_(parts),
           loop_(g_main_loop_new(nullptr, FALSE)),
           check_(parts_.handlers, calls_, parts_.check_limit),
           handler_objects_(parts_.handlers, check_, parts_.trusted),
@@ -252,7 +252,7 @@ Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& 
     return std::move(applied.need_restart);
 }
 
-ControlLoop::ControlLoop(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+ControlLoop::ControlLoop(const Parts& parts) : impl_(std::make_unique<Impl>(parts)) {}
 ControlLoop::~ControlLoop() = default;
 ControlLoop::Ended ControlLoop::run() {
     return impl_->run();

@@ -35,7 +35,7 @@ class ControlLoop {
         std::chrono::milliseconds stop_grace{10'000};
     };
 
-    explicit ControlLoop(Parts parts);
+    explicit ControlLoop(const Parts& parts);
     ControlLoop(const ControlLoop&) = delete;
     ControlLoop& operator=(const ControlLoop&) = delete;
     ControlLoop(ControlLoop&&) = delete;

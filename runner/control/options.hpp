@@ -2,6 +2,7 @@
 // The command line of lunkitd.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,7 @@
 namespace lunkit::control {
 
 /// Exit codes of lunkitd, as its manual has them.
-enum ExitCode : int {
+enum ExitCode : std::uint8_t {
     kExitOk = 0,
     kExitFailure = 1,
     kExitUsage = 2,

@@ -57,7 +57,7 @@ Result<Thread> Thread::start(const std::string& name, std::function<void()> body
         error != 0) {
         return failure(error, "cannot start the thread " + name);
     }
-    (void)start.release();  // the thread's now
+    [[maybe_unused]] const Start* belongs_to_the_thread = start.release();
     thread.joinable_ = true;
     return thread;
 }

@@ -126,7 +126,8 @@ bool ThreadsQueue::reap() {
 /// Ends the polls of `fd` that wait for one of `events`, and arms it for the others. The loop calls
 /// their completions in its next turn, so that these may do as they like with other polls.
 void ThreadsQueue::happened(int fd, std::uint32_t events) {
-    Poll** link = &polls_[static_cast<std::size_t>(fd)];
+    Poll*& first = polls_[static_cast<std::size_t>(fd)];
+    Poll** link = &first;
     while (Poll* poll = *link) {
         const std::uint32_t seen = events & (poll->events | EPOLLERR | EPOLLHUP);
         if (seen == 0) {
@@ -137,14 +138,14 @@ void ThreadsQueue::happened(int fd, std::uint32_t events) {
         complete_later(poll->completion, seen);
         poll_records_.give_back(poll);
     }
-    if (polls_[static_cast<std::size_t>(fd)] == nullptr) {
+    if (first == nullptr) {
         return;
     }
-    if (const int error = arm(fd); error < 0) {
-        while (Poll* poll = std::exchange(*link, (*link)->next)) {
-            complete_later(poll->completion, error);
-            poll_records_.give_back(poll);
-        }
+    const int armed = arm(fd);
+    while (armed < 0 && first != nullptr) {  // it was closed under who still waits
+        Poll* poll = std::exchange(first, first->next);
+        complete_later(poll->completion, armed);
+        poll_records_.give_back(poll);
     }
 }
 

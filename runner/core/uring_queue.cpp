@@ -334,12 +334,12 @@ bool UringQueue::reap() {
         auto* op = static_cast<Op*>(io_uring_cqe_get_data(cqe));
         const std::int32_t result = cqe->res;
         io_uring_cq_advance(&ring_, 1);
-        handle(op, result);
+        ended(op, result);
     }
     return any;
 }
 
-void UringQueue::handle(Op* op, std::int32_t result) {
+void UringQueue::ended(Op* op, std::int32_t result) {
     lunkit_completion* completion = op->completion;
     switch (op->kind) {
         case Kind::kWake:

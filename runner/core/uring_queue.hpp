@@ -78,7 +78,7 @@ class UringQueue final : public QueueCore {
     void prepare(io_uring_sqe* sqe, Op* op);
     bool submit();
     bool submit_waiting();
-    void handle(Op* op, std::int32_t result);
+    void ended(Op* op, std::int32_t result);
     void settled(int result);
     [[nodiscard]] bool kernel_has_work() const;
 

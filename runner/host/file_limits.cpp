@@ -14,11 +14,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -146,7 +146,7 @@ Status find_limits(OpenedFile& file, bool direct) {
     struct stat status{};
     if (::fstat(file.fd.get(), &status) != 0) {
         const int error = errno;
-        return failure(error, file.path + ": " + std::strerror(error));
+        return failure(error, file.path + ": " + std::generic_category().message(error));
     }
     if (file.is_block_device) {
         find_block_device_limits(file, status.st_rdev);

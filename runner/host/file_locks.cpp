@@ -6,9 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -190,7 +190,7 @@ Status FileLock::lock(int fd, const std::string& path, bool take_over) {
         if (error != EBUSY) {
             core::log(core::LogLevel::kWarning, {},
                       "{}: its file system has no locks ({}); nothing keeps other programs away",
-                      path, std::strerror(error));
+                      path, std::generic_category().message(error));
             return {};
         }
         if (Clock::now() >= deadline) {

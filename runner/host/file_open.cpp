@@ -17,7 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
-#include <cstring>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -37,7 +37,7 @@ std::string fd_path(int fd) {
 }
 
 std::unexpected<Error> system_failure(int error, const std::string& path) {
-    return failure(error, path + ": " + std::strerror(error));
+    return failure(error, path + ": " + std::generic_category().message(error));
 }
 
 /// Resolves `path` (of a request) by its rules. `flags`: of open(2).
@@ -116,7 +116,8 @@ Result<UniqueFd> new_file(int folder, const std::string& name, const std::string
     }
     if (!fd) {
         const int error = errno;
-        return failure(error, fmt::format("cannot create {}: {}", path, std::strerror(error)));
+        return failure(error, fmt::format("cannot create {}: {}", path,
+                                          std::generic_category().message(error)));
     }
     return fd;
 }
@@ -151,7 +152,7 @@ Status create(const FileRequest& request, const FilePolicy& policy) {
         (void)::unlinkat(folder.get(), name.c_str(), 0);  // the error below says what matters
     }
     return failure(error, fmt::format("cannot create {} with {} bytes: {}", path, request.size,
-                                      std::strerror(error)));
+                                      std::generic_category().message(error)));
 }
 
 /// The object behind the request's path, created if that is asked for. ENOENT stays ENOENT.
@@ -220,7 +221,7 @@ std::string open_sentence(const OpenedFile& file, int error, bool direct) {
         default:
             break;
     }
-    return file.path + ": " + std::strerror(error);
+    return file.path + ": " + std::generic_category().message(error);
 }
 
 /// The one real open of what `located` stands for. A predecessor's description may keep a block

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace lunkit::host {
@@ -28,7 +28,8 @@ Result<FilePolicy> FilePolicy::only(std::span<const std::string> directories) {
             ::realpath(directory.c_str(), nullptr), &std::free);
         if (real == nullptr) {
             const int error = errno;
-            return failure(error, "allowed_dirs: " + directory + ": " + std::strerror(error));
+            return failure(error, "allowed_dirs: " + directory + ": " +
+                                      std::generic_category().message(error));
         }
         std::string below = real.get();
         if (!below.ends_with('/')) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flush and resize of a LocalFile, and its life.
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -31,7 +31,7 @@ void LocalFile::latch_flush(int error, const char* what) {
         core::log(core::LogLevel::kError, {device_, 0},
                   "{}: {} failed ({}): what was written since the last good flush may be lost; "
                   "every flush and FUA write fails until the file is opened again",
-                  file_.path, what, std::strerror(error));
+                  file_.path, what, std::generic_category().message(error));
     }
 }
 
@@ -92,12 +92,12 @@ Status LocalFile::resize(std::uint64_t size) {
     }
     if (const int error = calls_.truncate(file_.fd.get(), size); error < 0) {
         return failure(-error, fmt::format("{}: cannot resize to {} bytes: {}", file_.path, size,
-                                           std::strerror(-error)));
+                                           std::generic_category().message(-error)));
     }
     if (const int error = calls_.sync(file_.fd.get()); error < 0) {
         latch_flush(-error, "fsync");
         return failure(EIO, fmt::format("{}: the new size could not be made durable: {}",
-                                        file_.path, std::strerror(-error)));
+                                        file_.path, std::generic_category().message(-error)));
     }
     return {};
 }

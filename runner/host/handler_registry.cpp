@@ -36,7 +36,7 @@ Status check_owner(const std::string& path) {
     struct stat status{};
     if (::stat(path.c_str(), &status) != 0) {
         const int error = errno;
-        return failure(error, path + ": " + std::strerror(error));
+        return failure(error, path + ": " + std::generic_category().message(error));
     }
     if (::geteuid() == 0 && (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
         return failure(EPERM, path +
@@ -131,8 +131,16 @@ Status HandlerRegistry::load_directory(const std::string& directory) {
 }
 
 Status HandlerRegistry::load(const std::string& path) {
-    CHECK(check_owner(path));
-    void* const library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    // Where symbolic links end counts, the folder as well: who may write there may put another
+    // file.
+    std::error_code error;
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    if (error) {
+        return failure(error.value(), path + ": " + error.message());
+    }
+    CHECK(check_owner(real.parent_path()));
+    CHECK(check_owner(real));
+    void* const library = ::dlopen(real.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps the message per thread
         return failure(ENOEXEC, fmt::format("{} does not load: {}", path, ::dlerror()));
@@ -159,8 +167,9 @@ Status HandlerRegistry::load(const std::string& path) {
     }
     if (plugin->table.load != nullptr) {
         if (const int status = plugin->table.load(&host_table()); status < 0) {
-            return failure(-status, fmt::format("{}: handler '{}' cannot start: {}", path,
-                                                plugin->table.name, std::strerror(-status)));
+            return failure(
+                -status, fmt::format("{}: handler '{}' cannot start: {}", path, plugin->table.name,
+                                     std::generic_category().message(-status)));
         }
     }
     core::log(core::LogLevel::kInfo, {}, "handler '{}' from {}", plugin->table.name, path);
@@ -217,7 +226,7 @@ Status HandlerRegistry::check_config(const std::string& config, bool syntax_only
         return failure(-status, error[0] != '\0'
                                     ? std::string(error.data())
                                     : fmt::format("handler '{}': {}", plugin->table.name,
-                                                  std::strerror(-status)));
+                                                  std::generic_category().message(-status)));
     }
     return {};
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // HandlerRegistry: the plugins that were found, and the way from a configuration string to an open
 // BlockDevice. Loaded once at start; never unloaded (no dlclose: coroutine frames and statics of a
-// plugin may live to the end). Any thread, except load_directory().
+// plugin may live to the end). It outlives the devices it opened. Any thread, except
+// load_directory() and load().
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -62,7 +63,8 @@ PluginDevice::~PluginDevice() {
 
 std::string PluginDevice::sentence(const char* text, int error) const {
     return text[0] != '\0' ? std::string(text)
-                           : fmt::format("handler '{}': {}", handler_.name, std::strerror(error));
+                           : fmt::format("handler '{}': {}", handler_.name,
+                                         std::generic_category().message(error));
 }
 
 lunkit_device_info PluginDevice::blank_info() const {

@@ -125,7 +125,6 @@ Result<Probe> probe(const Surroundings& world, const DeviceName& name) {
     auto configfs = std::make_shared<const ConfigfsDevice>(std::move(opened));
     Probe found;
     TRY(found.enabled, configfs->is_enabled());
-    found.wants_answers = configfs->wants_answers();
     if (const Result<std::uint32_t> id = configfs->device_id(); id) {
         found.device_id = *id;
     }

@@ -42,7 +42,6 @@ struct Surroundings {
 struct Probe {
     std::shared_ptr<const ConfigfsDevice> configfs;
     bool enabled = false;  ///< not yet: its ADD waits for an answer
-    bool wants_answers = true;
     std::optional<std::uint32_t> device_id;
 };
 /// Worker thread. Does not come back while a REMOVED of the device waits for its answer.

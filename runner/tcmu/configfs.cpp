@@ -31,7 +31,6 @@ constexpr std::array<FileName, ConfigfsDevice::kFiles> kNames{{
     {"attrib/hw_max_sectors", true},
     {"attrib/emulate_write_cache", false},
     {"attrib/tmr_notification", false},
-    {"attrib/nl_reply_supported", false},
     {"action/block_dev", false},
     {"action/reset_ring", false},
     {"wwn/vpd_unit_serial", true},
@@ -175,11 +174,6 @@ Status ConfigfsDevice::write(File file, std::string_view text) const {
 Result<bool> ConfigfsDevice::is_enabled() const {
     TRY(const std::uint64_t enabled, read_number(File::kEnable));
     return enabled != 0;
-}
-
-bool ConfigfsDevice::wants_answers() const {
-    const Result<std::string> text = read(File::kNlReplySupported);
-    return !text || !trimmed(*text).starts_with('-');
 }
 
 Result<std::uint32_t> ConfigfsDevice::device_id() const {

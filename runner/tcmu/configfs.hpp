@@ -48,7 +48,6 @@ class ConfigfsDevice {
         kHwMaxSectors,
         kEmulateWriteCache,
         kTmrNotification,
-        kNlReplySupported,
         kBlockDev,
         kResetRing,
         kUnitSerial,
@@ -58,7 +57,7 @@ class ConfigfsDevice {
         kCompanyId,
         kIndex,
     };
-    static constexpr std::size_t kFiles = 16;
+    static constexpr std::size_t kFiles = 15;
 
     ConfigfsDevice() = default;
     /// ENOENT: there is no such device (or one of the files that every kernel has is missing).
@@ -75,8 +74,6 @@ class ConfigfsDevice {
 
     /// Whether the device has been enabled; not yet: its ADD waits for an answer.
     [[nodiscard]] Result<bool> is_enabled() const;
-    /// Whether the kernel waits for answers to this device's events (nl_reply_supported).
-    [[nodiscard]] bool wants_answers() const;
     /// The number that netlink calls DEVICE_ID.
     [[nodiscard]] Result<std::uint32_t> device_id() const;
     /// What the unit shall say of itself: what the user wrote to wwn/, else our defaults.

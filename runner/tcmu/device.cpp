@@ -356,7 +356,7 @@ void Device::read_event_count() {
 }
 
 void Device::flush() {
-    if (ring_.take_tail_moved()) {
+    if (ring_.take_tail_moved() && !gone_) {
         kick();
     }
 }

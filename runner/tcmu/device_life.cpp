@@ -68,7 +68,6 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
         return;
     }
     entry->configfs = result->probe.configfs;
-    entry->wants_answers = result->probe.wants_answers;
     entry->kernel_size = result->kernel_size;
     if (!entry->device_id) {
         entry->device_id = result->probe.device_id;
@@ -83,9 +82,7 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     core::log(LogLevel::kInfo, {.device = entry->folder}, "serving {} ({} bytes) at /dev/uio{}",
               entry->uio.name.config, info.size, entry->uio.minor);
     call_on(device.queue(), [&device] { device.start(); });
-    if (!entry->wants_answers) {
-        entry->reply.forget();
-    } else if (entry->reply) {
+    if (entry->reply) {
         entry->add_answered = entry->reply.answer(0);
     }
     if (info.size != entry->kernel_size) {
@@ -104,8 +101,7 @@ void TcmuService::open_failed(const Entry& entry, const Error& error) {
     if (entry->reply) {
         core::log(LogLevel::kError, {.device = entry->folder}, "{}: {}; refusing the device",
                   entry->uio.name.config, error.what);
-        (void)entry->reply.answer(-error.code);  // failures are logged there
-        forget(entry);
+        forget(entry, -error.code);
         return;
     }
     if (is_news) {
@@ -266,30 +262,28 @@ void TcmuService::drained(const Entry& entry) {
 // Comes once or, when commands or the handler took too long, a second time.
 void TcmuService::closed(const Entry& entry) {
     end_step(entry);
-    if (entry->wants_answers) {
-        (void)entry->reply.answer(0);  // failures are logged there
-    } else {
-        entry->reply.forget();
-    }
-    forget(entry);
+    forget(entry, 0);
 }
 
-void TcmuService::forget(const Entry& entry) {
+// The device is no longer known; then whoever waits for that is answered.
+void TcmuService::forget(const Entry& entry, int result) {
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase(entries_, entry);
+    }
+    (void)entry->reply.answer(result);  // failures are logged there
     for (ServedDevice::Waiting& left : entry->waiting) {
         loop_->cancel(left.timer);
         (void)left.reply.answer(-ENODEV);
     }
     entry->waiting.clear();
-    {
-        const std::lock_guard lock(mutex_);
-        std::erase(entries_, entry);
-    }
     clear_stale_events();
     check_stopped();
 }
 
 void TcmuService::became_idle(const Entry& entry) {
     set_phase(entry, Phase::kIdle);
+    entry->lane = nullptr;
     handle_waiting(entry);
     if (entry->phase == Phase::kIdle && entry->device && entry->wanted_size) {
         push_size(entry);

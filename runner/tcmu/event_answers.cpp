@@ -184,7 +184,7 @@ void TcmuService::change_size(const Entry& entry, std::uint64_t bytes, PendingRe
             }
             changed(entry, *result);
         },
-        [this, entry] {
+        [entry] {
             core::log(LogLevel::kError, {.device = entry->folder},
                       "resizing takes too long, telling the kernel so");
             (void)entry->reply.answer(-ETIMEDOUT);

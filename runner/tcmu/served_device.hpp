@@ -42,7 +42,9 @@ struct ServedDevice {
     UioDevice uio;
     const std::string folder;  ///< "user_<hba>/<dev>"
     std::optional<std::uint32_t> device_id;
-    bool wants_answers = true;
+    /// Line of the workers for its steps; null: its own. Devices that are found at start share
+    /// some, or a thousand devices would start a thousand threads.
+    const void* lane = nullptr;
     Phase phase = Phase::kProbing;
     std::uint64_t step = 0;
     std::optional<ControlLoop::TimerId> watchdog;

@@ -25,7 +25,7 @@ void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::
         end_step(entry);
         done();
     };
-    call_in_worker(runtime_.queues.workers(), entry.get(),
+    call_in_worker(runtime_.queues.workers(), entry->lane != nullptr ? entry->lane : entry.get(),
                    [inbox = loop_->inbox(), work = std::move(work),
                     back = ControlLoop::Call(std::move(back))]() mutable {
                        work();

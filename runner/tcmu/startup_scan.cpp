@@ -25,6 +25,7 @@ using Phase = ServedDevice::Phase;
 using core::LogLevel;
 
 constexpr std::chrono::milliseconds kProbeTimeout{2'000};
+constexpr std::chrono::milliseconds kSecondLook{10'000};
 
 }  // namespace
 
@@ -35,6 +36,9 @@ void TcmuService::scan() {
                   found.error().what);
         return;
     }
+    std::erase_if(*found, [this](const UioDevice& uio) {
+        return find(uio.name.folder()) != nullptr;  // looked at again, see probe_hangs()
+    });
     if (found->empty()) {
         return;
     }
@@ -52,6 +56,7 @@ void TcmuService::scan() {
 void TcmuService::probe_one(const UioDevice& uio, bool ours) {
     // Of others' devices only this matters: whether one waits to be added.
     const Entry entry = ours ? add(uio) : std::make_shared<ServedDevice>(uio);
+    entry->lane = &scan_lanes_[uio.minor % scan_lanes_.size()];
     auto result = std::make_shared<Result<Probe>>(failure(EIO));
     run_step(
         entry, kProbeTimeout, [this, name = uio.name, result] { *result = probe(world_, name); },
@@ -70,7 +75,7 @@ void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
         core::log(LogLevel::kInfo, {.device = entry->folder}, "{}, leaving the device alone",
                   result.error().what);
         if (ours) {
-            forget(entry);
+            forget(entry, -result.error().code);
         }
     } else if (!ours) {
         scan_.add_pending = scan_.add_pending || !result->enabled;
@@ -81,7 +86,7 @@ void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
         }
         if (!result->enabled) {
             scan_.add_pending = true;
-            if (!entry->reply && result->device_id && result->wants_answers) {
+            if (!entry->reply && result->device_id) {
                 entry->reply =
                     PendingReply(*channel_, DeviceEvent::Kind::kAdded, *result->device_id);
             }
@@ -95,7 +100,14 @@ void TcmuService::probe_hangs(const Entry& entry) {
     core::log(LogLevel::kNotice, {.device = entry->folder},
               "the kernel waits for an answer to its removal, which the predecessor owes");
     scan_.hangs = true;
-    forget(entry);
+    forget(entry, 0);
+    // Should it only have been slow, it is found then.
+    (void)loop_->after(kSecondLook, [this] {
+        if (!stopping_ && scan_.outstanding == 0 && !scan_.blocked) {
+            scan_ = {};
+            scan();
+        }
+    });
 }
 
 void TcmuService::one_probed() {

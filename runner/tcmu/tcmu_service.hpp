@@ -10,6 +10,7 @@
 //   - an attribute that makes a RECONFIG to ourselves is written by a worker.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -73,7 +74,7 @@ class TcmuService final : public core::Service {
     void close(const Entry& entry, PendingReply reply);
     void drained(const Entry& entry);
     void closed(const Entry& entry);
-    void forget(const Entry& entry);
+    void forget(const Entry& entry, int result);
     void became_idle(const Entry& entry);
     void handler_says_size(const std::string& folder, std::uint64_t bytes);
     void unit_says_write_cache(const std::string& folder, bool enabled);
@@ -130,6 +131,7 @@ class TcmuService final : public core::Service {
         std::vector<std::uint32_t> enabled;  // DEVICE_IDs of ours
     };
     Scan scan_;
+    std::array<char, 8> scan_lanes_{};  // their addresses: see ServedDevice::lane
     bool stopping_ = false;
     std::function<void()> stopped_;
 };

@@ -27,15 +27,16 @@ using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 
+// NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): GLib's flags are an enum
+constexpr auto kBusClient = static_cast<GDBusConnectionFlags>(
+    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION);
+
 /// targetcli's, lunkit's or anybody's view of the daemon: replies printed as GVariant text.
 class Client {
   public:
     explicit Client(const PrivateBus& bus)
-        : connection_(g_dbus_connection_new_for_address_sync(
-              bus.address().c_str(),
-              static_cast<GDBusConnectionFlags>(G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION),
-              nullptr, nullptr, nullptr)) {}
+        : connection_(g_dbus_connection_new_for_address_sync(bus.address().c_str(), kBusClient,
+                                                             nullptr, nullptr, nullptr)) {}
 
     [[nodiscard]] std::string call(const std::string& path, const std::string& interface,
                                    const std::string& method,

@@ -21,20 +21,19 @@ std::atomic<std::size_t> allocations{0};
 
 void* operator new(std::size_t size) {
     ++allocations;
-    // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this is the allocator
     if (void* memory = std::malloc(size); memory != nullptr) {
         return memory;
     }
     std::abort();
 }
-// NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this is the allocator
+// NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete): this is the allocator
 void operator delete(void* memory) noexcept {
     std::free(memory);
 }
-// NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this is the allocator
 void operator delete(void* memory, std::size_t /*size*/) noexcept {
     std::free(memory);
 }
+// NOLINTEND(clang-analyzer-cplusplus.NewDelete)
 
 namespace lunkit::core {
 namespace {

@@ -31,6 +31,7 @@ struct Engine {
     EngineChoice choice;
     UringQueue::Options options;
 };
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest looks for this name
 inline void PrintTo(const Engine& engine, std::ostream* out) {
     *out << engine.name;
 }

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -28,6 +30,21 @@ using Clock = std::chrono::steady_clock;
 class EveryQueue : public OnEveryEngine {
   protected:
     static UniqueFd event_fd() { return UniqueFd(::eventfd(0, EFD_CLOEXEC)); }
+
+    void begin_poll(int fd, std::uint32_t events, Counted& poll) {
+        ASSERT_EQ(queue_->submit_poll(fd, events, &poll), LUNKIT_PENDING);
+    }
+
+    struct SocketPair {
+        SocketPair() {
+            std::array<int, 2> pair{-1, -1};
+            EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+            here.reset(pair[0]);
+            there.reset(pair[1]);
+        }
+        UniqueFd here;
+        UniqueFd there;
+    };
 
     Detached note_after_sleep(std::string& log, char name, std::chrono::nanoseconds duration) {
         co_await queue_->sleep(duration);
@@ -89,7 +106,7 @@ TEST_P(EveryQueue, TimerThatIsCancelledByAnotherOfTheSameInstantEndsOnce) {
 TEST_P(EveryQueue, PollTellsTheEventsThatAreThere) {
     const UniqueFd fd = event_fd();
     Counted poll(stop_after(1));
-    ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &poll), LUNKIT_PENDING);
+    begin_poll(fd.get(), POLLIN, poll);
     Counted write([&] { EXPECT_EQ(::eventfd_write(fd.get(), 1), 0); });
     queue_->post(&write);
     queue_->run();
@@ -102,7 +119,7 @@ TEST_P(EveryQueue, PollIsForOneEventAndCanBeRepeated) {
     ASSERT_EQ(::eventfd_write(fd.get(), 1), 0);
     for (int i = 0; i < 3; ++i) {
         Counted poll(stop_after(1));
-        ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &poll), LUNKIT_PENDING);
+        begin_poll(fd.get(), POLLIN, poll);
         queue_->run();
         EXPECT_EQ(poll.calls, 1);
     }
@@ -113,7 +130,7 @@ TEST_P(EveryQueue, AllPollsOfOneDescriptorEnd) {
     const auto stop = stop_after(3);
     std::vector<Counted> polls(3, Counted(stop));
     for (Counted& poll : polls) {
-        ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &poll), LUNKIT_PENDING);
+        begin_poll(fd.get(), POLLIN, poll);
     }
     ASSERT_EQ(::eventfd_write(fd.get(), 1), 0);
     queue_->run();
@@ -123,30 +140,24 @@ TEST_P(EveryQueue, AllPollsOfOneDescriptorEnd) {
 }
 
 TEST_P(EveryQueue, PollsOfOneDescriptorEndEachWithItsOwnEvent) {
-    std::array<int, 2> pair{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
-    const UniqueFd here(pair[0]);
-    const UniqueFd there(pair[1]);
+    const SocketPair pair;
     Counted readable(stop_after(1));
     Counted writable([&] {
         EXPECT_EQ(readable.calls, 0);
-        EXPECT_EQ(::write(there.get(), "x", 1), 1);
+        EXPECT_EQ(::write(pair.there.get(), "x", 1), 1);
     });
-    ASSERT_EQ(queue_->submit_poll(here.get(), POLLIN, &readable), LUNKIT_PENDING);
-    ASSERT_EQ(queue_->submit_poll(here.get(), POLLOUT, &writable), LUNKIT_PENDING);
+    begin_poll(pair.here.get(), POLLIN, readable);
+    begin_poll(pair.here.get(), POLLOUT, writable);
     queue_->run();
     EXPECT_EQ(writable.result, POLLOUT);
     EXPECT_EQ(readable.result, POLLIN);
 }
 
 TEST_P(EveryQueue, HangUpEndsAPoll) {
-    std::array<int, 2> pair{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
-    const UniqueFd here(pair[0]);
-    UniqueFd there(pair[1]);
+    SocketPair pair;
     Counted poll(stop_after(1));
-    ASSERT_EQ(queue_->submit_poll(here.get(), 0, &poll), LUNKIT_PENDING);
-    there.reset();
+    begin_poll(pair.here.get(), 0, poll);
+    pair.there.reset();
     queue_->run();
     EXPECT_TRUE((poll.result & POLLHUP) != 0);
 }
@@ -155,8 +166,8 @@ TEST_P(EveryQueue, CancelledPollEndsOnceWithECanceled) {
     const UniqueFd fd = event_fd();
     Counted cancelled(stop_after(2));
     Counted other(cancelled.then);
-    ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &cancelled), LUNKIT_PENDING);
-    ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &other), LUNKIT_PENDING);
+    begin_poll(fd.get(), POLLIN, cancelled);
+    begin_poll(fd.get(), POLLIN, other);
     queue_->cancel(&cancelled);
     queue_->cancel(&cancelled);
     EXPECT_EQ(cancelled.calls, 0) << "never from inside the call";
@@ -195,7 +206,7 @@ TEST_P(EveryQueue, NumberOfAClosedDescriptorCanBePolledAgain) {
         number = fd.get();
         ASSERT_EQ(::eventfd_write(fd.get(), 1), 0);
         Counted poll(stop_after(1));
-        ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &poll), LUNKIT_PENDING);
+        begin_poll(fd.get(), POLLIN, poll);
         queue_->run();
         EXPECT_EQ(poll.result, POLLIN);
     }
@@ -206,7 +217,7 @@ TEST_P(EveryQueue, ManyPollsAreServed) {
     std::vector<Counted> polls(200, Counted(stop_after(200)));
     for (Counted& poll : polls) {
         fds.push_back(event_fd());
-        ASSERT_EQ(queue_->submit_poll(fds.back().get(), POLLIN, &poll), LUNKIT_PENDING);
+        begin_poll(fds.back().get(), POLLIN, poll);
     }
     Counted write([&] {
         for (const UniqueFd& fd : fds) {
@@ -268,16 +279,17 @@ TEST_P(EveryQueue, PostsOfOtherThreadsAllArriveInTheirOrder) {
     std::vector<int> seen(kThreads, 0);
     const auto stop = stop_after(kThreads * kPosts);
     std::vector<std::vector<Counted>> posts(kThreads, std::vector<Counted>(kPosts));
-    for (int thread = 0; thread < kThreads; ++thread) {
-        for (int i = 0; i < kPosts; ++i) {
+    for (std::size_t thread = 0; thread < kThreads; ++thread) {
+        for (std::size_t i = 0; i < kPosts; ++i) {
             posts[thread][i].then = [&seen, &stop, thread, i] {
-                EXPECT_EQ(seen[thread], i);
+                EXPECT_EQ(seen[thread], static_cast<int>(i));
                 ++seen[thread];
                 stop();
             };
         }
     }
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (auto& mine : posts) {
         threads.emplace_back([&mine, queue = queue_.get()] {
             for (Counted& completion : mine) {
@@ -358,7 +370,7 @@ TEST_P(EveryQueue, GoesWithTimersAndPollsPending) {
     Counted timer;
     Counted poll;
     ASSERT_EQ(queue_->submit_timer(1'000'000'000, &timer), LUNKIT_PENDING);
-    ASSERT_EQ(queue_->submit_poll(fd.get(), POLLIN, &poll), LUNKIT_PENDING);
+    begin_poll(fd.get(), POLLIN, poll);
     queue_->stop();
     queue_->run();
     queue_.reset();

@@ -126,6 +126,7 @@ TEST(WorkerPool, TakesWorkOfManyThreads) {
         WorkerPool pool(3);
         std::vector<std::vector<std::unique_ptr<Job>>> jobs(kThreads);
         std::vector<std::jthread> threads;
+        threads.reserve(kThreads);
         for (auto& mine : jobs) {
             threads.emplace_back([&] {
                 for (int i = 0; i < kJobs; ++i) {

@@ -11,11 +11,11 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 stage=$work/stage
-DESTDIR=$stage cmake --install "$build" --prefix /usr --component development >/dev/null
+DESTDIR=$stage cmake --install "$build" --prefix /opt/lunkit --component development >/dev/null
 pkgconfig=$(dirname "$(find "$stage" -name lunkit.pc)")
 
 echo "by CMake"
-cmake -S "$examples" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$stage/usr" -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
+cmake -S "$examples" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$stage/opt/lunkit" -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
 cmake --build "$work/cmake" >/dev/null
 "$load_handler" "$work/cmake/handler_ramdisk.so"
 
@@ -28,6 +28,6 @@ case $handlerdir in
 esac
 # The compiler's defaults for visibility: a plugin has to work with them, too.
 # shellcheck disable=SC2046  # several words
-"$cxx" -std=c++23 -O2 -Wall -Wextra -fPIC -shared -Wl,-z,defs $(pkg-config --cflags lunkit) \
+"$cxx" -std=c++23 -O2 -Wall -Wextra -Werror -fPIC -shared -Wl,-z,defs $(pkg-config --cflags lunkit) \
     -o "$work/handler_ramdisk.so" "$examples/ramdisk.cpp"
 "$load_handler" "$work/handler_ramdisk.so"

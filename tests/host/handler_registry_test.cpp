@@ -80,6 +80,10 @@ TEST_F(Registry, WhatOthersCouldHaveChangedIsNotLoadedByRoot) {
     ASSERT_EQ(0, ::chmod(path.c_str(), 0755));
     ASSERT_EQ(0, ::chmod(plugins_.c_str(), 0757));
     EXPECT_EQ(EPERM, registry_.load_directory(plugins_).error().code);
+    EXPECT_EQ(EPERM, registry_.load(path).error().code);
+    std::filesystem::create_symlink(path, folder_ / "handler_link.so");
+    EXPECT_EQ(EPERM, registry_.load(folder_ / "handler_link.so").error().code);
+    ASSERT_EQ(0, ::chmod(plugins_.c_str(), 0755));
     ASSERT_EQ(0, ::chown(path.c_str(), 12345, 0));
     EXPECT_EQ(EPERM, registry_.load(path).error().code);
 }

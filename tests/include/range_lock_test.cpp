@@ -23,14 +23,16 @@ class Claims : public ::testing::Test {
   protected:
     using Mode = typename Lock::Mode;
 
-    struct Claim : lunkit_completion {};
+    struct Claim {
+        lunkit_completion* held = nullptr;
+    };
 
     Detached hold(char name, ByteRange range, Mode mode, Claim& until) {
         typename Lock::Guard guard(lock_, range, mode);
         co_await guard.acquire(queue_);
         log_ += name;
         co_await Operation([&until](lunkit_completion* completion) {
-            until.reserved[0] = reinterpret_cast<std::uintptr_t>(completion);
+            until.held = completion;
             return LUNKIT_PENDING;
         });
     }
@@ -39,8 +41,7 @@ class Claims : public ::testing::Test {
         hold(name, range, mode, claims_[index(name)]);
     }
     void end(char name) {
-        queue_.post(reinterpret_cast<lunkit_completion*>(
-            static_cast<std::uintptr_t>(claims_[index(name)].reserved[0])));
+        queue_.post(claims_[index(name)].held);
         queue_.run_all();
     }
     [[nodiscard]] std::string log() const { return log_; }
@@ -133,38 +134,37 @@ TYPED_TEST(Claims, WaiterGoesOnFromTheLoopOnly) {
 
 /// Many coroutines with random ranges, completions in random order: at no time do two that conflict
 /// hold the lock, and all get it.
-class Exclusion {
-  public:
+struct Exclusion {
     Detached worker(ByteRange range, RangeLock::Mode mode) {
-        RangeLock::Guard guard(lock_, range, mode);
-        co_await guard.acquire(queue_);
+        RangeLock::Guard guard(lock, range, mode);
+        co_await guard.acquire(queue);
         for (std::uint64_t byte = range.offset; byte < range.end(); ++byte) {
-            int& holders = holders_[byte];
+            int& here = holders[byte];
             if (mode == RangeLock::Mode::kExclusive) {
-                EXPECT_EQ(holders, 0);
-                holders = -1;
+                EXPECT_EQ(here, 0);
+                here = -1;
             } else {
-                EXPECT_GE(holders, 0);
-                ++holders;
+                EXPECT_GE(here, 0);
+                ++here;
             }
         }
-        co_await queue_.yield();
-        co_await queue_.yield();
+        co_await queue.yield();
+        co_await queue.yield();
         for (std::uint64_t byte = range.offset; byte < range.end(); ++byte) {
-            holders_[byte] = mode == RangeLock::Mode::kExclusive ? 0 : holders_[byte] - 1;
+            holders[byte] = mode == RangeLock::Mode::kExclusive ? 0 : holders[byte] - 1;
         }
-        ++finished_;
+        ++finished;
     }
 
-    FakeQueue queue_;
-    RangeLock lock_;
-    std::vector<int> holders_ = std::vector<int>(64);
-    unsigned finished_ = 0;
+    FakeQueue queue;
+    RangeLock lock;
+    std::vector<int> holders = std::vector<int>(64);
+    unsigned finished = 0;
 };
 
 TEST(RangeLock, ExcludesWhateverTheOrderOfCompletions) {
     Exclusion exclusion;
-    exclusion.queue_.shuffle();
+    exclusion.queue.shuffle();
     std::mt19937 random(
         4711);  // NOLINT(bugprone-random-generator-seed): the order is the random part
     constexpr unsigned kWorkers = 500;
@@ -173,11 +173,11 @@ TEST(RangeLock, ExcludesWhateverTheOrderOfCompletions) {
         exclusion.worker({offset, 1 + random() % 4}, random() % 2 == 0
                                                          ? RangeLock::Mode::kShared
                                                          : RangeLock::Mode::kExclusive);
-        exclusion.queue_.run_one();
+        exclusion.queue.run_one();
     }
-    exclusion.queue_.run_all();
-    EXPECT_EQ(exclusion.finished_, kWorkers);
-    EXPECT_TRUE(exclusion.lock_.empty());
+    exclusion.queue.run_all();
+    EXPECT_EQ(exclusion.finished, kWorkers);
+    EXPECT_TRUE(exclusion.lock.empty());
 }
 
 Detached in_turn(AsyncMutex& mutex, FakeQueue& queue, std::string& log, char name) {

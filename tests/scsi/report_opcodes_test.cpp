@@ -16,7 +16,8 @@ class ReportOpcodes : public LogicalUnitTest {
         std::uint16_t cdb_length;
     };
 
-    Reply report(std::uint8_t reporting_options, std::uint8_t opcode = 0, std::uint16_t action = 0) {
+    Reply report(std::uint8_t reporting_options, std::uint8_t opcode = 0,
+                 std::uint16_t action = 0) {
         return in({0xa3, 0x0c, reporting_options, opcode, static_cast<std::uint8_t>(action >> 8U),
                    static_cast<std::uint8_t>(action), 0, 0, 0xff, 0xff, 0, 0},
                   65535);
@@ -116,6 +117,33 @@ TEST_F(ReportOpcodes, MarksTheBitsOfReadAndWrite) {
     }
     for (const std::uint8_t opcode : Bytes{0x2f, 0xaf, 0x8f, 0x2e, 0xae, 0x8e}) {
         EXPECT_EQ(report(1, opcode).data.at(5) & 0x10U, 0x10U) << unsigned{opcode};
+    }
+}
+
+TEST_F(ReportOpcodes, MarksEveryBitThatChangesWhatACommandDoes) {
+    for (const Descriptor& entry : all()) {
+        const Reply usage = one(entry);
+        Bytes cdb(entry.cdb_length);
+        cdb[0] = entry.opcode;
+        cdb[1] = static_cast<std::uint8_t>(entry.service_action);
+        restart();
+        const Reply plain = in(cdb);
+        for (std::size_t at = 1; at < cdb.size(); ++at) {
+            for (unsigned bit = 0; bit < 8; ++bit) {
+                const bool in_service_action = entry.servactv && at == 1 && bit < 5;
+                if (in_service_action || ((usage.data.at(4 + at) >> bit) & 1U) != 0) {
+                    continue;
+                }
+                Bytes other = cdb;
+                other[at] = static_cast<std::uint8_t>(other[at] | (1U << bit));
+                restart();
+                const Reply reply = in(other);
+                const bool is_ignored = reply.status == plain.status &&
+                                        reply.sense == plain.sense && reply.data == plain.data;
+                EXPECT_TRUE(is_ignored || is_invalid_cdb_field(reply, static_cast<unsigned>(at)))
+                    << unsigned{entry.opcode} << " byte " << at << " bit " << bit;
+            }
+        }
     }
 }
 

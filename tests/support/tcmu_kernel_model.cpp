@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/tcmu_kernel_model.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -60,15 +62,14 @@ T get(const std::byte* at) {
 }  // namespace
 
 TcmuKernelModel::TcmuKernelModel(Options options) : options_(options) {
-    const std::size_t data_begin = round_up(kCmdrOff + options_.cmdr_size, kBlock);
-    options_.cmdr_size = static_cast<std::uint32_t>(data_begin - kCmdrOff);
-    size_ = data_begin + options_.blocks * kBlock;
+    data_begin_ = round_up(kCmdrOff + options_.cmdr_size, kBlock);
+    size_ = data_begin_ + options_.blocks * kBlock;
     memory_.reset(::memfd_create("tcmu-model", MFD_CLOEXEC));
     must(memory_ && ::ftruncate(memory_.get(), static_cast<off_t>(size_)) == 0);
     void* map = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
     must(map != MAP_FAILED);
     map_ = static_cast<std::byte*>(map);
-    std::memset(map_ + data_begin, std::to_integer<int>(options_.stale), size_ - data_begin);
+    std::memset(map_ + data_begin_, std::to_integer<int>(options_.stale), size_ - data_begin_);
     must(kernel.mailbox_size == kCmdrOff);
     put(map_ + kernel.version, options_.version);
     put(map_ + kernel.flags, options_.version == 1 ? std::uint16_t{0} : options_.flags);
@@ -89,6 +90,10 @@ UniqueFd TcmuKernelModel::take_user_fd() {
     return std::move(user_fd_);
 }
 
+UniqueFd TcmuKernelModel::duplicate_user_fd() const {
+    return UniqueFd(::fcntl(user_fd_.get(), F_DUPFD_CLOEXEC, 0));
+}
+
 std::uint32_t* TcmuKernelModel::mailbox_word(std::size_t offset) const {
     return reinterpret_cast<std::uint32_t*>(map_ + offset);
 }
@@ -107,7 +112,7 @@ void TcmuKernelModel::move_ring_to(std::uint32_t position) {
 }
 
 std::byte* TcmuKernelModel::block(std::size_t index) const {
-    return map_ + kCmdrOff + options_.cmdr_size + index * kBlock;
+    return map_ + data_begin_ + index * kBlock;
 }
 
 std::optional<std::vector<std::size_t>> TcmuKernelModel::allocate(std::size_t length) {
@@ -274,6 +279,12 @@ std::size_t TcmuKernelModel::take_kicks() {
         ++kicks;
         handle_completions();
     }
+}
+
+bool TcmuKernelModel::wait_for_kick() {
+    constexpr int kMilliseconds = 10'000;
+    pollfd waited{kernel_fd_.get(), POLLIN, 0};
+    return ::poll(&waited, 1, kMilliseconds) > 0 && take_kicks() > 0;
 }
 
 void TcmuKernelModel::handle_completions() {

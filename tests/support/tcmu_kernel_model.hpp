@@ -26,11 +26,11 @@ class TcmuKernelModel {
 
     struct Options {
         std::uint16_t version = 2;
-        std::uint16_t flags = 1 | 2 | 4;       // OOOC, READ_LEN, TMR
-        std::uint32_t cmdr_size = 4096 - 128;  // as the kernel: rounded to what follows the mailbox
-        std::size_t blocks = 256;              // of the data area
-        bool scatter = false;                  // no two blocks of a command adjoin
-        std::byte stale{0x5a};                 // what unused blocks hold
+        std::uint16_t flags = 1 | 2 | 4;  // OOOC, READ_LEN, TMR
+        std::uint32_t cmdr_size = 4096 - 128;
+        std::size_t blocks = 256;  // of the data area
+        bool scatter = false;      // no two blocks of a command adjoin
+        std::byte stale{0x5a};     // what unused blocks hold
     };
     enum class Direction : std::uint8_t { kNone, kFromDevice, kToDevice, kBidirectional };
     struct Result {
@@ -51,6 +51,8 @@ class TcmuKernelModel {
 
     /// For the side under test.
     [[nodiscard]] UniqueFd take_user_fd();
+    /// The same, for another opener after the first (a successor).
+    [[nodiscard]] UniqueFd duplicate_user_fd() const;
     [[nodiscard]] int memory_fd() const { return memory_.get(); }
     [[nodiscard]] std::size_t map_size() const { return size_; }
     /// The kernel's own view of the memory.
@@ -75,6 +77,8 @@ class TcmuKernelModel {
     void notify();
     /// Takes the kicks that came, and for each the answers. How many kicks there were.
     std::size_t take_kicks();
+    /// Waits for a kick, ten seconds at most, and takes what is there. False: none came.
+    bool wait_for_kick();
     /// Takes the answers without a kick.
     void handle_completions();
     /// action/reset_ring: forgets every command.
@@ -121,6 +125,7 @@ class TcmuKernelModel {
     UniqueFd memory_;
     UniqueFd kernel_fd_;
     UniqueFd user_fd_;
+    std::size_t data_begin_ = 0;
     std::size_t size_ = 0;
     std::byte* map_ = nullptr;
     std::uint32_t last_cleaned_ = 0;

@@ -241,7 +241,7 @@ TEST(HostileRingAtRandom, NothingOutsideIsHandedOut) {
         for (const std::uint32_t slot : running) {
             (void)on.ring().complete(slot, {});
         }
-        if (seed % 3 != 0) {
+        if (seed % 3 != 0 && seed % 4 != 0) {  // out of order: nothing waits for its turn
             ASSERT_EQ(on.ring().table().in_flight(), 0U) << "seed " << seed;
         }
     }

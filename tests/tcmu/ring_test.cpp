@@ -153,7 +153,7 @@ TEST(Ring, PadOfEightBytesIsSteppedOver) {
 }
 
 TEST(Ring, GoesRoundManyTimes) {
-    RingOnModel on({.cmdr_size = 2048});
+    RingOnModel on({.cmdr_size = 2040});
     std::mt19937 random(7);
     std::vector<std::uint32_t> running;
     std::size_t submitted = 0;
@@ -245,7 +245,7 @@ TEST(Ring, WithoutOutOfOrderAnswersKeepTheOrder) {
 }
 
 TEST(Ring, Version1IsServed) {
-    RingOnModel on({.version = 1, .cmdr_size = 2048});
+    RingOnModel on({.version = 1, .cmdr_size = 2040});
     for (int round = 0; round < 200; ++round) {
         const std::vector<std::byte> data = pattern(1000, round);
         const auto first = on.model.write(cdb_write10(9, 2), data);

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/device.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <ranges>
+#include <utility>
+
+#include "support/fake_engine_queue.hpp"
+#include "support/memory_device.hpp"
+#include "support/tcmu_kernel_model.hpp"
+#include "support/tcmu_ring_fixture.hpp"
+
+namespace lunkit::tcmu {
+namespace {
+
+using test::cdb_read10;
+using test::cdb_test_unit_ready;
+using test::cdb_write10;
+using test::FakeEngineQueue;
+using test::MemoryDevice;
+using test::TcmuKernelModel;
+using namespace std::chrono_literals;
+
+constexpr std::uint8_t kGood = 0;
+constexpr std::uint8_t kCheckCondition = 2;
+constexpr std::uint64_t kSize = 1 << 20;
+
+std::vector<std::uint8_t> cdb_inquiry(std::uint8_t length) {
+    return {0x12, 0, 0, 0, length, 0};
+}
+std::vector<std::uint8_t> cdb_serial_page(std::uint8_t length) {
+    return {0x12, 1, 0x80, 0, length, 0};
+}
+
+/// Requests wait until the test lets them go.
+class ParkedDevice final : public BlockDevice {
+  public:
+    [[nodiscard]] DeviceInfo info() const override { return {.size = kSize}; }
+    Task<Status> read(Queue& queue, const IoRequest& /*io*/) override { return park(queue); }
+    Task<Status> write(Queue& queue, const IoRequest& /*io*/) override { return park(queue); }
+    Task<Status> flush(Queue& queue) override { return park(queue); }
+    [[nodiscard]] std::size_t parked() const { return parked_.size(); }
+    void release_one(FakeEngineQueue& queue) {
+        queue.post(parked_.front());
+        parked_.pop_front();
+    }
+    void release_all(FakeEngineQueue& queue) {
+        while (!parked_.empty()) {
+            release_one(queue);
+        }
+    }
+
+  private:
+    Task<Status> park(Queue& /*queue*/) {
+        (void)co_await Operation([this](lunkit_completion* completion) {
+            parked_.push_back(completion);
+            return LUNKIT_PENDING;
+        });
+        co_return Status{};
+    }
+    std::deque<lunkit_completion*> parked_;
+};
+
+/// One device on a model of the kernel.
+struct Rig {
+    explicit Rig(FakeEngineQueue& on, TcmuKernelModel::Options options = {},
+                 std::unique_ptr<BlockDevice> device = nullptr, std::uint32_t slots = 64)
+        : queue(on), model(options) {
+        DeviceParts parts;
+        parts.name = "user_0/disk";
+        parts.config = "ram/x";
+        parts.node = "/dev/uio0";
+        parts.uio.fd = model.take_user_fd();
+        parts.uio.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+        auto own = std::make_unique<MemoryDevice>(kSize);
+        memory = own.get();
+        parts.block = device ? std::move(device) : std::move(own);
+        parts.unit.name = parts.name;
+        parts.unit.max_transfer = 1 << 20;
+        parts.slots = slots;
+        parts.events.gone = [this] { ++gone; };
+        parts.events.write_cache_changed = [this](bool on_now) { write_cache = on_now; };
+        parts.events.identity = [this] {
+            ++identities;
+            return scsi::Identity{.serial = "0123456789"};
+        };
+        served = *Device::make(std::move(parts), queue);
+        served->start();
+        settle();
+    }
+    Rig(const Rig&) = delete;
+    Rig& operator=(const Rig&) = delete;
+    Rig(Rig&&) = delete;
+    Rig& operator=(Rig&&) = delete;
+    ~Rig() {
+        if (served && !quiet) {
+            drain();
+        }
+    }
+
+    /// The kernel tells of what it queued, and everything is done.
+    void settle() {
+        model.notify();
+        do {
+            queue.settle();
+        } while (model.take_kicks() > 0);
+    }
+    void drain() {
+        served->drain({.bound = 1s, .late = [this] { ++late; }, .quiet = [this] { quiet = true; }});
+        queue.settle();
+    }
+    const TcmuKernelModel::Result& run(std::optional<std::uint16_t> id) {
+        EXPECT_TRUE(id.has_value());
+        settle();
+        EXPECT_EQ(model.broken(), "");
+        return model.result(*id);
+    }
+
+    FakeEngineQueue& queue;
+    TcmuKernelModel model;
+    MemoryDevice* memory = nullptr;
+    std::unique_ptr<Device> served;
+    int gone = 0;
+    int late = 0;
+    bool quiet = false;
+    int identities = 0;
+    std::optional<bool> write_cache;
+};
+
+class DeviceTest : public testing::Test {
+  protected:
+    FakeEngineQueue queue;
+};
+
+std::vector<std::byte> bytes_of(std::size_t length, std::byte value) {
+    return std::vector<std::byte>(length, value);
+}
+
+TEST_F(DeviceTest, WritesAndReadsBack) {
+    Rig rig(queue);
+    const std::vector<std::byte> data = bytes_of(8192, std::byte{0x77});
+    EXPECT_EQ(rig.run(rig.model.write(cdb_write10(16, 16), data)).status, kGood);
+    const auto& result = rig.run(rig.model.read(cdb_read10(16, 16), 8192));
+    EXPECT_EQ(result.status, kGood);
+    EXPECT_EQ(result.data_in, data);
+    EXPECT_EQ(rig.memory->bytes()[8192], std::byte{0x77});
+}
+
+TEST_F(DeviceTest, OneKickForABatch) {
+    Rig rig(queue);
+    for (int i = 0; i < 16; ++i) {
+        (void)rig.model.read(cdb_read10(0, 1), 512);
+    }
+    rig.model.notify();
+    queue.settle();
+    EXPECT_EQ(rig.model.take_kicks(), 1U);
+    EXPECT_EQ(rig.model.outstanding(), 0U);
+}
+
+TEST_F(DeviceTest, SleepsOnThePollAndWakes) {
+    Rig rig(queue);
+    EXPECT_EQ(queue.inner.polls(), 1U);
+    EXPECT_FALSE(queue.turn());
+    rig.run(rig.model.read(cdb_test_unit_ready(), 0));
+    EXPECT_EQ(queue.inner.polls(), 1U);
+}
+
+TEST_F(DeviceTest, EventBetweenLookAndPollIsNotLost) {
+    Rig rig(queue);
+    rig.model.notify();  // nothing there yet
+    queue.settle();
+    EXPECT_EQ(queue.inner.polls(), 1U);
+    EXPECT_EQ(rig.run(rig.model.read(cdb_test_unit_ready(), 0)).status, kGood);
+}
+
+TEST_F(DeviceTest, ShortDataInIsToldByReadLen) {
+    Rig rig(queue);
+    const auto& result = rig.run(rig.model.read(cdb_inquiry(255), 255));
+    EXPECT_EQ(result.status, kGood);
+    ASSERT_TRUE(result.read_len.has_value());
+    EXPECT_LT(*result.read_len, 255U);
+    EXPECT_EQ(result.data_in.size(), *result.read_len);
+}
+
+TEST_F(DeviceTest, WithoutReadLenTheRestIsZeroed) {
+    Rig rig(queue, {.flags = mailbox::kOutOfOrder});
+    const auto& result = rig.run(rig.model.read(cdb_inquiry(255), 255));
+    ASSERT_EQ(result.data_in.size(), 255U);
+    EXPECT_EQ(std::ranges::count(result.data_in, std::byte{0x5a}), 0);
+    EXPECT_EQ(result.data_in.back(), std::byte{0});
+}
+
+TEST_F(DeviceTest, FullDataInNeedsNoReadLen) {
+    Rig rig(queue);
+    const auto& result = rig.run(rig.model.read(cdb_read10(0, 8), 4096));
+    EXPECT_EQ(result.uflags, 0);
+    EXPECT_EQ(result.data_in.size(), 4096U);
+}
+
+TEST_F(DeviceTest, NothingProducedLeavesNoStaleByte) {
+    Rig rig(queue);
+    // TEST UNIT READY with a data area: it succeeds and fills nothing; a READ_LEN of 0 means all.
+    const auto& result = rig.run(rig.model.read(cdb_test_unit_ready(), 512));
+    EXPECT_EQ(result.status, kGood);
+    EXPECT_EQ(result.data_in, bytes_of(512, std::byte{0}));
+}
+
+TEST_F(DeviceTest, FailedReadClearsItsData) {
+    Rig rig(queue);
+    rig.memory->fail_next(MemoryDevice::Kind::kRead, {.code = EIO});
+    EXPECT_EQ(rig.run(rig.model.read(cdb_read10(0, 8), 4096)).status, kCheckCondition);
+    const auto area = rig.model.memory().subspan(4096, 4096);
+    EXPECT_TRUE(std::ranges::all_of(area, [](std::byte byte) { return byte == std::byte{0}; }));
+}
+
+// An initiator may send a write opcode and ask for data: it shall not see what lies there.
+TEST_F(DeviceTest, WriteOpcodeWithTheWrongDirectionLeaksNothing) {
+    Rig rig(queue);
+    const auto& result = rig.run(rig.model.read(cdb_write10(0, 8), 4096));
+    EXPECT_EQ(result.data_in, bytes_of(1, std::byte{0}));
+}
+
+TEST_F(DeviceTest, WithoutReadLenTheWrongDirectionGetsZeros) {
+    Rig rig(queue, {.flags = mailbox::kOutOfOrder});
+    const auto& result = rig.run(rig.model.read(cdb_write10(0, 8), 4096));
+    EXPECT_EQ(result.data_in, bytes_of(4096, std::byte{0}));
+}
+
+TEST_F(DeviceTest, BidirectionalDataInIsCleared) {
+    Rig rig(queue);
+    const auto id = rig.model.submit({0x53, 0, 0, 0, 0, 0, 0, 0, 1, 0},  // XDWRITEREAD(10)
+                                     TcmuKernelModel::Direction::kBidirectional,
+                                     bytes_of(512, std::byte{1}), 512);
+    (void)rig.run(id);
+    const auto in_area = rig.model.memory().subspan(8192, 512);
+    EXPECT_TRUE(std::ranges::all_of(in_area, [](std::byte byte) { return byte == std::byte{0}; }));
+}
+
+TEST_F(DeviceTest, UnknownOpcodeIsAnswered) {
+    Rig rig(queue);
+    const auto& result = rig.run(rig.model.read({0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0));
+    EXPECT_EQ(result.status, kCheckCondition);
+    EXPECT_EQ(result.sense[2] & 0x0f, 5);
+}
+
+TEST_F(DeviceTest, MoreCommandsThanSlots) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& device = *parked;
+    Rig rig(queue, {}, std::move(parked), 4);
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_TRUE(rig.model.read(cdb_read10(0, 1), 512));
+    }
+    rig.settle();
+    EXPECT_EQ(device.parked(), 4U);
+    while (rig.model.outstanding() > 0) {
+        device.release_one(queue);
+        queue.settle();
+        (void)rig.model.take_kicks();
+    }
+    EXPECT_EQ(rig.model.order().size(), 10U);
+}
+
+TEST_F(DeviceTest, RunsInAnyOrderUnderLoad) {
+    Rig rig(queue, {.cmdr_size = 8192 - 128});
+    rig.memory->suspends = true;
+    queue.inner.shuffle(4711);
+    std::size_t submitted = 0;
+    while (rig.model.results().size() < 1000) {
+        while (submitted < 1000 && rig.model.outstanding() < 20 &&
+               rig.model.read(cdb_read10(0, 8), 4096)) {
+            ++submitted;
+        }
+        rig.model.notify();
+        (void)queue.turn();
+        (void)rig.model.take_kicks();
+    }
+    EXPECT_EQ(rig.model.broken(), "");
+    EXPECT_EQ(rig.served->status().read_commands, 1000U);
+    EXPECT_LT(rig.served->status().kicks, 1000U);
+}
+
+TEST_F(DeviceTest, TmrHurtsNobody) {
+    Rig rig(queue);
+    const auto id = rig.model.read(cdb_read10(0, 1), 512);
+    ASSERT_TRUE(rig.model.submit_tmr(5, {*id}));
+    EXPECT_EQ(rig.run(id).status, kGood);
+    EXPECT_EQ(rig.model.tail(), rig.model.head());
+}
+
+TEST_F(DeviceTest, DrainEndsWhatRunsAndLeavesTheRest) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& device = *parked;
+    Rig rig(queue, {}, std::move(parked));
+    const auto running = rig.model.read(cdb_read10(0, 1), 512);
+    rig.settle();
+    rig.drain();
+    EXPECT_FALSE(rig.quiet);
+    ASSERT_TRUE(rig.model.read(cdb_read10(0, 1), 512));
+    rig.model.notify();
+    device.release_all(queue);
+    queue.settle();
+    EXPECT_TRUE(rig.quiet);
+    EXPECT_EQ(rig.late, 0);
+    EXPECT_EQ(rig.model.take_kicks(), 1U);
+    EXPECT_EQ(rig.model.order(), std::vector<std::uint16_t>{*running});
+    EXPECT_EQ(rig.model.outstanding(), 1U);
+    EXPECT_EQ(rig.served->ring_tail(), rig.model.tail());
+    EXPECT_EQ(queue.pollers(), 0U);
+    EXPECT_EQ(queue.inner.pending(), 0U);
+}
+
+TEST_F(DeviceTest, DrainIsBounded) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& device = *parked;
+    Rig rig(queue, {}, std::move(parked));
+    (void)rig.model.read(cdb_read10(0, 1), 512);
+    rig.settle();
+    rig.drain();
+    queue.inner.advance(1s);
+    queue.settle();
+    EXPECT_EQ(rig.late, 1);
+    EXPECT_FALSE(rig.quiet);
+    device.release_all(queue);
+    queue.settle();
+    EXPECT_TRUE(rig.quiet);
+    EXPECT_EQ(rig.late, 1);
+}
+
+TEST_F(DeviceTest, BrokenRingFailsTheDeviceUntilItIsReset) {
+    Rig rig(queue);
+    (void)rig.run(rig.model.read(cdb_test_unit_ready(), 0));
+    (void)rig.model.read(cdb_read10(0, 1), 512);
+    rig.model.memory()[128 + rig.model.tail()] = std::byte{1};  // an entry of no length
+    rig.settle();
+    EXPECT_EQ(rig.served->state(), core::DeviceState::kFailed);
+    EXPECT_TRUE(rig.served->status().error.starts_with("ring is broken"));
+    rig.model.reset_ring();
+    EXPECT_EQ(rig.run(rig.model.read(cdb_test_unit_ready(), 0)).status, kGood);
+    EXPECT_EQ(rig.served->state(), core::DeviceState::kRunning);
+}
+
+TEST_F(DeviceTest, MissingPageFailsOneDeviceAndNoOther) {
+    Rig hurt(queue, {.blocks = 16});
+    Rig other(queue);
+    const auto id = hurt.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{7}));
+    ASSERT_EQ(::ftruncate(hurt.model.memory_fd(), 4096), 0);  // the data area is gone
+    hurt.settle();
+    EXPECT_EQ(hurt.served->state(), core::DeviceState::kFailed);
+    ASSERT_EQ(hurt.model.order(), std::vector<std::uint16_t>{*id});
+    EXPECT_EQ(hurt.model.result(*id).status, kCheckCondition);
+    EXPECT_EQ(hurt.model.result(*id).sense[2], 4);  // HARDWARE ERROR
+    EXPECT_EQ(other.run(other.model.read(cdb_read10(0, 1), 512)).status, kGood);
+    EXPECT_EQ(other.served->state(), core::DeviceState::kRunning);
+}
+
+TEST_F(DeviceTest, DeadNodeIsToldOnce) {
+    Rig rig(queue);
+    rig.model.unregister();
+    queue.settle();
+    EXPECT_EQ(rig.gone, 1);
+    EXPECT_EQ(rig.served->state(), core::DeviceState::kFailed);
+    rig.drain();
+    EXPECT_TRUE(rig.quiet);
+    EXPECT_EQ(rig.gone, 1);
+}
+
+TEST_F(DeviceTest, CountsWhatItDid) {
+    Rig rig(queue);
+    (void)rig.run(rig.model.write(cdb_write10(0, 4), bytes_of(2048, std::byte{1})));
+    (void)rig.run(rig.model.read(cdb_read10(0, 8), 4096));
+    (void)rig.run(rig.model.read(cdb_test_unit_ready(), 0));
+    (void)rig.run(rig.model.read({0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0));
+    const core::DeviceStatus status = rig.served->status();
+    EXPECT_EQ(status.write_commands, 1U);
+    EXPECT_EQ(status.write_bytes, 2048U);
+    EXPECT_EQ(status.read_commands, 1U);
+    EXPECT_EQ(status.read_bytes, 4096U);
+    EXPECT_EQ(status.other_commands, 2U);
+    EXPECT_EQ(status.errors, 1U);
+    EXPECT_EQ(status.in_flight, 0U);
+    EXPECT_EQ(status.kicks, 4U);
+}
+
+TEST_F(DeviceTest, IdentityIsReadOnAWorkerAndKept) {
+    Rig rig(queue);
+    const auto& page = rig.run(rig.model.read(cdb_serial_page(64), 64));
+    ASSERT_GE(page.data_in.size(), 14U);
+    EXPECT_EQ(page.data_in[4], std::byte{'0'});
+    (void)rig.run(rig.model.read(cdb_serial_page(64), 64));
+    EXPECT_EQ(rig.identities, 1);
+}
+
+TEST_F(DeviceTest, WriteCacheGoesOffWithAFlush) {
+    Rig rig(queue);
+    std::optional<Status> ended;
+    rig.served->set_write_cache(false, [&ended](Status status) { ended = std::move(status); });
+    queue.settle();
+    ASSERT_TRUE(ended.has_value());
+    EXPECT_TRUE(ended->has_value());
+    EXPECT_EQ(rig.memory->count(MemoryDevice::Kind::kFlush), 1U);
+    EXPECT_FALSE(rig.served->write_cache());
+}
+
+TEST_F(DeviceTest, WriteCacheStaysOnWhenTheFlushFails) {
+    Rig rig(queue);
+    rig.memory->fail_next(MemoryDevice::Kind::kFlush, {.code = EIO});
+    std::optional<Status> ended;
+    rig.served->set_write_cache(false, [&ended](Status status) { ended = std::move(status); });
+    queue.settle();
+    ASSERT_TRUE(ended.has_value());
+    EXPECT_FALSE(ended->has_value());
+    EXPECT_TRUE(rig.served->write_cache());
+}
+
+TEST_F(DeviceTest, InitiatorsHearOfANewCapacity) {
+    Rig rig(queue);
+    rig.memory->resize_to(2 * kSize);
+    rig.served->capacity_changed();
+    const auto& result = rig.run(rig.model.read(cdb_test_unit_ready(), 0));
+    EXPECT_EQ(result.status, kCheckCondition);
+    EXPECT_EQ(result.sense[2] & 0x0f, 6);  // UNIT ATTENTION
+    EXPECT_EQ(result.sense[12], 0x2a);     // CAPACITY DATA HAS CHANGED
+}
+
+TEST_F(DeviceTest, GarbageForAMailboxIsRefused) {
+    TcmuKernelModel model;
+    model.memory()[0] = std::byte{9};
+    DeviceParts parts;
+    parts.uio.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+    parts.block = std::make_unique<MemoryDevice>(kSize);
+    EXPECT_FALSE(Device::make(std::move(parts), queue).has_value());
+}
+
+}  // namespace
+}  // namespace lunkit::tcmu

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: each event gets its one answer.
+#include <gtest/gtest.h>
+
+#include "support/tcmu_service_rig.hpp"
+
+namespace lunkit::tcmu {
+namespace {
+
+using test::Answer;
+using test::TcmuKernelModel;
+using test::TcmuServiceRig;
+using Kind = DeviceEvent::Kind;
+
+class ServiceEvents : public testing::Test {
+  protected:
+    /// A device that is served.
+    TcmuKernelModel& add(std::uint32_t minor = 0, const std::string& name = "disk") {
+        TcmuKernelModel& model = rig.add_device(minor, name, false);
+        EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, minor, name)), 0);
+        return model;
+    }
+    TcmuServiceRig rig;
+};
+
+TEST_F(ServiceEvents, AddedDeviceIsServed) {
+    rig.start();
+    TcmuKernelModel& model = add();
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    const auto list = rig.service->list();
+    ASSERT_EQ(list.size(), 1U);
+    EXPECT_EQ(list[0].name, "user_0/disk");
+    EXPECT_EQ(list[0].config, "ram/x");
+    EXPECT_EQ(list[0].node, "/dev/uio0");
+    EXPECT_EQ(list[0].state, core::DeviceState::kRunning);
+    EXPECT_EQ(list[0].size, TcmuServiceRig::kSize);
+    EXPECT_EQ(list[0].other_commands, 1U);
+}
+
+TEST_F(ServiceEvents, WriteCacheOfANewDeviceFollowsTheHandler) {
+    rig.start();
+    (void)add();
+    EXPECT_TRUE(rig.service->list()[0].write_cache);
+    EXPECT_EQ(test::FakeKernelTree::get(rig.tree.folder("user_0/disk") +
+                                        "/attrib/emulate_write_cache")[0],
+              '1');
+}
+
+TEST_F(ServiceEvents, WhatTheHandlerSaysReachesTheCreator) {
+    rig.start();
+    (void)rig.add_device(0, "disk", false, "ram/full");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk", "ram/full")), -ENOSPC);
+    EXPECT_TRUE(rig.service->list().empty());
+}
+
+TEST_F(ServiceEvents, DeviceThatIsNotThereIsAnError) {
+    rig.start();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), -ENOENT);
+}
+
+TEST_F(ServiceEvents, RemovedDeviceIsClosedBeforeTheAnswer) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+    EXPECT_TRUE(rig.wait_for_closed(1));
+    EXPECT_TRUE(rig.service->list().empty());
+}
+
+TEST_F(ServiceEvents, RemovalOfWhatIsNotServedIsFine) {
+    rig.start();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+}
+
+TEST_F(ServiceEvents, DeviceComesBackUnderItsName) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+    EXPECT_TRUE(TcmuServiceRig::serves(add(1)));
+}
+
+TEST_F(ServiceEvents, UnchangedSizeDoesNotReachTheHandler) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{TcmuServiceRig::kSize})), 0);
+    EXPECT_EQ(rig.resizes, 0);
+}
+
+TEST_F(ServiceEvents, NewSizeReachesTheHandler) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{4 << 20})), 0);
+    EXPECT_EQ(rig.resizes, 1);
+    EXPECT_EQ(rig.service->list()[0].size, 4U << 20);
+}
+
+TEST_F(ServiceEvents, RefusedSizeIsAnErrorOfTheHandler) {
+    rig.start();
+    TcmuKernelModel& model = add();
+    rig.resize_error = EFBIG;
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{4 << 20})), -EFBIG);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+}
+
+TEST_F(ServiceEvents, OnlyTheSameConfigurationIsAccepted) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewConfig{"ram/x"})), 0);
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewConfig{"ram/y"})), -EOPNOTSUPP);
+}
+
+TEST_F(ServiceEvents, WriteCacheIsSwitched) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewWriteCache{true})), 0);
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewWriteCache{false})), 0);
+    EXPECT_FALSE(rig.service->list()[0].write_cache);
+}
+
+TEST_F(ServiceEvents, ChangeOfSomethingUnknownIsRefused) {
+    rig.start();
+    (void)add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", std::monostate{})), -EOPNOTSUPP);
+}
+
+TEST_F(ServiceEvents, OthersDevicesAreNotAnswered) {
+    rig.settings.foreign_subtypes = core::ForeignSubtype::kIgnore;
+    rig.start();
+    rig.kernel.send(rig.event(Kind::kAdded, 7, "other", "rbd/pool/image"));
+    const std::size_t before = rig.kernel.answers();
+    (void)add();  // the first answer is for ours
+    EXPECT_EQ(rig.kernel.answers(), before + 1);
+}
+
+TEST_F(ServiceEvents, OthersDevicesAreAnsweredWhenNobodyDoes) {
+    rig.settings.foreign_timeout = std::chrono::milliseconds(1);
+    rig.start();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 7, "other", "rbd/pool/image")), -ENOENT);
+}
+
+// The kernel goes on only when it has an answer: a second event shows that the first has had one,
+// and an answer of the first one's kind would hang the second.
+TEST_F(ServiceEvents, NewerEventOfAnotherDeviceVoidsTheOlder) {
+    rig.settings.foreign_timeout = std::chrono::milliseconds(1);
+    rig.kernel.send(rig.event(Kind::kAdded, 7, "other", "rbd/pool/image"));
+    rig.kernel.send(rig.event(Kind::kRemoved, 7, "other", "rbd/pool/image"));
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kRemoved, TcmuServiceRig::id_of(7), 0}));
+    EXPECT_EQ(rig.kernel.mismatched(), 0U);
+}
+
+TEST_F(ServiceEvents, StuckOpeningIsAnsweredByTheWatchdog) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(20);
+    rig.start();
+    (void)rig.add_device(0, "disk", false, "ram/stuck");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk", "ram/stuck")), -ETIMEDOUT);
+    EXPECT_TRUE(rig.service->list().empty());
+    rig.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));  // what came of it after all
+}
+
+TEST_F(ServiceEvents, StuckOpeningHoldsUpNoOther) {
+    rig.start();
+    (void)rig.add_device(5, "slow", false, "ram/stuck");
+    rig.kernel.send(rig.event(Kind::kAdded, 5, "slow", "ram/stuck"));
+    EXPECT_TRUE(rig.wait_for_opening());
+    EXPECT_TRUE(TcmuServiceRig::serves(add()));
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(5), 0}));
+}
+
+TEST_F(ServiceEvents, RemovalDoesNotWaitForAStuckOpening) {
+    rig.start();
+    (void)rig.add_device(5, "slow", false, "ram/stuck");
+    rig.kernel.send(rig.event(Kind::kAdded, 5, "slow", "ram/stuck"));
+    EXPECT_TRUE(rig.wait_for_opening());
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 5, "slow", "ram/stuck")), 0);
+    EXPECT_EQ(rig.kernel.mismatched(), 0U);
+    rig.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));
+}
+
+}  // namespace
+}  // namespace lunkit::tcmu

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: what happens to a device between its coming and its going, and the end of it all.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "support/tcmu_service_rig.hpp"
+
+namespace lunkit::tcmu {
+namespace {
+
+using test::Answer;
+using test::FakeKernelTree;
+using test::TcmuKernelModel;
+using test::TcmuServiceRig;
+using Kind = DeviceEvent::Kind;
+
+class ServiceLife : public testing::Test {
+  protected:
+    TcmuKernelModel& add(std::uint32_t minor = 0, const std::string& name = "disk") {
+        TcmuKernelModel& model = rig.add_device(minor, name, false);
+        EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, minor, name)), 0);
+        return model;
+    }
+    TcmuServiceRig rig;
+};
+
+/// A file of the tree as a fifo, so that the test can wait for what is written to it.
+class WrittenFile {
+  public:
+    explicit WrittenFile(std::string path) : path_(std::move(path)) {
+        std::filesystem::remove(path_);
+        EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+    }
+    std::string wait() const {
+        const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+        std::array<char, 256> buffer{};
+        const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+        return {buffer.data(), got < 0 ? 0 : static_cast<std::size_t>(got)};
+    }
+
+  private:
+    std::string path_;
+};
+
+TEST_F(ServiceLife, SizeOfTheStorageReachesTheKernel) {
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    const WrittenFile control(rig.tree.folder("user_0/disk") + "/control");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    rig.size_changed(8 << 20);
+    EXPECT_EQ(control.wait(), "dev_size=8388608");
+}
+
+// Telling the kernel hangs on a lock; the answer to REMOVED must not wait for that.
+TEST_F(ServiceLife, RemovalDoesNotWaitForTheSize) {
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    const WrittenFile control(rig.tree.folder("user_0/disk") + "/control");  // nobody reads: hangs
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    rig.size_changed(8 << 20);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+    (void)control.wait();
+}
+
+TEST_F(ServiceLife, ModeSelectReachesConfigfs) {
+    rig.start();
+    TcmuKernelModel& model = rig.add_device(0, "disk", false);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    // MODE SELECT(6), caching page with WCE 0; the file is read until it follows.
+    const std::vector<std::uint8_t> list{0, 0, 0, 0, 0x08, 0x12, 0, 0, 0, 0, 0, 0,
+                                         0, 0, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0};
+    const auto* bytes = reinterpret_cast<const std::byte*>(list.data());
+    const auto id = model.write({0x15, 0x10, 0, 0, 24, 0}, {bytes, list.size()});
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    ASSERT_TRUE(model.results().contains(*id));
+    if (model.result(*id).status != 0) {
+        GTEST_SKIP() << "the unit does not take this MODE SELECT";
+    }
+    EXPECT_FALSE(rig.service->list()[0].write_cache);
+    const std::string file = rig.tree.folder("user_0/disk") + "/attrib/emulate_write_cache";
+    while (FakeKernelTree::get(file)[0] != '0') {
+    }
+}
+
+TEST_F(ServiceLife, DeadNodeClosesTheDevice) {
+    rig.start();
+    TcmuKernelModel& model = add();
+    model.unregister();
+    EXPECT_TRUE(rig.wait_for_closed(1));
+}
+
+TEST_F(ServiceLife, BrokenRingIsListedAndHurtsNoOther) {
+    rig.start();
+    TcmuKernelModel& hurt = add(0, "hurt");
+    TcmuKernelModel& other = add(1, "other");
+    (void)hurt.read({0, 0, 0, 0, 0, 0}, 0);
+    hurt.memory()[128] = std::byte{1};
+    hurt.notify();
+    EXPECT_TRUE(TcmuServiceRig::serves(other));
+    core::DeviceStatus status;
+    do {
+        status = rig.service->list()[0];
+    } while (status.state != core::DeviceState::kFailed);
+    EXPECT_TRUE(status.error.starts_with("ring is broken")) << status.error;
+}
+
+TEST_F(ServiceLife, DeviceThatCannotBeServedIsListedWithTheReason) {
+    (void)rig.add_device(0, "disk", true, "ram/full");
+    rig.start();
+    core::DeviceStatus status;
+    do {
+        const auto list = rig.service->list();
+        status = list.empty() ? core::DeviceStatus{} : list[0];
+    } while (status.state != core::DeviceState::kFailed);
+    EXPECT_EQ(status.error, "no space for it");
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{512})), -ENODEV);
+}
+
+TEST_F(ServiceLife, StopLeavesAMarkerAndNoExpectations) {
+    rig.start();
+    TcmuKernelModel& model = add();
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    rig.stop();
+    EXPECT_EQ(rig.kernel.expects_answers(), false);
+    const std::string marker = FakeKernelTree::get(rig.tree.run_dir() + "/tcmu/uio0.drained");
+    const auto parsed = DrainedMarker::parse(marker);
+    ASSERT_TRUE(parsed.has_value()) << marker;
+    EXPECT_EQ(parsed->name, "user_0/disk");
+    EXPECT_EQ(parsed->device_id, TcmuServiceRig::id_of(0));
+    EXPECT_EQ(parsed->tail, model.tail());
+}
+
+TEST_F(ServiceLife, BrokenRingLeavesNoMarker) {
+    rig.start();
+    TcmuKernelModel& model = add();
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    (void)model.read({0, 0, 0, 0, 0, 0}, 0);
+    model.memory()[128 + model.tail()] = std::byte{1};
+    model.notify();
+    while (rig.service->list()[0].state != core::DeviceState::kFailed) {
+    }
+    rig.stop();
+    EXPECT_FALSE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.drained"));
+}
+
+TEST_F(ServiceLife, StopAnswersWhoCreatesADevice) {
+    rig.start();
+    (void)rig.add_device(0, "disk", false, "ram/stuck");
+    rig.kernel.send(rig.event(Kind::kAdded, 0, "disk", "ram/stuck"));
+    EXPECT_TRUE(rig.wait_for_opening());
+    rig.stop();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), -EINTR}));
+}
+
+TEST_F(ServiceLife, StartsWithoutAKernelModuleTellWhy) {
+    Surroundings world;
+    world.ensure_kernel = [] { return Status(failure(ENOENT, "this kernel has no TCMU")); };
+    TcmuService service(*rig.runtime, std::move(world));
+    const Status started = service.start();
+    ASSERT_FALSE(started.has_value());
+    EXPECT_EQ(started.error().what, "this kernel has no TCMU");
+    bool stopped = false;
+    service.stop([&stopped] { stopped = true; });
+    EXPECT_TRUE(stopped);
+}
+
+}  // namespace
+}  // namespace lunkit::tcmu

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// TcmuService: devices that were there before it, and what a predecessor left.
+#include <gtest/gtest.h>
+
+#include "support/tcmu_service_rig.hpp"
+
+namespace lunkit::tcmu {
+namespace {
+
+using test::Answer;
+using test::FakeKernelTree;
+using test::TcmuKernelModel;
+using test::TcmuServiceRig;
+using Kind = DeviceEvent::Kind;
+
+class ServiceStart : public testing::Test {
+  protected:
+    std::string parameter(const std::string& name) {
+        return FakeKernelTree::get(rig.tree.paths.parameters + "/" + name);
+    }
+    std::string action(const std::string& device, const std::string& name) {
+        return FakeKernelTree::get(rig.tree.folder(device) + "/action/" + name);
+    }
+    TcmuServiceRig rig;
+};
+
+TEST_F(ServiceStart, NothingThereNothingTouched) {
+    rig.start();
+    EXPECT_EQ(rig.kernel.expects_answers(), true);
+    rig.stop();
+    EXPECT_EQ(parameter("block_netlink"), "");
+    EXPECT_EQ(parameter("reset_netlink"), "");
+}
+
+TEST_F(ServiceStart, EnabledDeviceIsServed) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(parameter("block_netlink"), "0");
+    EXPECT_EQ(parameter("reset_netlink"), "1");
+    EXPECT_EQ(rig.kernel.answers(), 0U);
+    EXPECT_EQ(rig.kernel.stray(), 0U);
+    EXPECT_TRUE(rig.took_over);
+}
+
+TEST_F(ServiceStart, EnabledDeviceKeepsItsWriteCache) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_FALSE(rig.service->list()[0].write_cache);  // emulate_write_cache is 0
+}
+
+TEST_F(ServiceStart, WaitingAddIsCompleted) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", false);
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(parameter("reset_netlink"), "");
+    EXPECT_EQ(parameter("block_netlink"), "0");
+    EXPECT_FALSE(rig.took_over);
+}
+
+TEST_F(ServiceStart, WaitingAddThatFailsGetsTheError) {
+    (void)rig.add_device(0, "disk", false, "ram/full");
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), -ENOSPC}));
+}
+
+TEST_F(ServiceStart, WaitingReconfigIsEndedBesideAWaitingAdd) {
+    (void)rig.add_device(0, "new", false, "ram/stuck");
+    (void)rig.add_device(1, "old", true);
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(1), Kind::kReconfig);
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(),
+              (Answer{Kind::kReconfig, TcmuServiceRig::id_of(1), -EINTR}));
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+    EXPECT_EQ(rig.kernel.mismatched(), 0U);
+    EXPECT_EQ(parameter("reset_netlink"), "");
+}
+
+// The event was on its way when the device was found.
+TEST_F(ServiceStart, AddedThatIsFoundAndToldIsAnsweredOnce) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", false);
+    rig.kernel.send(rig.event(Kind::kAdded, 0, "disk"));
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(rig.kernel.answers(), 1U);
+    EXPECT_EQ(rig.kernel.mismatched(), 0U);
+}
+
+TEST_F(ServiceStart, RingOfUnknownStateIsReset) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    (void)model.read({0, 0, 0, 0, 0, 0}, 0);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));  // a folder resets nothing: it is served
+    EXPECT_EQ(action("user_0/disk", "reset_ring"), "1");
+    EXPECT_EQ(action("user_0/disk", "block_dev")[0], '0');
+}
+
+TEST_F(ServiceStart, EmptyRingIsNotReset) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(action("user_0/disk", "reset_ring"), "");
+}
+
+TEST_F(ServiceStart, DrainedRingIsResumed) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    rig.stop();
+    const auto left = model.read({0, 0, 0, 0, 0, 0}, 0);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(model.order()[1], *left);
+    EXPECT_EQ(action("user_0/disk", "reset_ring"), "");
+    EXPECT_FALSE(rig.took_over);
+}
+
+TEST_F(ServiceStart, MarkerIsBelievedOnce) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    rig.stop();
+    const std::string marker = rig.tree.run_dir() + "/tcmu/uio0.drained";
+    EXPECT_TRUE(std::filesystem::exists(marker));
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_FALSE(std::filesystem::exists(marker));
+}
+
+TEST_F(ServiceStart, MarkerOfAnotherDeviceIsNotBelieved) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    (void)model.read({0, 0, 0, 0, 0, 0}, 0);
+    const MarkerFolder markers = *MarkerFolder::open(rig.tree.run_dir());
+    ASSERT_TRUE(markers.write(0, {.name = "user_0/disk", .device_id = 1, .tail = 0}).has_value());
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(action("user_0/disk", "reset_ring"), "1");
+}
+
+TEST_F(ServiceStart, BlockedDeviceIsUnblocked) {
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    FakeKernelTree::put(rig.tree.folder("user_0/disk") + "/action/block_dev", "blocked\n");
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(action("user_0/disk", "block_dev")[0], '0');
+}
+
+TEST_F(ServiceStart, OthersDevicesAreLeftAlone) {
+    (void)rig.add_device(0, "other", true, "rbd/pool/image");
+    TcmuKernelModel& model = rig.add_device(1, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    ASSERT_EQ(rig.service->list().size(), 1U);
+    EXPECT_EQ(rig.service->list()[0].name, "user_0/disk");
+}
+
+// reset_netlink would fail it.
+TEST_F(ServiceStart, WaitingAddOfOthersIsNotHarmed) {
+    (void)rig.add_device(0, "other", false, "rbd/pool/image");
+    TcmuKernelModel& model = rig.add_device(1, "disk", true);
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    EXPECT_EQ(parameter("reset_netlink"), "");
+    EXPECT_EQ(rig.kernel.answers(), 0U);
+}
+
+}  // namespace
+}  // namespace lunkit::tcmu
