@@ -9,6 +9,7 @@ backing=
 if [ -z "$device" ]; then
     backing=$(mktemp --tmpdir=/var/tmp)
     truncate -s 128M "$backing"
+    modprobe loop
     device=$(losetup --find --show "$backing")
 fi
 size=$(blockdev --getsize64 "$device")

@@ -5,27 +5,29 @@
 set -u
 stage=${1:?usage: tests/install_test.sh STAGE}
 status=0
+# LIB is the folder of libraries: lib, lib64 or lib/<triplet>.
 wanted=(
     usr/sbin/lunkitd
     usr/bin/lunkit
-    'usr/lib/*/lunkit/handler_file.so'
-    'usr/lib/*/lunkit/handler_ram.so'
+    LIB/lunkit/handler_file.so
+    LIB/lunkit/handler_ram.so
     usr/include/lunkit/handler.h
     usr/include/lunkit/handler.hpp
-    'usr/lib/*/pkgconfig/lunkit.pc'
-    'usr/lib/*/cmake/lunkit/lunkitConfig.cmake'
+    LIB/pkgconfig/lunkit.pc
+    LIB/cmake/lunkit/lunkitConfig.cmake
     usr/lib/systemd/system/lunkitd.service
-    'usr/share/dbus-1/system.d/*.conf'
+    usr/share/dbus-1/system.d/org.lunkit.conf
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf
     usr/share/man/man8/lunkitd.8
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
 )
-for pattern in "${wanted[@]}"; do
-    # shellcheck disable=SC2086  # the pattern is to be expanded
-    if ! ls -d "$stage"/$pattern >/dev/null 2>&1; then
-        echo "missing: $pattern"
+handlers=$(cd "$stage" && find usr -name 'handler_*.so' | head -n 1)
+lib=${handlers%/lunkit/*}
+for file in "${wanted[@]}"; do
+    if [ ! -f "$stage/${file/#LIB/${lib:-usr/lib}}" ]; then
+        echo "missing: $file"
         status=1
     fi
 done
@@ -36,7 +38,8 @@ for top in "$stage"/*; do
     *) echo "unexpected: ${top#"$stage"}"; status=1 ;;
     esac
 done
-if grep -rlF "$(dirname "$stage")" "$stage"/etc "$stage"/usr/lib/*/pkgconfig "$stage"/usr/lib/*/cmake "$stage"/usr/share; then
+source=$(cd "$(dirname "$0")/.." && pwd)
+if grep -rIlF "$source" "$stage"; then
     echo "the files above name the build tree"
     status=1
 fi

@@ -57,6 +57,7 @@ Status parse_word(const Words& words, std::string_view text, T& value) {
         }
     }
     std::vector<std::string_view> known;
+    known.reserve(words.size());
     for (const auto& [word, meaning] : words) {
         known.push_back(word);
     }
@@ -75,6 +76,7 @@ std::string print_word(const Words& words, T value) {
 Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
                     std::uint64_t& value) {
     const char* const end = text.data() + text.size();
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is the next argument
     const auto [rest, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || rest != end || value < least || value > most) {
         return failure(EINVAL,

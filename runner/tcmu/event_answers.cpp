@@ -53,7 +53,7 @@ void TcmuService::on_event(const DeviceEvent& event) {
         return;
     }
     const Entry entry = find(name->folder());
-    if (entry) {
+    if (entry && entry->device_id == event.device_id) {
         // For the same reason: an older event of the device that waits has had its answer.
         entry->reply.forget();
         for (ServedDevice::Waiting& older : entry->waiting) {
@@ -109,6 +109,7 @@ void TcmuService::on_added(const DeviceEvent& event, const DeviceName& name, Pen
 void TcmuService::on_known_added(const Entry& entry, const DeviceEvent& event, PendingReply reply) {
     entry->device_id = event.device_id;
     if (entry->phase == Phase::kProbing || entry->phase == Phase::kOpening) {
+        entry->reply.forget();
         entry->reply = std::move(reply);
     } else if (entry->add_answered) {
         reply.forget();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChildProcess: a program run by a test, with what it prints and what it tells systemd. Waits end
-// after ten seconds, with false.
+// after twenty seconds, with false.
 #pragma once
 
 #include <fcntl.h>
@@ -118,7 +118,7 @@ class ChildProcess {
     [[nodiscard]] pid_t pid() const { return pid_; }
 
   private:
-    static constexpr int kLimitMs = 10'000;
+    static constexpr int kLimitMs = 20'000;
 
     void open_notify_socket() {
         notify_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));

@@ -28,9 +28,9 @@ class TcmuKernelModel {
         std::uint16_t version = 2;
         std::uint16_t flags = 1 | 2 | 4;  // OOOC, READ_LEN, TMR
         std::uint32_t cmdr_size = 4096 - 128;
-        std::size_t blocks = 256;  // of the data area
-        bool scatter = false;      // no two blocks of a command adjoin
-        std::byte stale{0x5a};     // what unused blocks hold
+        std::size_t blocks = 64;  // of the data area
+        bool scatter = false;     // no two blocks of a command adjoin
+        std::byte stale{0x5a};    // what unused blocks hold
     };
     enum class Direction : std::uint8_t { kNone, kFromDevice, kToDevice, kBidirectional };
     struct Result {

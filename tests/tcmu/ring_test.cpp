@@ -264,7 +264,7 @@ TEST(Ring, Version1IsServed) {
 }
 
 TEST(Ring, LargeCommandsUseTheArena) {
-    RingOnModel on({.cmdr_size = 65536 - 128, .scatter = true});
+    RingOnModel on({.cmdr_size = 65536 - 128, .blocks = 256, .scatter = true});
     const std::vector<std::byte> data = pattern(100 * 4096);
     (void)on.model.write(cdb_write10(0, 800), data);
     const std::uint32_t slot = on.fetch_command();

@@ -51,7 +51,8 @@ mkdir -p $CONFIGFS/core/user_99/stray
 echo 'dev_config=nosuch/x,dev_size=1048576' >$CONFIGFS/core/user_99/stray/control
 start=$SECONDS
 if timeout 20 bash -c "echo 1 >$CONFIGFS/core/user_99/stray/enable"; then echo "enable was accepted"; else echo "enable was refused"; fi
-[ $((SECONDS - start)) -lt 10 ] || fail "enable hung"
+# Another runner may know the subtype: ours answers only after foreign_timeout_ms, 10 s.
+[ $((SECONDS - start)) -lt 16 ] || fail "enable hung"
 
 step "the good LUN never noticed"
 verify_load "$DISK" --size=4M
