@@ -36,8 +36,8 @@ library() {
 allowed include 'lunkit/'
 allowed scsi 'lunkit/|scsi/'
 for handler in handlers/*/; do
-    # A handler sees its own folder's headers, which are named without a folder.
-    allowed "${handler%/}" 'lunkit/|[a-z0-9_]+\.hpp"'
+    # A handler sees its own folder's headers, named with or without the folder.
+    allowed "${handler%/}" "lunkit/|$(basename "$handler")/|[a-z0-9_]+\.hpp\""
 done
 allowed runner/core 'lunkit/|core/'
 allowed runner/host 'lunkit/|core/|host/'

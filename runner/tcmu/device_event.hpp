@@ -77,7 +77,8 @@ class PendingReply {
     [[nodiscard]] DeviceEvent::Kind kind() const { return kind_; }
 
     /// 0, or -errno; anything else becomes -EIO (a positive number would be taken for the result of
-    /// the user's write). True if the kernel was waiting for it. A second call does nothing.
+    /// the user's write). True if the kernel was waiting for it (it need not be: then nothing
+    /// happens). A second call does nothing.
     bool answer(int result);
     /// Nobody waits for it, or somebody else answers it: it shall not be given.
     void forget() { channel_ = nullptr; }

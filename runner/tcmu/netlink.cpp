@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 #include "core/log.hpp"
@@ -116,7 +117,7 @@ int take_message(nl_msg* message, void* argument) {
 }  // namespace
 
 Result<DeviceEvent> parse_event(nlmsghdr* message) {
-    static const std::array<nla_policy, genl::kAttrMax + 1> kPolicy = [] {
+    static const std::array<nla_policy, genl::kAttrMax + 1> policy_of_events = [] {
         std::array<nla_policy, genl::kAttrMax + 1> policy{};
         policy[genl::kAttrDevice].type = NLA_STRING;
         policy[genl::kAttrMinor].type = NLA_U32;
@@ -132,7 +133,7 @@ Result<DeviceEvent> parse_event(nlmsghdr* message) {
     std::array<nlattr*, genl::kAttrMax + 1> attributes{};
     // The policy is not written to; older libnl takes it without const.
     const int error = genlmsg_parse(message, 0, attributes.data(), genl::kAttrMax,
-                                    const_cast<nla_policy*>(kPolicy.data()));
+                                    const_cast<nla_policy*>(policy_of_events.data()));
     if (error < 0) {
         return failure(EPROTO, fmt::format("a malformed TCMU event: {}", nl_geterror(error)));
     }
@@ -172,12 +173,11 @@ Result<std::unique_ptr<EventChannel>> NetlinkChannel::open() {
     TRY(sockets->requests, connect());
     TRY(sockets->events, connect());
     nl_sock* events = sockets->events.get();
-    sockets->family = genl_ctrl_resolve(sockets->requests.get(), genl::kFamily.data());
+    sockets->family = genl_ctrl_resolve(sockets->requests.get(), genl::kFamily);
     if (sockets->family < 0) {
         return nl_failure(sockets->family, "no netlink family TCM-USER");
     }
-    const int group =
-        genl_ctrl_resolve_grp(sockets->requests.get(), genl::kFamily.data(), genl::kGroup.data());
+    const int group = genl_ctrl_resolve_grp(sockets->requests.get(), genl::kFamily, genl::kGroup);
     if (group < 0) {
         return nl_failure(group, "no netlink group 'config' of TCM-USER");
     }

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 #include "lunkit/result.hpp"
@@ -15,8 +14,8 @@ struct nlmsghdr;
 namespace lunkit::tcmu {
 
 namespace genl {
-inline constexpr std::string_view kFamily = "TCM-USER";
-inline constexpr std::string_view kGroup = "config";
+inline constexpr const char* kFamily = "TCM-USER";
+inline constexpr const char* kGroup = "config";
 // enum tcmu_genl_cmd
 inline constexpr std::uint8_t kAddedDevice = 1;
 inline constexpr std::uint8_t kRemovedDevice = 2;

@@ -37,7 +37,8 @@ void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::
 void TcmuService::end_step(const Entry& entry) {
     ++entry->step;
     if (entry->watchdog) {
-        loop_->cancel(*std::exchange(entry->watchdog, std::nullopt));
+        loop_->cancel(*entry->watchdog);
+        entry->watchdog.reset();
     }
 }
 

@@ -80,20 +80,24 @@ void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
     } else if (!ours) {
         scan_.add_pending = scan_.add_pending || !result->enabled;
     } else {
-        entry->device_id = result->device_id;
-        if (result->enabled && result->device_id) {
-            scan_.enabled.push_back(*result->device_id);
-        }
-        if (!result->enabled) {
-            scan_.add_pending = true;
-            if (!entry->reply && result->device_id) {
-                entry->reply =
-                    PendingReply(*channel_, DeviceEvent::Kind::kAdded, *result->device_id);
-            }
-        }
+        note_probe(entry, *result);
         open(entry);
     }
     one_probed();
+}
+
+void TcmuService::note_probe(const Entry& entry, const Probe& probe) {
+    scan_.add_pending = scan_.add_pending || !probe.enabled;
+    if (!probe.device_id) {
+        return;
+    }
+    const std::uint32_t id = *probe.device_id;
+    entry->device_id = id;
+    if (probe.enabled) {
+        scan_.enabled.push_back(id);
+    } else if (!entry->reply) {
+        entry->reply = PendingReply(*channel_, DeviceEvent::Kind::kAdded, id);
+    }
 }
 
 void TcmuService::probe_hangs(const Entry& entry) {
@@ -111,13 +115,16 @@ void TcmuService::probe_hangs(const Entry& entry) {
 }
 
 void TcmuService::one_probed() {
-    if (scan_.outstanding == 0 || --scan_.outstanding > 0) {
-        return;  // 0 before: the service is stopping
+    if (scan_.outstanding == 0) {
+        return;  // the service is stopping
+    }
+    --scan_.outstanding;
+    if (scan_.outstanding > 0) {
+        return;
     }
     if (scan_.add_pending) {
         for (const std::uint32_t id : scan_.enabled) {
-            // ENODEV: nothing waits there, as usual.
-            (void)channel_->answer(DeviceEvent::Kind::kReconfig, id, -EINTR);
+            PendingReply(*channel_, DeviceEvent::Kind::kReconfig, id).answer(-EINTR);
         }
         scan_.reset_later = scan_.hangs;
     } else {

@@ -83,6 +83,7 @@ class TcmuService final : public core::Service {
     void scan();
     void probe_one(const UioDevice& uio, bool ours);
     void probed(const Entry& entry, bool ours, Result<Probe> result);
+    void note_probe(const Entry& entry, const Probe& probe);
     void probe_hangs(const Entry& entry);
     void one_probed();
     void clear_stale_events();
