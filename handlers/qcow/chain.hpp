@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening an image with all its backing files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "lunkit/handler.h"
+#include "lunkit/result.hpp"
+#include "qcow/image.hpp"
+
+namespace lunkit::qcow {
+
+struct ChainRequest {
+    std::string path;              ///< of the top image, absolute
+    Image::Options options;        ///< of the top image
+    std::string backing_folder;    ///< absolute; backing files lie beneath it. Empty: none allowed
+    std::uint32_t file_flags = 0;  ///< LUNKIT_FILE_* for the top image, beside READ_ONLY
+};
+
+/// Images deeper than this are refused.
+inline constexpr int kMaxChainDepth = 32;
+
+/// Worker thread; blocks. Errors are sentences that name the file and the field.
+[[nodiscard]] Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host,
+                                                        const ChainRequest& request);
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qcow/commit.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <utility>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::qcow {
+
+namespace {
+
+constexpr std::size_t kMostDirtySlices = 256;
+constexpr std::size_t kMostUnlinked = 4096;
+
+void append(UnlinkedClusters& to, UnlinkedClusters from) {
+    to.insert(to.end(), from.begin(), from.end());
+}
+
+/// Neighbours become one write.
+std::vector<PendingWrite> merged(const std::vector<PendingWrite>& writes) {
+    constexpr std::size_t kMost = 1U << 20U;
+    std::vector<PendingWrite> result;
+    for (const PendingWrite& write : writes) {
+        if (!result.empty() && result.back().bytes.size() < kMost &&
+            result.back().offset + result.back().bytes.size() == write.offset) {
+            std::ranges::copy(write.bytes, std::back_inserter(result.back().bytes));
+        } else {
+            result.push_back(write);
+        }
+    }
+    return result;
+}
+
+Task<Status> write_all(ImageFile& file, Queue& queue, std::vector<PendingWrite> writes) {
+    for (const PendingWrite& write : writes) {
+        CO_CHECK(co_await file.write_bytes(queue, write.offset, write.bytes));
+    }
+    co_return Status{};
+}
+
+Status write_all_blocking(ImageFile& file, const std::vector<PendingWrite>& writes) {
+    for (const PendingWrite& write : writes) {
+        CHECK(file.write_blocking(write.offset, write.bytes));
+    }
+    return {};
+}
+
+}  // namespace
+
+Metadata::Metadata(ImageFile& file, const Geometry& image_geometry, std::uint64_t cache_bytes)
+    : geometry(image_geometry),
+      refcounts(file, image_geometry, clusters, unlinked, cache_bytes / 4),
+      map(file, image_geometry, clusters, cache_bytes - cache_bytes / 4) {}
+
+bool Commit::is_clean() const {
+    return !running_ && !unsynced_ && !metadata_.map.dirty();
+}
+
+bool Commit::is_due() const {
+    return metadata_.map.dirty_slices() + metadata_.refcounts.dirty_slices() > kMostDirtySlices ||
+           metadata_.unlinked.size() + written_.size() > kMostUnlinked;
+}
+
+Task<Status> Commit::run(Queue& queue, Until until) {
+    const std::uint64_t ticket = ++asked_;
+    AsyncMutex::Guard guard(mutex_);
+    co_await guard.acquire(queue);
+    if (ticket <= (until == Until::kDurable ? durable_ : linked_)) {
+        co_return Status{};
+    }
+    const std::uint64_t covers = asked_;
+    Batch batch = begin();
+    running_ = true;
+    const Status written = co_await write(queue, batch, until);
+    running_ = false;
+    end(batch, written.has_value());
+    CO_CHECK(written);
+    linked_ = std::max(linked_, covers);
+    if (until == Until::kDurable) {
+        durable_ = std::max(durable_, covers);
+    }
+    co_return co_await release(queue);
+}
+
+Commit::Batch Commit::begin() {
+    return {metadata_.refcounts.begin_commit(), metadata_.map.begin_commit(),
+            std::exchange(metadata_.unlinked, {})};
+}
+
+void Commit::end(Batch& batch, bool written) {
+    metadata_.refcounts.end_commit(batch.counts, written);
+    metadata_.map.end_commit(batch.links, written);
+    if (!written) {
+        append(metadata_.unlinked, std::move(batch.unlinked));
+        return;
+    }
+    append(unsynced_ ? written_ : releasable_, std::move(batch.unlinked));
+}
+
+/// A flush of the file: everything that was written before it is durable.
+Task<Status> Commit::barrier(Queue& queue) {
+    CO_CHECK(co_await file_.flush(queue));
+    append(releasable_, std::exchange(written_, {}));
+    unsynced_ = false;
+    co_return Status{};
+}
+
+Task<Status> Commit::write(Queue& queue, const Batch& batch, Until until) {
+    CO_CHECK(co_await write_all(file_, queue, merged(batch.counts.counters)));
+    if (batch.has_links() || !batch.counts.pointers.empty()) {
+        CO_CHECK(co_await barrier(queue));
+    }
+    if (!batch.counts.pointers.empty()) {
+        CO_CHECK(co_await write_all(file_, queue, batch.counts.pointers));
+        CO_CHECK(co_await barrier(queue));
+    }
+    if (batch.has_links()) {
+        unsynced_ = true;
+        CO_CHECK(co_await write_all(file_, queue, merged(batch.links.slices)));
+        CO_CHECK(co_await write_all(file_, queue, batch.links.l1));
+    }
+    if (until == Until::kDurable) {
+        CO_CHECK(co_await barrier(queue));
+    }
+    co_return Status{};
+}
+
+/// Lets go of the clusters in quarantine whose last pointer is durably gone.
+Task<Status> Commit::release(Queue& queue) {
+    if (releasable_.empty()) {
+        co_return Status{};
+    }
+    const UnlinkedClusters released = std::exchange(releasable_, {});
+    co_await punch(queue, released);
+    AsyncMutex::Guard guard(metadata_.mutex);
+    co_await guard.acquire(queue);
+    for (const Unlinked& unlinked : released) {
+        CO_TRY(const std::uint64_t count,
+               co_await metadata_.refcounts.release(queue, unlinked.cluster));
+        if (count == 0 && metadata_.clusters.contains(unlinked.cluster)) {
+            metadata_.clusters.erase(unlinked.cluster);
+            co_await metadata_.map.forget(queue, unlinked.cluster);
+        }
+    }
+    co_return Status{};
+}
+
+/// While their counts are still up nobody else can have the clusters.
+Task<void> Commit::punch(Queue& queue, const UnlinkedClusters& released) {
+    std::vector<std::uint64_t> clusters;
+    for (const Unlinked& unlinked : released) {
+        if (!unlinked.punch || !can_punch_) {
+            continue;
+        }
+        const Result<std::uint64_t> count =
+            co_await metadata_.refcounts.count(queue, unlinked.cluster);
+        if (count && *count == 1) {
+            clusters.push_back(unlinked.cluster);
+        }
+    }
+    std::ranges::sort(clusters);
+    for (std::size_t first = 0; first < clusters.size() && can_punch_;) {
+        std::size_t next = first + 1;
+        while (next < clusters.size() && clusters[next] == clusters[next - 1] + 1) {
+            ++next;
+        }
+        const Status punched =
+            co_await file_.discard(queue, metadata_.geometry.start_of(clusters[first]),
+                                   metadata_.geometry.start_of(next - first));
+        // It is a favour to the file system; the clusters are free without it too.
+        can_punch_ = punched || punched.error().code != EOPNOTSUPP;
+        first = next;
+    }
+}
+
+Status Commit::run_blocking() {
+    Batch batch = begin();
+    const Status written = write_blocking(batch);
+    unsynced_ = false;
+    end(batch, written.has_value());
+    CHECK(written);
+    append(releasable_, std::exchange(written_, {}));
+    CHECK(release_blocking());
+    // Only counters are left: those that went down. Losing them would be a leak.
+    const Refcounts::Batch counts = metadata_.refcounts.begin_commit();
+    const Status counted = write_all_blocking(file_, counts.counters);
+    metadata_.refcounts.end_commit(counts, counted.has_value());
+    CHECK(counted);
+    return file_.flush_blocking();
+}
+
+Status Commit::write_blocking(const Batch& batch) {
+    CHECK(write_all_blocking(file_, batch.counts.counters));
+    CHECK(file_.flush_blocking());
+    if (!batch.counts.pointers.empty()) {
+        CHECK(write_all_blocking(file_, batch.counts.pointers));
+        CHECK(file_.flush_blocking());
+    }
+    CHECK(write_all_blocking(file_, batch.links.slices));
+    CHECK(write_all_blocking(file_, batch.links.l1));
+    return file_.flush_blocking();
+}
+
+Status Commit::release_blocking() {
+    for (const Unlinked& unlinked : std::exchange(releasable_, {})) {
+        CHECK(metadata_.refcounts.release_blocking(unlinked.cluster));
+    }
+    return {};
+}
+
+}  // namespace lunkit::qcow

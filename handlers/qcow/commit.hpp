@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commit: how changes of metadata reach the file, so that a crash at any instant leaves an image
+// that is consistent (clusters may have leaked, nothing else).
+//
+// What the format needs (R: a rule; "before" means: durable before the other is written):
+//   R1  a cluster's count goes up       before  any pointer to the cluster
+//   R2  data, and what was copied       before  the L2 entry that shows it
+//   R3  a new table's contents          before  the pointer to the table
+//   R4  a pointer's removal             before  the count goes down
+//   R5  a pointer's removal             before  the cluster is used for something else
+//   R6  a new refcount block            before  the refcount table's entry; that before R1's
+//   pointers R7  a new refcount table            before  the header's pointer to it; that before
+//   the same R8  a new L1 table                  before  the header's pointer to it
+//
+// All changes of a moment are copied and written together, whatever their number:
+//   1. counters (only those that went up, or down for a removal that is durable already); data and
+//      new tables have been written by those who made them
+//      barrier                                   (a flush of the file)
+//   2. pointers to refcount blocks, the header's to the refcount table   - seldom
+//      barrier
+//   3. L2 entries, L1 entries, the header's pointer to the L1 table
+//      barrier                                   - only if durability is asked for
+// Clusters that lost a pointer in step 3 wait in quarantine until some barrier has followed it;
+// then their counts go down in memory, and they may be used again. So R4 and R5 cost no barrier.
+//
+// Commits run one at a time; whoever asks while one runs shares the next.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lunkit/queue.hpp"
+#include "lunkit/range_lock.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+#include "qcow/cluster_map.hpp"
+#include "qcow/cluster_set.hpp"
+#include "qcow/image_file.hpp"
+#include "qcow/refcounts.hpp"
+#include "qcow/unlinked.hpp"
+
+namespace lunkit::qcow {
+
+/// What a commit works on; owned by the image.
+struct Metadata {
+    Metadata(ImageFile& file, const Geometry& image_geometry, std::uint64_t cache_bytes);
+
+    const Geometry& geometry;
+    ClusterSet clusters;        ///< known to be metadata
+    UnlinkedClusters unlinked;  ///< since the last commit
+    Refcounts refcounts;
+    ClusterMap map;
+    AsyncMutex mutex;  ///< held by those who change the above across awaits
+};
+
+class Commit {
+  public:
+    Commit(ImageFile& file, Metadata& metadata) : file_(file), metadata_(metadata) {}
+
+    enum class Until : std::uint8_t {
+        kLinked,   ///< what changed before the call is written; the file system may still lose it
+        kDurable,  ///< everything that completed before the call is durable
+    };
+    /// The caller does not hold the metadata mutex.
+    Task<Status> run(Queue& queue, Until until);
+
+    /// All changes so far are durable: what an L2 entry says now is in the file.
+    [[nodiscard]] bool is_clean() const;
+    /// So much is waiting that whoever adds to it should commit.
+    [[nodiscard]] bool is_due() const;
+
+    /// For close(), after the last request: the same, without a queue.
+    Status run_blocking();
+
+  private:
+    struct Batch {
+        Refcounts::Batch counts;
+        ClusterMap::Batch links;
+        UnlinkedClusters unlinked;
+        [[nodiscard]] bool has_links() const { return !links.slices.empty() || !links.l1.empty(); }
+    };
+    [[nodiscard]] Batch begin();
+    void end(Batch& batch, bool written);
+    Task<Status> write(Queue& queue, const Batch& batch, Until until);
+    Task<Status> barrier(Queue& queue);
+    Task<Status> release(Queue& queue);
+    Task<void> punch(Queue& queue, const UnlinkedClusters& released);
+    Status write_blocking(const Batch& batch);
+    Status release_blocking();
+
+    ImageFile& file_;
+    Metadata& metadata_;
+    AsyncMutex mutex_;
+    std::uint64_t asked_ = 0;    // number of the latest call
+    std::uint64_t linked_ = 0;   // calls up to this one are done, if they wanted kLinked
+    std::uint64_t durable_ = 0;  // the same for kDurable
+    bool unsynced_ = false;      // links have been written since the last barrier
+    bool running_ = false;       // a batch is on its way
+    bool can_punch_ = true;
+    UnlinkedClusters written_;     // removal written, no barrier since
+    UnlinkedClusters releasable_;  // removal durable
+};
+
+}  // namespace lunkit::qcow

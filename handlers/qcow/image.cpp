@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qcow/image.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "lunkit/try.hpp"
+#include "qcow/big_endian.hpp"
+#include "qcow/bitmap_directory.hpp"
+#include "qcow/snapshot_table.hpp"
+
+namespace lunkit::qcow {
+
+namespace {
+
+/// A mistake in the tables at open is the image's; the message says which image.
+Status named(const ImageFile& file, Status status) {
+    if (!status && !status.error().what.starts_with(file.path())) {
+        status.error().what = file.path() + ": " + status.error().what;
+    }
+    return status;
+}
+
+}  // namespace
+
+Image::Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing)
+    : file_(std::move(file)),
+      header_(std::move(header)),
+      geometry_(header_),
+      options_(std::move(options)),
+      backing_(std::move(backing)),
+      size_(header_.size),
+      metadata_(file_, geometry_, options_.cache_bytes),
+      commit_(file_, metadata_) {}
+
+Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
+                                           std::unique_ptr<Source> backing) {
+    if (!options.read_only && header.has(kCorrupt)) {
+        return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
+    }
+    if (!options.read_only && header.has(kDirty)) {
+        return failure(EROFS, file.path() +
+                                  " was not closed properly and its refcounts may be "
+                                  "wrong: run 'qemu-img check -r all' on it, or serve it "
+                                  "with readonly=on");
+    }
+    std::unique_ptr<Image> image(
+        new Image(std::move(file), std::move(header), std::move(options), std::move(backing)));
+    CHECK(named(image->file_, image->load()));
+    return image;
+}
+
+Status Image::load() {
+    CHECK(load_snapshots());
+    if (options_.snapshot.empty()) {
+        CHECK(metadata_.map.open(header_.l1_table_offset, header_.l1_size));
+    }
+    if (options_.read_only) {
+        return {};
+    }
+    if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
+        const ByteRange directory = header_.bitmaps->directory;
+        for (std::uint64_t at = 0; at < directory.length; at += geometry_.cluster_size()) {
+            metadata_.clusters.insert(geometry_.cluster_of(directory.offset + at));
+        }
+    }
+    CHECK(metadata_.refcounts.open(header_.refcount_table_offset, header_.refcount_table_clusters));
+    return metadata_.map.claim(metadata_.clusters);
+}
+
+Status Image::load_snapshots() {
+    if (header_.nb_snapshots == 0) {
+        return options_.snapshot.empty()
+                   ? Status{}
+                   : failure(ENOENT, fmt::format("there is no snapshot '{}'", options_.snapshot));
+    }
+    std::vector<std::byte> bytes(
+        std::min(most_snapshot_table_bytes(header_), file_.end() - header_.snapshots_offset));
+    CHECK(file_.read_blocking(header_.snapshots_offset, bytes));
+    TRY(const SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
+    if (!options_.snapshot.empty()) {
+        const Snapshot* const chosen = find_snapshot(table, options_.snapshot);
+        if (chosen == nullptr) {
+            return failure(ENOENT, fmt::format("there is no snapshot '{}'", options_.snapshot));
+        }
+        size_ = chosen->disk_size;
+        return metadata_.map.open(chosen->l1_table_offset, chosen->l1_size);
+    }
+    const auto claim = [this](std::uint64_t offset, std::uint64_t length) {
+        for (std::uint64_t at = 0; at < length; at += geometry_.cluster_size()) {
+            if (!metadata_.clusters.insert(geometry_.cluster_of(offset + at))) {
+                return false;
+            }
+        }
+        return true;
+    };
+    constexpr std::uint64_t kMostClaimed = 4ULL << 20U;  // a sparse file could name any number
+    std::uint64_t l1_clusters = 0;
+    bool apart = claim(header_.snapshots_offset, table.bytes);
+    for (const Snapshot& snapshot : table.snapshots) {
+        l1_clusters +=
+            geometry_.cluster_of(geometry_.round_up(snapshot.l1_size * std::uint64_t{8}));
+        if (l1_clusters > kMostClaimed) {
+            return failure(ENOTSUP, "the snapshots' L1 tables are too large to be guarded");
+        }
+        apart = apart && claim(snapshot.l1_table_offset, snapshot.l1_size * std::uint64_t{8});
+    }
+    return apart ? Status{} : corruption("the snapshots' tables overlap");
+}
+
+Image::~Image() {
+    if (options_.read_only || corrupt_) {
+        return;
+    }
+    if (metadata_.map.dirty() || metadata_.refcounts.dirty() || !commit_.is_clean()) {
+        if (const Status status = commit_.run_blocking(); !status) {
+            const std::string text = fmt::format(
+                "{}: what was written since the last flush is lost: {}", file_.path(),
+                status.error().what.empty() ? fmt::format("error {}", status.error().code)
+                                            : status.error().what);
+            file_.host().log(nullptr, LUNKIT_LOG_ERROR, text.c_str());
+        }
+    }
+}
+
+/// Autoclear features describe data that we are about to change without keeping them up to date. So
+/// their bits go first, durably (rule R14). Bitmaps have a gentler way: each is marked as in use.
+Task<Status> Image::prepare(Queue& queue) {
+    if (corrupt_) {
+        co_return failure(EIO, file_.path() + " is corrupt, refusing to write");
+    }
+    if (prepared_) {
+        co_return Status{};
+    }
+    AsyncMutex::Guard guard(prepare_mutex_);
+    co_await guard.acquire(queue);
+    if (prepared_ || header_.autoclear_features == 0) {
+        prepared_ = true;
+        co_return Status{};
+    }
+    std::uint64_t kept = 0;
+    if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
+        CO_TRY(const bool marked, co_await mark_bitmaps(queue));
+        kept = marked ? std::uint64_t{kBitmapsConsistent} : 0;
+    }
+    if (header_.autoclear_features != kept) {
+        std::vector<std::byte> bytes(8);
+        store_be(bytes.data(), kept);
+        CO_CHECK(co_await file_.write_bytes(queue, field::kAutoclearFeatures, bytes));
+        header_.autoclear_features = kept;
+    }
+    CO_CHECK(co_await file_.flush(queue));
+    prepared_ = true;
+    co_return Status{};
+}
+
+/// False: the directory is damaged, and has been left as it is.
+Task<Result<bool>> Image::mark_bitmaps(Queue& queue) {
+    const ByteRange directory = header_.bitmaps->directory;
+    CO_TRY(const Buffer buffer, Buffer::allocate(file_.host(), directory.length));
+    CO_CHECK(co_await file_.read_exact(queue, directory.offset, buffer.span()));
+    if (!mark_bitmaps_in_use(buffer.span(), header_.bitmaps->count)) {
+        co_return false;
+    }
+    CO_CHECK(co_await file_.write_bytes(queue, directory.offset, buffer.span()));
+    co_return true;
+}
+
+Task<Status> Image::settle(Queue& queue, Status status) {
+    const bool damaged = !status && status.error().error_class == ErrorClass::kInternal;
+    if (!damaged || corrupt_ || options_.read_only) {
+        co_return status;
+    }
+    corrupt_ = true;
+    const std::string text =
+        file_.path() + ": " + status.error().what + "; marked as corrupt, refusing writes";
+    file_.host().log(nullptr, LUNKIT_LOG_ERROR, text.c_str());
+    if (geometry_.version >= 3) {
+        header_.incompatible_features |= kCorrupt;
+        std::vector<std::byte> bytes(8);
+        store_be(bytes.data(), header_.incompatible_features);
+        // If the mark cannot be written, writes are refused all the same while we run.
+        (void)co_await file_.write_bytes(queue, field::kIncompatibleFeatures, bytes);
+        (void)co_await file_.flush(queue);
+    }
+    co_return status;
+}
+
+ByteRange Image::lock_range(ByteRange range) const {
+    const std::uint64_t begin = range.offset - geometry_.within_cluster(range.offset);
+    return {begin, geometry_.round_up(range.end()) - begin};
+}
+
+/// A change that lives in this process alone would be lost with it, and nobody would tell the
+/// initiator, who saw no power fail. So it is in the file before it is acknowledged, if only in the
+/// page cache, unless the configuration says otherwise.
+Task<Status> Image::finish_change(Queue& queue, bool durable, bool remapped) {
+    if (durable) {
+        co_return co_await commit_.run(queue, Commit::Until::kDurable);
+    }
+    if ((remapped && !options_.lazy) || commit_.is_due()) {
+        co_return co_await commit_.run(queue, Commit::Until::kLinked);
+    }
+    co_return Status{};
+}
+
+Task<Status> Image::flush(Queue& queue) {
+    if (options_.read_only) {
+        co_return Status{};
+    }
+    if (corrupt_) {
+        // The data is the file's business; the metadata is not written any more.
+        co_return failure(EIO, file_.path() + " is corrupt, refusing to write");
+    }
+    Status status = co_await commit_.run(queue, Commit::Until::kDurable);
+    co_return co_await settle(queue, std::move(status));
+}
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image: a qcow2 image, read and written on one queue.
+//
+// Locks, in the order in which they are taken:
+//   the guest range   reads, and writes to places that belong to the image alone: shared. What
+//                     moves or drops a host cluster (allocation, copy on write, discard, zeroing):
+//                     exclusive, in whole clusters. So nobody is still reading or writing a host
+//                     cluster that loses its pointer.
+//   metadata.mutex    counters, tables and entries, across awaits; never across data I/O, a barrier
+//                     or a commit.
+// A commit takes neither while it writes, so requests go on.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lunkit/block_device.hpp"
+#include "lunkit/io_request.hpp"
+#include "lunkit/queue.hpp"
+#include "lunkit/range_lock.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+#include "qcow/buffer.hpp"
+#include "qcow/commit.hpp"
+#include "qcow/header.hpp"
+#include "qcow/image_file.hpp"
+#include "qcow/l2_entry.hpp"
+#include "qcow/source.hpp"
+
+namespace lunkit::qcow {
+
+class Image final : public Source {
+  public:
+    struct Options {
+        bool read_only = false;
+        std::string snapshot;  ///< id or name of an internal snapshot; read_only
+        std::uint64_t cache_bytes = 32ULL << 20U;
+        bool lazy = false;  ///< changed metadata may wait in memory for a flush
+    };
+    /// What becomes of a cleared range's space.
+    enum class Space : std::uint8_t {
+        kRelease,  ///< goes back to the file system
+        kKeep,     ///< stays reserved, where there is some
+    };
+
+    /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only;
+    /// `backing`: what the header names, or nullptr.
+    static Result<std::unique_ptr<Image>> open(ImageFile file, Header header, Options options,
+                                               std::unique_ptr<Source> backing);
+    /// Worker thread, after the last request; blocks. Commits what a flush has not.
+    ~Image() override;
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+    Image(Image&&) = delete;
+    Image& operator=(Image&&) = delete;
+
+    [[nodiscard]] std::uint64_t size() const override { return size_.load(); }
+    [[nodiscard]] const Header& header() const { return header_; }
+    [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+    [[nodiscard]] const ImageFile& file() const { return file_; }
+    [[nodiscard]] bool read_only() const { return options_.read_only; }
+    /// Whether a cleared range can be made to read as zeros without writing them.
+    [[nodiscard]] bool can_clear() const { return geometry_.can_zero() || backing_ == nullptr; }
+
+    Task<Status> read(Queue& queue, const IoRequest& io);
+    Task<Status> write(Queue& queue, const IoRequest& io, bool durable);
+    /// The range reads as zeros afterwards. EOPNOTSUPP unless can_clear().
+    Task<Status> clear(Queue& queue, ByteRange range, Space space, bool durable);
+    /// The same by writing, for images that have no other way.
+    Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable);
+    Task<Status> flush(Queue& queue);
+    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range, std::span<Extent> extents);
+    /// The new part reads as zeros. Durable when it completes.
+    Task<Status> grow(Queue& queue, std::uint64_t size);
+
+    Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
+                            std::uint64_t data_offset, std::uint64_t length) override;
+
+  private:
+    /// Consecutive guest clusters and the host clusters they are about to get.
+    struct Target {
+        std::uint64_t guest_cluster = 0;
+        Refcounts::Run run;
+        bool reused = false;            // it is the one that the entry has already
+        bool copy_whole_first = false;  // the old cluster goes: all of it must be copied
+        bool copy_whole_last = false;
+    };
+    /// The part of a request that goes to a Target, with what surrounds it.
+    struct Copy {
+        std::uint64_t begin = 0;  // guest bytes, from and to which the host clusters are filled
+        std::uint64_t end = 0;
+        Buffer head;  // before the request's data; empty: nothing
+        Buffer tail;
+    };
+
+    Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing);
+    Status load();
+    Status load_snapshots();
+
+    /// Before the first change of the file.
+    Task<Status> prepare(Queue& queue);
+    Task<Result<bool>> mark_bitmaps(Queue& queue);
+    /// Every result of an operation passes here: damage that was found is remembered in the header.
+    Task<Status> settle(Queue& queue, Status status);
+    /// `remapped`: entries have changed.
+    Task<Status> finish_change(Queue& queue, bool durable, bool remapped);
+    [[nodiscard]] ByteRange lock_range(ByteRange range) const;
+    [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
+        return backing_ != nullptr && offset < backing_->size();
+    }
+
+    // image_read.cpp
+    Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
+                             const lunkit_data& data, std::uint64_t data_offset);
+    Task<Status> read_compressed(Queue& queue, Mapping mapping, std::uint64_t offset,
+                                 const lunkit_data& data, std::uint64_t data_offset);
+
+    // image_write.cpp; what is called *_locked has the range exclusively
+    Task<Result<std::uint64_t>> write_in_place(Queue& queue, const IoRequest& io, bool durable,
+                                               bool* all_durable);
+    Task<Status> write_locked(Queue& queue, const IoRequest& io);
+    Task<Result<std::uint64_t>> write_new(Queue& queue, const IoRequest& io);
+    Task<Result<Target>> choose_target(Queue& queue, ByteRange range);
+    Task<Result<Copy>> read_surroundings(Queue& queue, Target target, ByteRange data);
+    Task<Result<Buffer>> read_piece(Queue& queue, ByteRange range, bool skip_zeros);
+    Task<Result<bool>> reads_as_zeros(Queue& queue, ByteRange range);
+    Task<Status> write_copy(Queue& queue, Target target, const Copy& copy, const IoRequest& io);
+    Task<Status> link(Queue& queue, Target target, ByteRange filled);
+    Task<void> give_back(Queue& queue, Target target);
+    void unlink(const ClusterState& old, bool punch);
+
+    // image_clear.cpp
+    Task<Status> clear_locked(Queue& queue, ByteRange range, Space space, std::uint64_t disk_end);
+    Task<Status> clear_clusters(Queue& queue, std::uint64_t first, std::uint64_t end, Space space);
+    Task<Result<std::uint64_t>> clear_slice(Queue& queue, std::uint64_t first, std::uint64_t end,
+                                            Space space);
+    [[nodiscard]] ClusterState cleared(const ClusterState& old, std::uint64_t guest_cluster,
+                                       Space space) const;
+    Task<Status> clear_part(Queue& queue, ByteRange range);
+
+    // image_grow.cpp
+    Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
+
+    ImageFile file_;
+    Header header_;
+    Geometry geometry_;
+    Options options_;
+    std::unique_ptr<Source> backing_;
+    std::atomic<std::uint64_t> size_{0};
+    Metadata metadata_;
+    Commit commit_;
+    RangeLock ranges_;
+    AsyncMutex prepare_mutex_;
+    AsyncMutex grow_mutex_;
+    bool prepared_ = false;
+    bool corrupt_ = false;
+    // The cluster that was inflated last. What is at a host offset stays as long as an entry
+    // calls it compressed, since compressed clusters are never written here.
+    std::uint64_t inflated_offset_ = 0;
+    Buffer inflated_;
+};
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration string of a qcow device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "lunkit/result.hpp"
+
+namespace lunkit::qcow {
+
+struct QcowOptions {
+    std::string path;  ///< absolute
+    bool read_only = false;
+    std::string snapshot;           ///< empty: the disk as it is
+    std::uint64_t cache_bytes = 0;  ///< of metadata
+    bool lazy = false;              ///< see Image::Options
+    std::string backing_folder;     ///< empty: backing files are refused
+};
+
+inline constexpr const char* kConfigHelp =
+    "<absolute path>[;key=value]...\n"
+    "  readonly=on|off    serve it read-only (off)\n"
+    "  snapshot=<id>      serve this internal snapshot, read-only\n"
+    "  cache=<size>       memory for metadata (32M)\n"
+    "  commit=write|flush when a write is in a new place, its metadata goes to the file before "
+    "the\n"
+    "                     write completes (write), or at the next flush: faster, but then the\n"
+    "                     end of lunkitd by force loses what was not flushed (flush)\n"
+    "  backing=confined|off|<folder>\n"
+    "                     backing files may lie beneath the image's own folder (confined),\n"
+    "                     nowhere (off), or beneath <folder>";
+
+[[nodiscard]] Result<QcowOptions> parse_options(std::string_view config);
+
+}  // namespace lunkit::qcow

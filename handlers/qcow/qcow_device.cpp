@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qcow/qcow_device.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "lunkit/try.hpp"
+#include "qcow/chain.hpp"
+#include "qcow/options.hpp"
+
+namespace lunkit::qcow {
+
+namespace {
+
+ChainRequest chain_request(const QcowOptions& options, bool read_only) {
+    ChainRequest request;
+    request.path = options.path;
+    request.options.read_only = read_only || options.read_only;
+    request.options.snapshot = options.snapshot;
+    request.options.cache_bytes = options.cache_bytes;
+    request.options.lazy = options.lazy;
+    request.backing_folder = options.backing_folder;
+    return request;
+}
+
+/// A resize on its way to the queue's thread, and its result on the way back.
+struct GrowCall : lunkit_completion {
+    GrowCall(const lunkit_host& called_host, lunkit_queue* handle, Image& grown,
+             std::uint64_t bytes)
+        : lunkit_completion{}, host(called_host), queue(handle), image(grown), size(bytes) {
+        done = [](lunkit_completion* completion) {
+            auto* const call = static_cast<GrowCall*>(completion);
+            run(*call);
+        };
+    }
+    static Detached run(GrowCall& call) {
+        HostQueue queue(call.host, call.queue);
+        Status status = co_await call.image.grow(queue, call.size);
+        const std::lock_guard lock(call.mutex);
+        call.result = std::move(status);
+        call.ended.notify_one();
+    }
+    Status wait() {
+        std::unique_lock lock(mutex);
+        ended.wait(lock, [this] { return result.has_value(); });
+        return *result;
+    }
+    const lunkit_host& host;
+    lunkit_queue* const queue;
+    Image& image;
+    const std::uint64_t size;
+    std::mutex mutex;
+    std::condition_variable ended;
+    std::optional<Status> result;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request) {
+    TRY(const QcowOptions options, parse_options(request.config));
+    const ChainRequest chain = chain_request(options, request.read_only);
+    TRY(std::unique_ptr<Image> image, open_chain(request.host, chain));
+    const std::uint64_t usable = image->size() / request.block_size * request.block_size;
+    if (usable == 0) {
+        return failure(EINVAL, fmt::format("{}: a disk of {} bytes has no whole block of {}",
+                                           options.path, image->size(), request.block_size));
+    }
+    if (request.size != 0 && request.size != usable) {
+        return failure(EINVAL, fmt::format("{} is a disk of {} bytes; the LUN has {}", options.path,
+                                           usable, request.size));
+    }
+    return std::unique_ptr<QcowDevice>(
+        new QcowDevice(request.host, std::move(image), request.block_size));
+}
+
+Status QcowDevice::check_config(const CheckRequest& request) {
+    TRY(const QcowOptions options, parse_options(request.config));
+    if (request.syntax_only) {
+        return {};
+    }
+    ChainRequest chain = chain_request(options, false);
+    const bool writable = !chain.options.read_only;
+    chain.options.read_only = true;
+    chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
+    TRY(const std::unique_ptr<Image> image, open_chain(request.host, chain));
+    if (writable && (image->header().has(kCorrupt) || image->header().has(kDirty))) {
+        return failure(EROFS, options.path +
+                                  " is marked as corrupt or was not closed properly: "
+                                  "repair it with 'qemu-img check -r all', or serve it "
+                                  "with readonly=on");
+    }
+    return {};
+}
+
+DeviceInfo QcowDevice::info() const {
+    // Longer ranges are split by the runner, so that one command does not hold the range lock and
+    // change entries for ever.
+    constexpr std::uint64_t kMostCleared = 4ULL << 30U;
+    const lunkit_file_info& file = image_->file().info();
+    DeviceInfo info;
+    info.size = image_->size() / block_size_ * block_size_;
+    info.physical_block_size = file.physical_block_size;
+    info.optimal_io_size = static_cast<std::uint32_t>(image_->geometry().cluster_size());
+    info.discard_granularity = info.optimal_io_size;
+    info.max_discard = kMostCleared;
+    info.max_write_zeroes = kMostCleared;
+    info.read_only = image_->read_only();
+    info.write_cache = !write_through_.load();
+    info.rotational = file.is_rotational != 0;
+    info.thin = true;
+    info.can_discard = !image_->read_only() && image_->can_clear();
+    info.discard_zeroes = info.can_discard;
+    info.can_extents = true;
+    return info;
+}
+
+Task<Status> QcowDevice::read(Queue& queue, const IoRequest& io) {
+    seen(queue);
+    co_return co_await image_->read(queue, io);
+}
+
+Task<Status> QcowDevice::write(Queue& queue, const IoRequest& io) {
+    seen(queue);
+    co_return co_await image_->write(queue, io, durable(io));
+}
+
+Task<Status> QcowDevice::flush(Queue& queue) {
+    seen(queue);
+    co_return co_await image_->flush(queue);
+}
+
+Task<Status> QcowDevice::discard(Queue& queue, const IoRequest& io) {
+    seen(queue);
+    const auto space =
+        (io.flags & LUNKIT_IO_ANCHOR) != 0 ? Image::Space::kKeep : Image::Space::kRelease;
+    co_return co_await image_->clear(queue, io.range(), space, durable(io));
+}
+
+Task<Status> QcowDevice::write_zeroes(Queue& queue, const IoRequest& io) {
+    seen(queue);
+    if (!image_->can_clear() && (io.flags & LUNKIT_IO_NO_FALLBACK) == 0) {
+        co_return co_await image_->write_zeros(queue, io.range(), durable(io));
+    }
+    const auto space =
+        (io.flags & LUNKIT_IO_MAY_UNMAP) != 0 ? Image::Space::kRelease : Image::Space::kKeep;
+    co_return co_await image_->clear(queue, io.range(), space, durable(io));
+}
+
+Task<Result<std::uint32_t>> QcowDevice::extents(Queue& queue, const IoRequest& io,
+                                                std::span<Extent> extents) {
+    seen(queue);
+    co_return co_await image_->extents(queue, io.range(), extents);
+}
+
+Status QcowDevice::resize(std::uint64_t size) {
+    if (size == info().size) {
+        return {};
+    }
+    lunkit_queue* const queue = queue_.load(std::memory_order_acquire);
+    if (queue == nullptr) {
+        return failure(EAGAIN, "the device has not served a request yet; try again after one");
+    }
+    GrowCall call(host_, queue, *image_, size);
+    host_.post(queue, &call);
+    return call.wait();
+}
+
+Status QcowDevice::set_write_cache(bool enabled) {
+    write_through_.store(!enabled);
+    return {};
+}
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// QcowDevice: a qcow2 image as a block device (see docs of the keys in options.hpp).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "lunkit/handler.hpp"
+#include "qcow/image.hpp"
+
+namespace lunkit::qcow {
+
+class QcowDevice final : public BlockDevice {
+  public:
+    static Result<std::unique_ptr<QcowDevice>> open(const OpenRequest& request);
+    static Status check_config(const CheckRequest& request);
+
+    [[nodiscard]] DeviceInfo info() const override;
+    Task<Status> read(Queue& queue, const IoRequest& io) override;
+    Task<Status> write(Queue& queue, const IoRequest& io) override;
+    Task<Status> flush(Queue& queue) override;
+    Task<Status> discard(Queue& queue, const IoRequest& io) override;
+    Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
+    Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
+                                        std::span<Extent> extents) override;
+    /// Grows; runs on the device's queue while this thread waits.
+    Status resize(std::uint64_t size) override;
+    /// From the next request on. Whoever switches it off then flushes, to make what was written
+    /// before durable.
+    Status set_write_cache(bool enabled) override;
+
+  private:
+    QcowDevice(const lunkit_host& host, std::unique_ptr<Image> image, std::uint32_t block_size)
+        : host_(host), image_(std::move(image)), block_size_(block_size) {}
+    [[nodiscard]] bool durable(const IoRequest& io) const {
+        return io.fua() || write_through_.load(std::memory_order_relaxed);
+    }
+    void seen(Queue& queue) { queue_.store(queue.handle(), std::memory_order_release); }
+
+    const lunkit_host& host_;
+    std::unique_ptr<Image> image_;
+    const std::uint32_t block_size_;
+    std::atomic<bool> write_through_{false};
+    std::atomic<lunkit_queue*> queue_{nullptr};  // where requests come from; for resize
+};
+
+}  // namespace lunkit::qcow

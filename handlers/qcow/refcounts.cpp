@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qcow/refcounts.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "lunkit/try.hpp"
+#include "qcow/big_endian.hpp"
+#include "qcow/refcount_width.hpp"
+
+namespace lunkit::qcow {
+
+Refcounts::Refcounts(ImageFile& file, const Geometry& geometry, ClusterSet& metadata,
+                     UnlinkedClusters& unlinked, std::uint64_t cache_bytes)
+    : file_(file),
+      geometry_(geometry),
+      metadata_(metadata),
+      unlinked_(unlinked),
+      slices_(file, geometry.slice_size(), cache_bytes) {
+    constexpr std::uint64_t kMaxFile = 1ULL << 56U;  // what an L2 entry can point to
+    const std::uint64_t most = file.is_block_device() ? file.end() : kMaxFile;
+    limit_ = geometry.cluster_of(most);
+    fresh_from_ =
+        file.is_block_device() ? UINT64_MAX : geometry.cluster_of(geometry.round_up(file.end()));
+}
+
+Status Refcounts::open(std::uint64_t table_offset, std::uint32_t table_clusters) {
+    table_offset_ = table_offset;
+    std::vector<std::byte> bytes(table_clusters * geometry_.cluster_size());
+    CHECK(file_.read_blocking(table_offset, bytes));
+    for (std::uint64_t i = 0; i < table_clusters; ++i) {
+        metadata_.insert(geometry_.cluster_of(table_offset) + i);
+    }
+    table_.resize(bytes.size() / 8);
+    for (std::size_t i = 0; i < table_.size(); ++i) {
+        const auto entry = load_be<std::uint64_t>(bytes.data() + i * 8);
+        table_[i] = entry;
+        if (entry == 0) {
+            continue;
+        }
+        if (geometry_.within_cluster(entry) != 0 || entry > static_cast<std::uint64_t>(INT64_MAX) ||
+            entry >= file_.end()) {
+            return corruption(
+                fmt::format("refcount table entry {} ({:#x}) is not valid", i, entry));
+        }
+        if (!metadata_.insert(geometry_.cluster_of(entry))) {
+            return corruption(
+                fmt::format("refcount table entry {} points to other metadata at {:#x}", i, entry));
+        }
+    }
+    return {};
+}
+
+std::uint64_t Refcounts::slice_of(std::uint64_t cluster) const {
+    const std::uint64_t index = cluster - first_of_block(block_index(cluster));
+    return table_[block_index(cluster)] + index / counters_per_slice() * slices_.slice_size();
+}
+
+/// Goes on with the search over the counters of one slice.
+void Refcounts::scan(const Slice& slice, Search& search) const {
+    const std::uint64_t end = (search.cluster & ~(counters_per_slice() - 1)) + counters_per_slice();
+    for (; search.cluster < end && !search.done; ++search.cluster) {
+        const std::uint64_t counter =
+            load_refcount(slice.data(), geometry_.refcount_order, index_in_slice(search.cluster));
+        if (counter != 0) {
+            search.done = search.length >= search.least;
+            if (!search.done) {
+                search.restart();
+            }
+            continue;
+        }
+        if (search.length == 0) {
+            search.start = search.cluster;
+        }
+        ++search.length;
+        search.done = search.length == search.wanted;
+    }
+}
+
+Task<Result<Refcounts::Run>> Refcounts::allocate(Queue& queue, std::uint64_t wanted,
+                                                 std::uint64_t least) {
+    Search search{wanted, least, hint_};
+    while (!search.done) {
+        if (search.cluster >= limit_ || !has_block(search.cluster)) {
+            if (search.length >= least) {
+                break;
+            }
+            if (search.cluster >= limit_) {
+                co_return failure(ENOSPC, file_.path() + ": no free cluster is left");
+            }
+            search.restart();
+            CO_CHECK(co_await describe(queue, search.cluster));
+            continue;
+        }
+        CO_TRY(const Slice* slice, co_await slices_.load(queue, slice_of(search.cluster)));
+        scan(*slice, search);
+    }
+    CO_CHECK(check_usable(search.start, search.length));
+    CO_CHECK(co_await take(queue, search.start, search.length));
+    if (least == 1 || search.start == hint_) {
+        hint_ = search.start + search.length;
+    }
+    co_return run_at(search.start, search.length);
+}
+
+Task<Result<Refcounts::Run>> Refcounts::reserve(Queue& queue, std::uint64_t clusters) {
+    if (clusters <= first_of_block(1) / 2) {
+        co_return co_await allocate(queue, clusters, clusters);
+    }
+    CO_TRY(const std::uint64_t first, co_await append(queue, clusters, false));
+    co_return run_at(first, clusters);
+}
+
+Refcounts::Run Refcounts::run_at(std::uint64_t first, std::uint64_t clusters) {
+    const bool fresh = first >= fresh_from_;
+    if (!file_.is_block_device()) {
+        fresh_from_ = std::max(fresh_from_, first + clusters);
+    }
+    return {geometry_.start_of(first), clusters, fresh};
+}
+
+/// Damaged counts may call clusters free that are in use; those that we know of are not given away.
+Status Refcounts::check_usable(std::uint64_t first, std::uint64_t clusters) const {
+    for (std::uint64_t cluster = first; cluster < first + clusters; ++cluster) {
+        if (cluster == 0 || metadata_.contains(cluster)) {
+            return corruption(fmt::format("the refcounts call the metadata cluster at {:#x} free",
+                                          geometry_.start_of(cluster)));
+        }
+    }
+    if (first + clusters > limit_) {
+        return failure(ENOSPC, file_.path() + ": no free cluster is left");
+    }
+    return {};
+}
+
+/// Sets the counts of free clusters to 1.
+Task<Status> Refcounts::take(Queue& queue, std::uint64_t first, std::uint64_t clusters) {
+    for (std::uint64_t cluster = first; cluster < first + clusters;) {
+        CO_TRY(Slice * slice, co_await slices_.load(queue, slice_of(cluster)));
+        const std::uint64_t end = std::min(
+            first + clusters, (cluster & ~(counters_per_slice() - 1)) + counters_per_slice());
+        for (; cluster < end; ++cluster) {
+            store_refcount(slice->data(), geometry_.refcount_order, index_in_slice(cluster), 1);
+        }
+        slices_.mark_dirty(*slice);
+    }
+    co_return Status{};
+}
+
+Status Refcounts::check_counted(std::uint64_t cluster) const {
+    if (!has_block(cluster)) {
+        return corruption(fmt::format("the cluster at {:#x} is in use and has no refcount",
+                                      geometry_.start_of(cluster)));
+    }
+    return {};
+}
+
+Result<std::uint64_t> Refcounts::lower(Slice& slice, std::uint64_t cluster) {
+    const std::uint64_t index = index_in_slice(cluster);
+    const std::uint64_t before = load_refcount(slice.data(), geometry_.refcount_order, index);
+    if (before == 0) {
+        return corruption(fmt::format("the cluster at {:#x} is in use and has a refcount of 0",
+                                      geometry_.start_of(cluster)));
+    }
+    store_refcount(slice.data(), geometry_.refcount_order, index, before - 1);
+    slices_.mark_dirty(slice);
+    if (before == 1) {
+        hint_ = std::min(hint_, cluster);
+    }
+    return before - 1;
+}
+
+Task<Result<std::uint64_t>> Refcounts::release(Queue& queue, std::uint64_t cluster) {
+    CO_CHECK(check_counted(cluster));
+    CO_TRY(Slice * slice, co_await slices_.load(queue, slice_of(cluster)));
+    co_return lower(*slice, cluster);
+}
+
+Result<std::uint64_t> Refcounts::release_blocking(std::uint64_t cluster) {
+    CHECK(check_counted(cluster));
+    TRY(Slice * slice, slices_.load_blocking(slice_of(cluster)));
+    return lower(*slice, cluster);
+}
+
+Task<Result<std::uint64_t>> Refcounts::count(Queue& queue, std::uint64_t cluster) {
+    if (!has_block(cluster)) {
+        co_return std::uint64_t{0};
+    }
+    CO_TRY(const Slice* slice, co_await slices_.load(queue, slice_of(cluster)));
+    co_return load_refcount(slice->data(), geometry_.refcount_order, index_in_slice(cluster));
+}
+
+void Refcounts::set_table_entry(std::uint64_t index, std::uint64_t block_offset) {
+    table_[index] = block_offset;
+    dirty_sectors_.insert(index * 8 / kSector);
+    metadata_.insert(geometry_.cluster_of(block_offset));
+}
+
+PendingWrite Refcounts::table_sector(std::uint64_t sector) const {
+    PendingWrite write{table_offset_ + sector * kSector, std::vector<std::byte>(kSector)};
+    for (std::size_t i = 0; i < kSector / 8; ++i) {
+        store_be(write.bytes.data() + i * 8, table_[sector * kSector / 8 + i]);
+    }
+    return write;
+}
+
+PendingWrite Refcounts::header_pointer() const {
+    PendingWrite write{field::kRefcountTable, std::vector<std::byte>(12)};
+    store_be(write.bytes.data(), table_offset_);
+    store_be(write.bytes.data() + 8,
+             static_cast<std::uint32_t>(table_.size() * 8 / geometry_.cluster_size()));
+    return write;
+}
+
+Refcounts::Batch Refcounts::begin_commit() {
+    Batch batch;
+    batch.counters = slices_.begin_commit();
+    for (const std::uint64_t sector : std::exchange(dirty_sectors_, {})) {
+        batch.pointers.push_back(table_sector(sector));
+    }
+    batch.moved = std::exchange(moved_, false);
+    if (batch.moved) {
+        batch.pointers.push_back(header_pointer());
+    }
+    return batch;
+}
+
+void Refcounts::end_commit(const Batch& batch, bool written) {
+    slices_.end_commit(batch.counters, written);
+    if (written) {
+        return;
+    }
+    moved_ = moved_ || batch.moved;
+    for (const PendingWrite& write : batch.pointers) {
+        // The table may have moved meanwhile; then it has been written as a whole.
+        if (write.offset >= table_offset_ && write.offset < table_offset_ + table_.size() * 8) {
+            dirty_sectors_.insert((write.offset - table_offset_) / kSector);
+        }
+    }
+}
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refcounts: which host clusters are in use (qcow2.rst "Host cluster management").
+//
+// A table of pointers to refcount blocks, each one cluster of counters. The table is in memory as a
+// whole, blocks by slices. A block that is absent stands for zeros.
+//
+// What happens here happens in memory, and in clusters that nothing in the file points to yet: new
+// blocks and new tables are written at once, at a place that was free, so that they are complete
+// before the pointer to them is. The pointers, and the counters of existing blocks, go to the file
+// by a commit, in the order that commit.hpp tells.
+//
+// allocate(), release() and reserve() change counters across awaits: the caller holds the image's
+// metadata mutex.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "lunkit/queue.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+#include "qcow/cluster_set.hpp"
+#include "qcow/image_file.hpp"
+#include "qcow/l2_entry.hpp"
+#include "qcow/slice_cache.hpp"
+#include "qcow/unlinked.hpp"
+
+namespace lunkit::qcow {
+
+class Refcounts {
+  public:
+    /// All references outlive this. `metadata`: clusters that must never be handed out.
+    Refcounts(ImageFile& file, const Geometry& geometry, ClusterSet& metadata,
+              UnlinkedClusters& unlinked, std::uint64_t cache_bytes);
+
+    /// Reads the table (blocks; worker thread) and enters it and its blocks into `metadata`.
+    Status open(std::uint64_t table_offset, std::uint32_t table_clusters);
+
+    struct Run {
+        std::uint64_t offset = 0;    ///< in the file
+        std::uint64_t clusters = 0;  ///< consecutive
+        bool fresh = false;          ///< never written before: reads as zeros
+    };
+    /// `least` to `wanted` clusters in a row, each with a count of 1 from now on.
+    Task<Result<Run>> allocate(Queue& queue, std::uint64_t wanted, std::uint64_t least);
+    /// The same for any number in a row, also where a run spans many refcount blocks.
+    Task<Result<Run>> reserve(Queue& queue, std::uint64_t clusters);
+    /// Lowers the count of `cluster`; gives the new one.
+    Task<Result<std::uint64_t>> release(Queue& queue, std::uint64_t cluster);
+    Result<std::uint64_t> release_blocking(std::uint64_t cluster);
+    Task<Result<std::uint64_t>> count(Queue& queue, std::uint64_t cluster);
+
+    struct Batch {
+        std::vector<PendingWrite> counters;
+        std::vector<PendingWrite> pointers;  ///< to be written when `counters` are durable
+        bool moved = false;                  ///< the header points to another table
+    };
+    [[nodiscard]] bool dirty() const {
+        return slices_.dirty() > 0 || !dirty_sectors_.empty() || moved_;
+    }
+    [[nodiscard]] std::size_t dirty_slices() const { return slices_.dirty(); }
+    [[nodiscard]] Batch begin_commit();
+    void end_commit(const Batch& batch, bool written);
+
+  private:
+    static constexpr std::uint64_t kSector = 512;
+
+    /// Where a big new area begins and what it consists of, in clusters: payload, table, blocks.
+    struct Layout {
+        std::uint64_t start;
+        std::uint64_t payload;
+        std::uint64_t table;
+        std::uint64_t blocks;
+        [[nodiscard]] std::uint64_t total() const { return payload + table + blocks; }
+        [[nodiscard]] std::uint64_t end() const { return start + total(); }
+    };
+    /// What a search has found so far.
+    struct Search {
+        std::uint64_t wanted;
+        std::uint64_t least;
+        std::uint64_t cluster;  // next to look at
+        std::uint64_t start = 0;
+        std::uint64_t length = 0;
+        bool done = false;
+        void restart() { length = 0; }
+    };
+
+    [[nodiscard]] std::uint64_t block_index(std::uint64_t cluster) const {
+        return cluster >> geometry_.refcount_block_bits();
+    }
+    [[nodiscard]] std::uint64_t first_of_block(std::uint64_t index) const {
+        return index << geometry_.refcount_block_bits();
+    }
+    [[nodiscard]] std::uint64_t counters_per_slice() const {
+        return slices_.slice_size() * 8 >> geometry_.refcount_order;
+    }
+    /// Place in the file of the slice with the counter of `cluster`; its block is there.
+    [[nodiscard]] std::uint64_t slice_of(std::uint64_t cluster) const;
+    [[nodiscard]] std::uint64_t index_in_slice(std::uint64_t cluster) const {
+        return cluster & (counters_per_slice() - 1);
+    }
+    [[nodiscard]] bool has_block(std::uint64_t cluster) const {
+        return block_index(cluster) < table_.size() && table_[block_index(cluster)] != 0;
+    }
+
+    void scan(const Slice& slice, Search& search) const;
+    Task<Status> describe(Queue& queue, std::uint64_t cluster);
+    Task<Status> add_block(Queue& queue, std::uint64_t index);
+    Task<Result<std::uint64_t>> append(Queue& queue, std::uint64_t payload, bool grow_table);
+    [[nodiscard]] Result<Layout> lay_out(std::uint64_t payload, bool grow_table) const;
+    Task<Status> write_blocks(Queue& queue, Layout layout);
+    Task<Status> write_table(Queue& queue, std::uint64_t offset,
+                             std::vector<std::uint64_t> entries);
+    Status check_usable(std::uint64_t first, std::uint64_t clusters) const;
+    Task<Status> take(Queue& queue, std::uint64_t first, std::uint64_t clusters);
+    [[nodiscard]] Run run_at(std::uint64_t first, std::uint64_t clusters);
+    Result<std::uint64_t> lower(Slice& slice, std::uint64_t cluster);
+    Status check_counted(std::uint64_t cluster) const;
+    void set_table_entry(std::uint64_t index, std::uint64_t block_offset);
+    [[nodiscard]] PendingWrite table_sector(std::uint64_t sector) const;
+    [[nodiscard]] PendingWrite header_pointer() const;
+
+    ImageFile& file_;
+    const Geometry& geometry_;
+    ClusterSet& metadata_;
+    UnlinkedClusters& unlinked_;
+    SliceCache slices_;
+    std::vector<std::uint64_t> table_;  // offsets of blocks; 0: absent
+    std::uint64_t table_offset_ = 0;
+    bool moved_ = false;                     // the header does not say so yet
+    std::set<std::uint64_t> dirty_sectors_;  // of the table
+    std::uint64_t hint_ = 1;                 // no cluster below is free
+    std::uint64_t fresh_from_ = 0;           // nothing at or behind this cluster was ever written
+    std::uint64_t limit_ = 0;                // clusters that the file can have
+};
+
+}  // namespace lunkit::qcow

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal snapshots (qcow2.rst "Snapshots"): the table of them, checked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lunkit/result.hpp"
+#include "qcow/header.hpp"
+
+namespace lunkit::qcow {
+
+struct Snapshot {
+    std::uint64_t l1_table_offset = 0;
+    std::uint32_t l1_size = 0;    ///< entries
+    std::uint64_t disk_size = 0;  ///< bytes
+    std::string id;
+    std::string name;
+};
+
+struct SnapshotTable {
+    std::vector<Snapshot> snapshots;
+    std::uint64_t bytes = 0;  ///< of the table in the file
+};
+
+/// The longest that the table of `header` may be: so much of the file is enough for parsing.
+[[nodiscard]] std::uint64_t most_snapshot_table_bytes(const Header& header);
+
+/// `table`: the bytes at header.snapshots_offset, as far as the file or the limit goes.
+[[nodiscard]] Result<SnapshotTable> parse_snapshots(std::span<const std::byte> table,
+                                                    const Header& header, std::uint64_t file_size);
+
+/// By id, else by name; nullptr when there is none.
+[[nodiscard]] const Snapshot* find_snapshot(const SnapshotTable& table, std::string_view wanted);
+
+}  // namespace lunkit::qcow

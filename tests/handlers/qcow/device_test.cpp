@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the device does around plain reading and writing, one behaviour each.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "lunkit/unique_fd.hpp"
+#include "qcow_rig.hpp"
+
+namespace lunkit::qcow {
+namespace {
+
+using ::testing::HasSubstr;
+
+class QcowDeviceTest : public QcowRig {
+  protected:
+    void patch(const std::string& image, off_t at, std::string_view bytes) {
+        const UniqueFd fd(::open((folder_ / image).c_str(), O_RDWR | O_CLOEXEC));
+        ASSERT_EQ(static_cast<ssize_t>(bytes.size()),
+                  ::pwrite(fd.get(), bytes.data(), bytes.size(), at));
+    }
+    std::string bytes_at(const std::string& image, std::size_t at, std::size_t length) {
+        return test::read_file(folder_ / image).substr(at, length);
+    }
+    std::uint64_t blocks_of(const std::string& image) {
+        struct stat status{};
+        EXPECT_EQ(0, ::stat((folder_ / image).c_str(), &status));
+        return static_cast<std::uint64_t>(status.st_blocks);
+    }
+};
+
+TEST_F(QcowDeviceTest, ALunOfAnotherSizeIsRefusedWithBothSizes) {
+    create("image", "", 4 * kMiB);
+    EXPECT_THAT(why_not("image", 8 * kMiB),
+                ::testing::AllOf(HasSubstr("4194304"), HasSubstr("8388608")));
+    EXPECT_EQ("", why_not("image", 4 * kMiB));
+}
+TEST_F(QcowDeviceTest, SnapshotsAreSelectedByIdAndNameAndReadOnly) {
+    create("image", "", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 1M");
+    qemu_img({"snapshot", "-c", "before", folder_ / "image"});
+    qemu_io("image", "write -P 2 0 1M");
+    open("image", ";snapshot=before");
+    EXPECT_EQ(std::string(kMiB, '\1'), read(0, kMiB));
+    EXPECT_TRUE(device_->info().read_only);
+    EXPECT_FALSE(write(0, std::string(512, 'x')));
+    open("image", ";snapshot=1");
+    EXPECT_EQ(std::string(512, '\1'), read(0, 512));
+    EXPECT_THAT(why_not("image", 0, ";snapshot=after"), HasSubstr("no snapshot 'after'"));
+}
+TEST_F(QcowDeviceTest, WritingNeverChangesASnapshot) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 4M");
+    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+    open("image");
+    ASSERT_TRUE(write(5 * 512, std::string(3 * kMiB, 'n')));
+    ASSERT_TRUE(discard(3 * kMiB, kMiB));
+    close();
+    expect_clean("image");
+    open("image", ";snapshot=kept");
+    EXPECT_EQ(std::string(4 * kMiB, '\1'), read(0, 4 * kMiB));
+}
+TEST_F(QcowDeviceTest, AutoclearBitsAreClearedByTheFirstWriteAndNotBefore) {
+    create("image", "", 4 * kMiB);
+    const std::string unknown("\0\0\0\0\0\0\1\0", 8);
+    patch("image", 88, unknown);
+    open("image");
+    (void)read(0, 4096);
+    EXPECT_EQ(unknown, bytes_at("image", 88, 8));
+    ASSERT_TRUE(write(0, std::string(512, 'x')));
+    EXPECT_EQ(std::string(8, '\0'), bytes_at("image", 88, 8));
+}
+TEST_F(QcowDeviceTest, BitmapsAreKeptAndMarkedAsInUseByTheFirstWrite) {
+    create("image", "", 4 * kMiB);
+    qemu_img({"bitmap", "--add", folder_ / "image", "changes"});
+    open("image");
+    ASSERT_TRUE(write(0, std::string(512, 'x')));
+    close();
+    expect_clean("image");
+    qemu_img({"info", folder_ / "image"});
+    EXPECT_THAT(printed_, HasSubstr("in-use"));
+    qemu_img({"bitmap", "--remove", folder_ / "image", "changes"});
+    expect_clean("image");
+}
+TEST_F(QcowDeviceTest, UnknownExtensionsAndCompatibleBitsSurvive) {
+    create("image", "", 4 * kMiB);
+    patch("image", 80, std::string("\x80\0\0\0\0\0\0\0", 8));
+    const std::string before = bytes_at("image", 0, 512);
+    open("image");
+    ASSERT_TRUE(write(0, std::string(kMiB, 'x')));
+    close();
+    EXPECT_EQ(before, bytes_at("image", 0, 512));
+}
+TEST_F(QcowDeviceTest, DirtyAndCorruptImagesAreServedReadOnlyOnly) {
+    create("image", "", 4 * kMiB);
+    patch("image", 72, std::string("\0\0\0\0\0\0\0\1", 8));
+    EXPECT_THAT(why_not("image"), HasSubstr("qemu-img check -r all"));
+    EXPECT_EQ("", why_not("image", 0, ";readonly=on"));
+    patch("image", 72, std::string("\0\0\0\0\0\0\0\2", 8));
+    EXPECT_THAT(why_not("image"), HasSubstr("marked as corrupt"));
+    EXPECT_EQ("", why_not("image", 0, ";readonly=on"));
+}
+TEST_F(QcowDeviceTest, FoundDamageSetsTheCorruptBitAndStopsWrites) {
+    create("image", "", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 64k");
+    // The first L2 entry points to the refcount table.
+    const std::string l1 = bytes_at("image", 0x30000, 8);
+    std::uint64_t l2 = 0;
+    for (const char byte : l1) {
+        l2 = l2 << 8U | static_cast<unsigned char>(byte);
+    }
+    l2 &= ~(1ULL << 63U);
+    patch("image", static_cast<off_t>(l2), std::string("\x80\0\0\0\0\1\0\0", 8));
+    open("image");
+    EXPECT_EQ("error 5", read(0, 512));
+    EXPECT_FALSE(write(kMiB, std::string(512, 'x')));
+    EXPECT_EQ('\2', bytes_at("image", 72, 8)[7]);
+    close();
+    EXPECT_THAT(why_not("image"), HasSubstr("marked as corrupt"));
+}
+TEST_F(QcowDeviceTest, TablesThatPointToMetadataAreRefusedAtOpen) {
+    create("image", "", 4 * kMiB);
+    patch("image", 0x30000, std::string("\x80\0\0\0\0\1\0\0", 8));
+    EXPECT_THAT(why_not("image"), HasSubstr("L1 entry 0 points to other metadata"));
+    patch("image", 0x30000, std::string("\0\0\0\0\0\0\0\0", 8));
+    patch("image", 0x10008, std::string("\0\0\0\0\0\2\0\0", 8));
+    EXPECT_THAT(why_not("image"), HasSubstr("refcount table entry 1"));
+}
+TEST_F(QcowDeviceTest, DiscardReadsAsZerosAndGivesSpaceBack) {
+    create("image", "", 16 * kMiB);
+    open("image");
+    ASSERT_TRUE(write(0, noise(16 * kMiB, 1)));
+    ASSERT_TRUE(flush());
+    const std::uint64_t before = blocks_of("image");
+    ASSERT_TRUE(discard(0, 12 * kMiB));
+    EXPECT_EQ(std::string(4096, '\0'), read(kMiB, 4096));
+    ASSERT_TRUE(flush());
+    EXPECT_LT(blocks_of("image"), before / 2);
+    close();
+    expect_clean("image");
+}
+TEST_F(QcowDeviceTest, FreedClustersAreUsedAgain) {
+    create("image", "", 8 * kMiB);
+    open("image");
+    for (int round = 0; round < 20; ++round) {
+        ASSERT_TRUE(write(0, noise(8 * kMiB, 1)));
+        ASSERT_TRUE(discard(0, 8 * kMiB));
+        ASSERT_TRUE(flush());
+    }
+    close();
+    EXPECT_LT(std::filesystem::file_size(folder_ / "image"), 20 * kMiB);
+    expect_clean("image");
+}
+TEST_F(QcowDeviceTest, ExtentsTellDataFromZerosFromHoles) {
+    create("image", "", 4 * kMiB);
+    open("image");
+    ASSERT_TRUE(write(0, std::string(128 << 10U, 'x')));
+    ASSERT_TRUE(write(256 << 10U, std::string(64 << 10U, 'x')));
+    ASSERT_TRUE(write_zeroes(256 << 10U, 64 << 10U));
+    const std::vector<Extent> found = extents(0, 4 * kMiB);
+    ASSERT_EQ(4U, found.size());
+    EXPECT_EQ(128U << 10U, found[0].length);
+    EXPECT_EQ(0U, found[0].flags);
+    EXPECT_EQ(LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO, found[1].flags);
+    EXPECT_EQ(LUNKIT_EXTENT_ZERO, found[2].flags);
+    EXPECT_EQ(4 * kMiB - (320U << 10U), found[3].length);
+}
+TEST_F(QcowDeviceTest, GrowsAndTheNewPartReadsAsZeros) {
+    create("image", "cluster_size=4k", kMiB + 512);
+    open("image");
+    ASSERT_TRUE(write(0, noise(kMiB + 512, 1)));
+    std::string model = read(0, kMiB + 512);
+    std::optional<Status> grown;
+    std::thread other([&] { grown = device_->resize(40 * kMiB); });
+    // The call is posted to the queue: requests turn its loop until it has run.
+    while (device_->info().size != 40 * kMiB) {
+        ASSERT_EQ(model.substr(0, 512), read(0, 512));
+    }
+    other.join();
+    ASSERT_TRUE(*grown) << grown->error().what;
+    model.resize(40 * kMiB, '\0');
+    EXPECT_EQ(model, read(0, 40 * kMiB));
+    ASSERT_TRUE(write(39 * kMiB, std::string(4096, 'x')));
+    model.replace(39 * kMiB, 4096, std::string(4096, 'x'));
+    close();
+    expect_clean("image");
+    expect_content("image", model);
+}
+TEST_F(QcowDeviceTest, WithoutWriteCacheEachWriteIsInTheFileWhenItCompletes) {
+    create("image", "", 4 * kMiB);
+    open("image");
+    ASSERT_TRUE(device_->set_write_cache(false));
+    EXPECT_FALSE(device_->info().write_cache);
+    const std::string bytes = noise(64 << 10U, 1);
+    ASSERT_TRUE(write(kMiB, bytes));
+    // A copy of the file as it is now, as after a crash of the process.
+    std::filesystem::copy_file(folder_ / "image", folder_ / "copy");
+    std::string model(4 * kMiB, '\0');
+    model.replace(kMiB, bytes.size(), bytes);
+    expect_content("copy", model);
+    close();
+}
+
+TEST_F(QcowDeviceTest, WhatIsAcknowledgedOutlivesTheProcess) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    open("image");
+    std::string model(4 * kMiB, '\0');
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        const std::string bytes = noise(2048, i);
+        ASSERT_TRUE(write(i * 100 * 1024, bytes));
+        model.replace(i * 100 * 1024, bytes.size(), bytes);
+    }
+    ASSERT_TRUE(discard(0, 400 * 1024));
+    model.replace(0, 400 * 1024, 400 * 1024, '\0');
+    // No flush: the file as a successor finds it after kill -9.
+    std::filesystem::copy_file(folder_ / "image", folder_ / "copy");
+    expect_content("copy", model);
+    EXPECT_NE(2, call({"qemu-img", "check", "-f", "qcow2", folder_ / "copy"})) << printed_;
+}
+TEST_F(QcowDeviceTest, CommitByFlushKeepsEverythingByThen) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    open("image", ";commit=flush");
+    const std::string bytes = noise(4 * kMiB, 3);
+    ASSERT_TRUE(write(0, bytes));
+    ASSERT_TRUE(flush());
+    std::filesystem::copy_file(folder_ / "image", folder_ / "copy");
+    expect_content("copy", bytes);
+    expect_clean("copy");
+}
+
+class BackingFiles : public QcowDeviceTest {};
+
+TEST_F(BackingFiles, WithoutAFormatAreRefused) {
+    test::write_file(folder_ / "base", noise(kMiB, 1));
+    create("image", "backing_file=base,backing_fmt=raw", kMiB);
+    qemu_img({"rebase", "-u", "-f", "qcow2", "-b", "", folder_ / "image"});
+    // An extension of another type in the place of the format's.
+    create("image", "backing_file=base,backing_fmt=raw", kMiB);
+    const std::string header = bytes_at("image", 0, 512);
+    const std::size_t at = header.find("\xe2\x79\x2a\xca");
+    ASSERT_NE(std::string::npos, at);
+    patch("image", static_cast<off_t>(at), "\x11\x22\x33\x44");
+    EXPECT_THAT(why_not("image"), HasSubstr("does not say the format"));
+}
+TEST_F(BackingFiles, OutsideOfTheFolderAreRefused) {
+    ASSERT_TRUE(std::filesystem::create_directory(folder_ / "inner"));
+    test::write_file(folder_ / "base", noise(kMiB, 1));
+    create("inner/image", "backing_file=../base,backing_fmt=raw", kMiB);
+    EXPECT_THAT(why_not("inner/image"), HasSubstr("outside"));
+    EXPECT_EQ("", why_not("inner/image", 0, ";backing=" + folder_.path()));
+}
+TEST_F(BackingFiles, SymbolicLinksAreRefused) {
+    test::write_file(folder_ / "base", noise(kMiB, 1));
+    std::filesystem::create_symlink(folder_ / "base", folder_ / "link");
+    create("image", "backing_file=link,backing_fmt=raw", kMiB);
+    EXPECT_NE("", why_not("image"));
+}
+TEST_F(BackingFiles, CanBeForbidden) {
+    test::write_file(folder_ / "base", noise(kMiB, 1));
+    create("image", "backing_file=base,backing_fmt=raw", kMiB);
+    EXPECT_THAT(why_not("image", 0, ";backing=off"), HasSubstr("backing=off"));
+}
+TEST_F(BackingFiles, LoopsAreRefused) {
+    create("one", "", kMiB);
+    create("two", "backing_file=one,backing_fmt=qcow2", kMiB);
+    qemu_img({"rebase", "-u", "-f", "qcow2", "-b", "two", "-F", "qcow2", folder_ / "one"});
+    EXPECT_NE("", why_not("one"));
+}
+TEST_F(BackingFiles, AreNotWrittenToNorMarked) {
+    test::write_file(folder_ / "base", noise(kMiB, 1));
+    create("image", "backing_file=base,backing_fmt=raw", kMiB);
+    open("image");
+    ASSERT_TRUE(write(512, std::string(kMiB / 2, 'x')));
+    close();
+    EXPECT_EQ(noise(kMiB, 1), test::read_file(folder_ / "base"));
+}
+
+TEST_F(QcowDeviceTest, CheckConfigOpensTheImageAndLeavesItAlone) {
+    create("image", "", kMiB);
+    const std::string path = "qcow/" + (folder_ / "image");
+    EXPECT_TRUE(handlers().check_config(path, false));
+    EXPECT_FALSE(handlers().check_config(path + "x", false));
+    EXPECT_TRUE(handlers().check_config(path + "x", true));
+    EXPECT_FALSE(handlers().check_config(path + ";colour=red", true));
+}
+TEST_F(QcowDeviceTest, OtherProgramsAreLockedOutWhileItServes) {
+    create("image", "", kMiB);
+    open("image");
+    EXPECT_NE(0, call({"qemu-io", "-f", "qcow2", "-c", "write 0 512", folder_ / "image"}));
+    EXPECT_THAT(printed_, HasSubstr("lock"));
+}
+
+}  // namespace
+}  // namespace lunkit::qcow

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Power cuts at every step of random runs, for every kind of image. LUNKIT_SEED picks other runs,
+// LUNKIT_CRASH_RUNS how many per kind; qcow_crash repeats a single one.
+#include <algorithm>
+#include <iostream>
+
+#include "rig/crash_run.hpp"
+#include "rig/plugin_test.hpp"
+
+namespace lunkit::qcow_rig {
+namespace {
+
+/// Runs and kinds take turns with what matters for the order of writes.
+std::string config_of(std::uint64_t turn) {
+    constexpr const char* kConfigs[] = {"", ";commit=flush", ";cache=64K",
+                                        ";commit=flush;cache=64K"};
+    return kConfigs[turn % std::size(kConfigs)];
+}
+
+class Crash : public PluginTest, public testing::WithParamInterface<ImageKind> {
+  protected:
+    void run(CrashOptions options) {
+        const std::uint64_t first = setting("LUNKIT_SEED", 1);
+        CrashReport all;
+        for (std::uint64_t i = 0; i < setting("LUNKIT_CRASH_RUNS", 1) && !all.finding; ++i) {
+            options.seed = first + i;
+            options.config = config_of(
+                first + i +
+                static_cast<std::uint64_t>(find_kind(GetParam().name) - image_kinds().data()));
+            const CrashReport report = run_crash(entry(), GetParam(), options);
+            if (report.refused) {
+                GTEST_SKIP() << "the handler does not support this: " << *report.refused;
+            }
+            all.add(report);
+        }
+        EXPECT_FALSE(all.finding) << *all.finding;
+        std::cout << all.cuts << " cuts, " << all.states << " states\n";
+    }
+};
+
+TEST_P(Crash, LeavesWhatWasFlushedAndASoundImage) {
+    CrashOptions options;
+    options.workload.requests = 30;
+    options.workload.hot_bytes = GetParam().size / 4;
+    options.workload.longest = std::min<std::uint64_t>(256 * 1024, GetParam().size / 8);
+    options.qemu_every = 250;
+    options.reopen_every = 100;
+    options.most_cuts = static_cast<unsigned>(setting("LUNKIT_CRASH_CUTS", 150));
+    run(options);
+}
+
+TEST_P(Crash, AfterFailedOperationsNothingIsLostEither) {
+    CrashOptions options;
+    options.workload.requests = 30;
+    options.workload.hot_bytes = GetParam().size / 4;
+    options.fault_every = 40;
+    options.qemu_every = 0;
+    options.reopen_every = 0;
+    options.most_cuts = 20;
+    options.clean_close = true;
+    run(options);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kind, Crash, testing::ValuesIn(image_kinds()), [](const auto& made) {
+    std::string name = made.param.name;
+    std::ranges::replace(name, '-', '_');
+    return name;
+});
+
+}  // namespace
+}  // namespace lunkit::qcow_rig
