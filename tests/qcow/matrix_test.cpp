@@ -3,7 +3,7 @@
 // the handler does not support must be refused by a message that names it.
 //
 // Of the 2880 combinations qemu-img accepts 1172. A run takes every LUNKIT_MATRIX_STEP-th (default
-// 40; 1 = all), beginning at LUNKIT_SEED (default: the day), so that runs rotate.
+// 60; 1 = all), beginning at LUNKIT_SEED (default: the day), so that runs rotate.
 #include <chrono>
 #include <iostream>
 #include <map>
@@ -145,14 +145,15 @@ std::uint64_t today() {
 }
 
 TEST_F(CreateMatrix, EveryCombinationIsServedOrRefusedByName) {
-    const std::uint64_t step = std::max<std::uint64_t>(1, setting("LUNKIT_MATRIX_STEP", 40));
+    const std::uint64_t step = std::max<std::uint64_t>(1, setting("LUNKIT_MATRIX_STEP", 60));
     const std::uint64_t seed = setting("LUNKIT_SEED", today());
     const std::vector<Combination> all = all_combinations();
     ASSERT_EQ(2880U, all.size());
     Tally tally;
     for (std::size_t i = seed % step; i < all.size() && !HasFatalFailure(); i += step) {
         SCOPED_TRACE(fmt::format("combination {}, LUNKIT_SEED={}", i, seed));
-        try_one(all[i], seed + i, tally);
+        // 1009 is prime: neighbours in the list are far from each other in a sample.
+        try_one(all[i * 1009 % all.size()], seed + i, tally);
     }
     std::cout << fmt::format("{} of {} combinations: qemu-img accepts {}, served and sound {}\n",
                              tally.tried, all.size(), tally.tried - tally.impossible, tally.served);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "known_bugs.hpp"
 #include "rig/crash_run.hpp"
 #include "toy/toy_writer.hpp"
 
@@ -76,6 +77,34 @@ INSTANTIATE_TEST_SUITE_P(
         ToyCase{"ForgetsCopiedFlag", Violation::kForgetsCopiedFlag, "v3-empty"},
         ToyCase{"NoCopyOnWrite", Violation::kNoCopyOnWrite, "snapshot"}),
     [](const auto& made) { return std::string(made.param.name); });
+
+/// The regression tests of the handler's known_bugs_test.cpp, where the bug is.
+CrashReport run_script(Violation violation, const Script& script) {
+    set_toy_violation(violation);
+    CrashOptions options;
+    options.script = script;
+    options.qemu_every = 0;
+    options.reopen_every = 0;
+    CrashReport report = run_crash(toy_entry, *find_kind("v3"), options);
+    set_toy_violation(Violation::kNothing);
+    return report;
+}
+
+TEST(KnownBugScript, FindsReuseBeforeUnlink) {
+    const auto script = [](Workload& workload, RecordingHost&) {
+        return free_and_fill(workload, Verb::kDiscard, {kVictim, kCluster}, 0);
+    };
+    EXPECT_TRUE(run_script(Violation::kReuseBeforeUnlink, script).finding);
+    EXPECT_FALSE(run_script(Violation::kNothing, script).finding);
+}
+
+TEST(KnownBugScript, FindsAWriteThatRacesADiscard) {
+    const auto script = [](Workload& workload, RecordingHost& host) {
+        return race_with_discard(workload, host, kVictim);
+    };
+    EXPECT_TRUE(run_script(Violation::kWriteRacesDiscard, script).finding);
+    EXPECT_FALSE(run_script(Violation::kNothing, script).finding);
+}
 
 class RigAccepts : public testing::TestWithParam<const char*> {};
 

@@ -146,10 +146,10 @@ TEST_F(Snapshots, EntriesThatCannotBeAreRefused) {
 }
 
 TEST(BitmapDirectory, MarksEachEntryAndNothingElse) {
-    ImageBytes image;
-    image.put16(18, 3).put32(20, 0).put_text(24, "one");  // 27 bytes, padded to 32
-    image.put16(32 + 18, 8).put_text(32 + 24, "the next");
-    std::vector<std::byte> directory(image.bytes().begin(), image.bytes().begin() + 64);
+    std::vector<std::byte> directory(64);
+    store_be(&directory[18], std::uint16_t{3});       // name_size: 27 bytes, padded to 32
+    store_be(&directory[32 + 18], std::uint16_t{8});  // 32 bytes
+    directory[24] = std::byte{'x'};
     std::vector<std::byte> expected = directory;
     expected[15] = std::byte{1};
     expected[32 + 15] = std::byte{1};
