@@ -95,7 +95,7 @@ TEST(Ring, CommandsEndInAnyOrder) {
     }
     std::vector<std::uint32_t> slots = on.fetch_all();
     ASSERT_EQ(slots.size(), 8U);
-    for (const std::size_t i : {5, 0, 7, 3, 1, 2, 6, 4}) {
+    for (const std::size_t i : {5U, 0U, 7U, 3U, 1U, 2U, 6U, 4U}) {
         on.complete(slots[i], {.status = static_cast<std::uint8_t>(i == 3 ? kTaskSetFull : 0)});
         EXPECT_EQ(on.model.order().back(), ids[i]);
     }

@@ -25,7 +25,7 @@ serial=$(sed -n 's/^T10 VPD Unit Serial Number: //p' $CONFIGFS/core/user_*/lun/w
 assert_match "$(sg_vpd -p sn "$SG")" "$serial" "unit serial number (80h)"
 said=$(sg_vpd -p di "$SG")
 echo "$said"
-assert_match "$said" 'NAA 6' "device identification (83h)"
+assert_match "$said" '0x6001405[0-9a-f]{25}' "device identification (83h)"
 assert_match "$said" 'T10 vendor identification' "device identification (83h)"
 assert_match "$(sg_vpd -p ei "$SG")" 'SIMPSUP=1' "extended INQUIRY data (86h)"
 said=$(sg_vpd -p bl "$SG")

@@ -16,6 +16,7 @@ targets_ok <<<"/backstores/user:file/d set attribute dev_size=$((96 << 20))"
 echo 1 >"/sys/block/${DISK##*/}/device/rescan"
 assert_eq "$(blockdev --getsize64 "$DISK")" $((96 << 20)) "size of the disk after growing"
 assert_eq "$(stat -c %s /tank/d)" $((96 << 20)) "size of the image after growing"
+watch_errors "$DISK"     # the resize is told by a unit attention
 dd if=/tank/data of="$DISK" bs=1M seek=90 oflag=direct status=none
 dd if="$DISK" bs=1M skip=90 count=4 iflag=direct status=none | cmp - /tank/data
 assert_no_errors

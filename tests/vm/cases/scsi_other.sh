@@ -37,7 +37,7 @@ sg_rtpg --decode "$SG"
 
 step "opcodes that do not exist"
 start=$SECONDS
-for opcode in 5f 7e c5 d5 f5; do
+for opcode in 2d 7e c5 d5 f5; do
     sense 'Illegal Request' 'Invalid command operation code' sg_raw "$SG" $opcode 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
 done
 sense 'Illegal Request' 'Invalid (field in cdb|command operation code)' sg_raw "$SG" 9e 1f 00 00 00 00 00 00 00 00 00 00 00 00 00 00
