@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -98,6 +99,8 @@ class BlockingDevice {
 
     BlockingDevice(const BlockingDevice&) = delete;
     BlockingDevice& operator=(const BlockingDevice&) = delete;
+    BlockingDevice(BlockingDevice&&) = delete;
+    BlockingDevice& operator=(BlockingDevice&&) = delete;
 
   protected:
     BlockingDevice() = default;
@@ -107,9 +110,8 @@ namespace detail {
 
 inline int fail(const Error& error, char* text, std::size_t size) {
     if (text != nullptr && size > 0) {
-        const std::string_view what = error.what.empty()
-                                          ? std::string_view(std::strerror(error.code))
-                                          : std::string_view(error.what);
+        const std::string what =
+            error.what.empty() ? std::generic_category().message(error.code) : error.what;
         const std::size_t length = std::min(size - 1, what.size());
         std::memcpy(text, what.data(), length);
         text[length] = '\0';

@@ -22,6 +22,7 @@
 #include "core/log.hpp"
 #include "host/host_table.hpp"
 #include "host/plugin_device.hpp"
+#include "host/whole_object.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::host {
@@ -140,6 +141,7 @@ Status HandlerRegistry::load(const std::string& path) {
     }
     CHECK(check_owner(real.parent_path()));
     CHECK(check_owner(real));
+    CHECK(check_whole_object(real));
     void* const library = ::dlopen(real.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps the message per thread

@@ -54,6 +54,15 @@ TEST_F(Registry, LeavesOutWhatDoesNotLoad) {
                 HasSubstr("handler_broken.so does not load: "));
 }
 
+TEST_F(Registry, APluginThatWasCutShortIsRefusedAndKillsNobody) {
+    for (const std::uint64_t size : {100U, 4096U, 10000U}) {
+        const std::string path = copy("handler_ram.so");
+        std::filesystem::resize_file(path, size);
+        EXPECT_EQ(path + " is cut short", registry_.load(path).error().what) << size << " bytes";
+        std::filesystem::remove(path);
+    }
+}
+
 TEST_F(Registry, AFolderThatIsNotThereIsAnError) {
     EXPECT_EQ(ENOENT, registry_.load_directory(folder_ / "none").error().code);
 }

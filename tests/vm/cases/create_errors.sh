@@ -10,7 +10,7 @@ mkdir /tank/folder
 echo text >/tank/notes
 
 step "messages in targetcli"
-said=$(targets <<'EOT'
+said=$(targets < <(sed "s/LONG/$(printf 'x%.0s' {1..300})/" <<'EOT'
 /backstores/user:file create name=nodir size=16M cfgstring=/nonexistent/x
 /backstores/user:file create name=folder size=16M cfgstring=/tank/folder
 /backstores/user:file create name=key size=16M cfgstring=/tank/key;frobnicate=1
@@ -19,10 +19,12 @@ said=$(targets <<'EOT'
 /backstores/user:file create name=relative size=16M cfgstring=tank/relative
 /backstores/user:ram create name=ramkey size=16M cfgstring=r;frobnicate=1
 /backstores/user:nosuch create name=nosuch size=16M cfgstring=x
+/backstores/user:file create name=long size=16M cfgstring=/tank/LONG
 ls /backstores
 EOT
-)
+))
 echo "$said"
+assert_match "$said" 'cfgstring invalid: .*255' "config string that the kernel would cut"
 assert_match "$said" 'cfgstring invalid: .*(/nonexistent)' "missing folder"
 assert_match "$said" 'cfgstring invalid: .*/tank/folder.*(director|regular|not a)' "a folder as an image"
 assert_eq "$(grep -c 'cfgstring invalid: .*frobnicate' <<<"$said")" 2 "unknown keys refused by name"
@@ -35,11 +37,14 @@ step "what only the size or another LUN makes wrong"
 said=$(targets <<'EOT'
 /backstores/user:file create name=short size=16M cfgstring=/tank/short
 /backstores/user:file create name=twice size=16M cfgstring=/tank/good
+/backstores/user:file create name=none size=0 cfgstring=/tank/none
+/backstores/user:file create name=odd size=1000001 cfgstring=/tank/odd
+/backstores/user:file create name=huge size=8388608T cfgstring=/tank/huge
 ls /backstores
 EOT
 )
 echo "$said"
-assert_eq "$(grep -c -i -E 'creation failed|cfgstring invalid' <<<"$said")" 2 "refusals"
+assert_eq "$(grep -c -i -E 'creation failed|cfgstring invalid' <<<"$said")" 5 "refusals"
 log_says '/tank/short|short.*size|size.*short' || grep -q '/tank/short' <<<"$said" || fail "no word about the size of /tank/short"
 log_says '/tank/good' || grep -q '/tank/good' <<<"$said" || fail "no word about /tank/good being in use"
 assert_eq "$(ls -d $CONFIGFS/core/user_*/*/ | grep -c -v '/alua/')" 1 "backstores left"
