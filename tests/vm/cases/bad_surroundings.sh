@@ -56,6 +56,7 @@ status=0
 output=$(lunkit list 2>&1) || status=$?
 assert_match "$output" 'bus' "lunkit list without a bus"
 [ $status != 0 ] || fail "lunkit list succeeds without a bus"
+rm -f /run/dbus/pid
 dbus-daemon --system --fork
 wait_for 30 "lunkitd on the new bus" bus_name_taken
 assert_match "$(lunkit list)" '\bgood\b' "lunkit list"
