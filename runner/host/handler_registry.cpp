@@ -250,6 +250,7 @@ std::unexpected<Error> HandlerRegistry::unknown(std::string_view config) const {
         return failure(EINVAL, fmt::format("'{}' is not <handler>/<what it serves>", config));
     }
     std::vector<std::string_view> names;
+    names.reserve(plugins_.size());
     for (const auto& plugin : plugins_) {
         names.emplace_back(plugin->table.name);
     }

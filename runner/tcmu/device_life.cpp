@@ -137,7 +137,8 @@ void TcmuService::changed(const Entry& entry, const Status& status) {
 }
 
 void TcmuService::push_size(const Entry& entry) {
-    const std::uint64_t bytes = *std::exchange(entry->wanted_size, std::nullopt);
+    const std::uint64_t bytes =
+        std::exchange(entry->wanted_size, std::nullopt).value_or(entry->kernel_size);
     if (bytes == entry->kernel_size) {
         return;
     }
@@ -242,9 +243,10 @@ void TcmuService::drained(const Entry& entry) {
         const std::lock_guard lock(mutex_);
         device = std::move(entry->device);
     }
-    if (stopping_ && !entry->gone && !device->is_broken() && markers_ && entry->device_id) {
+    const std::optional<std::uint32_t> id = entry->device_id;
+    if (stopping_ && !entry->gone && !device->is_broken() && markers_ && id) {
         const DrainedMarker marker{
-            .name = entry->folder, .device_id = *entry->device_id, .tail = device->ring_tail()};
+            .name = entry->folder, .device_id = *id, .tail = device->ring_tail()};
         if (const Status written = markers_->write(entry->uio.minor, marker); !written) {
             core::log(LogLevel::kWarning, {.device = entry->folder},
                       "{}; the successor has to reset the ring", written.error().what);
