@@ -75,7 +75,7 @@ class ControlLoop::Impl : public Daemon {
     void bus_settled(Bus::Outcome outcome, const std::string& explanation);
     void start_services();
     void stop(const char* why);
-    void service_stopped();
+    void service_stopped(bool clean);
     void end(ExitCode code, bool clean) {
         ended_ = {code, clean};
         g_main_loop_quit(loop_.get());
@@ -90,6 +90,7 @@ class ControlLoop::Impl : public Daemon {
     std::array<guint, 3> signal_sources_{};
     std::vector<core::Service*> started_;
     std::size_t still_stopping_ = 0;
+    bool all_ended_ = true;
     LoopTimer stop_timer_;
     LoopTimer status_timer_;
     std::string status_;
@@ -190,15 +191,24 @@ void ControlLoop::Impl::stop(const char* why) {
     });
     still_stopping_ = started_.size();
     for (core::Service* const service : started_) {
-        service->stop([this] { post_to_loop([this] { service_stopped(); }); });
+        service->stop(
+            [this](bool clean) { post_to_loop([this, clean] { service_stopped(clean); }); });
     }
 }
 
-void ControlLoop::Impl::service_stopped() {
-    if (--still_stopping_ == 0) {
-        core::log(LogLevel::kNotice, {}, "stopped");
-        end(kExitOk, true);
+void ControlLoop::Impl::service_stopped(bool clean) {
+    all_ended_ = all_ended_ && clean;
+    if (--still_stopping_ > 0) {
+        return;
     }
+    if (all_ended_) {
+        core::log(LogLevel::kNotice, {}, "stopped");
+    } else {
+        core::log(LogLevel::kError, {},
+                  "stopped, although something still runs; the next daemon goes on with what is "
+                  "left");
+    }
+    end(all_ended_ ? kExitOk : kExitFailure, all_ended_);
 }
 
 void ControlLoop::Impl::reload(Reloaded done) {

@@ -74,8 +74,9 @@ class Service {
     /// for the operator.
     virtual Status start() = 0;
     /// Stops taking requests, ends those in flight (bounded by settings.drain_timeout), leaves the
-    /// rest to the successor; then calls `stopped`, on any thread.
-    virtual void stop(std::function<void()> stopped) = 0;
+    /// rest to the successor; then calls `stopped`, on any thread. `clean` is false when something
+    /// of ours still runs: neither the queues nor the handlers may go then, only the process.
+    virtual void stop(std::function<void(bool clean)> stopped) = 0;
     [[nodiscard]] virtual std::vector<DeviceStatus> list() const = 0;
     /// A reload has replaced values of Runtime::settings: goes on with the new ones.
     virtual void settings_changed() {}

@@ -220,15 +220,18 @@ void TcmuService::close(const Entry& entry, PendingReply reply) {
         if (entry->step == step) {
             core::log(LogLevel::kWarning, {.device = entry->folder},
                       "closing takes too long, going on without");
+            given_up_ = true;
             closed(entry);
         }
     });
+    ++working_;
     Device* device = entry->device.get();
     Device::Drain drain{.bound = settings_.drain_timeout,
                         .late = on_loop([this, entry] {
                             core::log(LogLevel::kWarning, {.device = entry->folder},
                                       "commands still run after {} ms, going on without them",
                                       settings_.drain_timeout.count());
+                            given_up_ = true;
                             closed(entry);
                         }),
                         .quiet = on_loop([this, entry] { drained(entry); })};
@@ -252,13 +255,16 @@ void TcmuService::drained(const Entry& entry) {
                       "{}; the successor has to reset the ring", written.error().what);
         }
     }
-    call_in_worker(runtime_.queues.workers(), entry.get(),
-                   [device = std::move(device), queue = std::move(entry->queue),
-                    back = on_loop([this, entry] { closed(entry); })]() mutable {
-                       device.reset();
-                       queue.reset();
-                       back();
-                   });
+    call_in_worker(
+        runtime_.queues.workers(), entry.get(),
+        [device = std::move(device), queue = std::move(entry->queue), back = on_loop([this, entry] {
+                                                                          --working_;
+                                                                          closed(entry);
+                                                                      })]() mutable {
+            device.reset();
+            queue.reset();
+            back();
+        });
 }
 
 // Comes once or, when commands or the handler took too long, a second time.

@@ -18,13 +18,16 @@ void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::
         }
     });
     auto back = [this, entry, step, done = std::move(done)]() mutable {
+        --working_;
         if (entry->step != step) {
             drop_in_worker(std::move(done));
+            check_stopped();
             return;
         }
         end_step(entry);
         done();
     };
+    ++working_;
     call_in_worker(runtime_.queues.workers(), entry->lane != nullptr ? entry->lane : entry.get(),
                    [inbox = loop_->inbox(), work = std::move(work),
                     back = ControlLoop::Call(std::move(back))]() mutable {

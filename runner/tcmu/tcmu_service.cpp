@@ -49,9 +49,13 @@ Status TcmuService::start() {
     return {};
 }
 
-void TcmuService::stop(std::function<void()> stopped) {
+void TcmuService::settings_changed() {
+    loop_->inbox()->post([this, fresh = runtime_.settings] { settings_ = fresh; });
+}
+
+void TcmuService::stop(std::function<void(bool)> stopped) {
     if (!loop_) {
-        stopped();
+        stopped(true);
         return;
     }
     loop_->inbox()->post([this, stopped = std::move(stopped)]() mutable {
@@ -76,11 +80,15 @@ void TcmuService::begin_stop() {
         }
         close(entry, {});
     }
+    (void)loop_->after(settings_.drain_timeout, [this] {
+        given_up_ = true;
+        check_stopped();
+    });
     check_stopped();
 }
 
 void TcmuService::check_stopped() {
-    if (!stopping_ || !entries_.empty() || !stopped_) {
+    if (!stopping_ || !entries_.empty() || !stopped_ || (working_ > 0 && !given_up_)) {
         return;
     }
     clear_stale_events();
@@ -88,7 +96,7 @@ void TcmuService::check_stopped() {
     if (const Status off = channel_->expect_answers(false); !off) {
         core::log(LogLevel::kWarning, {}, "{}, ignoring", off.error().what);
     }
-    std::exchange(stopped_, nullptr)();
+    std::exchange(stopped_, nullptr)(working_ == 0);
 }
 
 TcmuService::Entry TcmuService::find(std::string_view folder) const {

@@ -42,8 +42,9 @@ class TcmuService final : public core::Service {
 
     [[nodiscard]] std::string_view name() const override { return "tcmu"; }
     Status start() override;
-    void stop(std::function<void()> stopped) override;
+    void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
+    void settings_changed() override;
 
   private:
     using Entry = std::shared_ptr<ServedDevice>;
@@ -109,7 +110,7 @@ class TcmuService final : public core::Service {
 
     core::Runtime& runtime_;
     const Surroundings world_;
-    core::Settings settings_;  // as they were at start(): the original belongs to another thread
+    core::Settings settings_;  // a copy: the original belongs to another thread
     std::optional<MarkerFolder> markers_;
     std::unique_ptr<EventChannel> channel_;
     std::unique_ptr<ControlLoop> loop_;  // its thread ends before the rest goes
@@ -134,7 +135,9 @@ class TcmuService final : public core::Service {
     Scan scan_;
     std::array<char, 8> scan_lanes_{};  // their addresses: see ServedDevice::lane
     bool stopping_ = false;
-    std::function<void()> stopped_;
+    bool given_up_ = false;    // stopping goes on without what still runs
+    std::size_t working_ = 0;  // steps and closings that have not come back
+    std::function<void(bool)> stopped_;
 };
 
 /// For the main program. `runtime` outlives the service.

@@ -284,6 +284,13 @@ TEST_F(DaemonTest, StopIsBounded) {
     EXPECT_THAT(daemon->printed(), HasSubstr("have not stopped in time"));
 }
 
+TEST_F(DaemonTest, StopThatLeavesSomethingRunningIsAFailure) {
+    const auto daemon = start({"FAKE_STOP=unclean"});
+    daemon->signal(SIGTERM);
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_THAT(daemon->printed(), HasSubstr("something still runs"));
+}
+
 TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
     const auto daemon = spawn({"FAKE_START=fails"});
     EXPECT_EQ(kExitFailure, daemon->wait_exit());

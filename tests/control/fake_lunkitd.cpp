@@ -79,9 +79,10 @@ class FakeService : public core::Service {
         }
         return {};
     }
-    void stop(std::function<void()> stopped) override {
-        if (from_environment("FAKE_STOP") != "never") {
-            stopped();
+    void stop(std::function<void(bool)> stopped) override {
+        const std::string_view how = from_environment("FAKE_STOP");
+        if (how != "never") {
+            stopped(how != "unclean");
         }
     }
     void settings_changed() override {

@@ -121,11 +121,12 @@ class TcmuServiceRig {
             std::this_thread::yield();
         }
     }
-    void stop() {
-        std::promise<void> stopped;
-        service->stop([&stopped] { stopped.set_value(); });
-        EXPECT_EQ(stopped.get_future().wait_for(std::chrono::seconds(20)),
-                  std::future_status::ready);
+    void stop(bool expect_clean = true) {
+        std::promise<bool> stopped;
+        service->stop([&stopped](bool clean) { stopped.set_value(clean); });
+        auto clean = stopped.get_future();
+        ASSERT_EQ(clean.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+        EXPECT_EQ(clean.get(), expect_clean);
         service.reset();
     }
     /// Sends an event and gives the result of its answer.

@@ -137,6 +137,15 @@ TEST_F(ServiceEvents, OthersDevicesAreAnsweredWhenNobodyDoes) {
     EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 7, "other", "rbd/pool/image")), -ENOENT);
 }
 
+TEST_F(ServiceEvents, ReloadReachesTheService) {
+    rig.settings.foreign_subtypes = core::ForeignSubtype::kIgnore;
+    rig.start();
+    rig.settings.foreign_subtypes = core::ForeignSubtype::kLate;
+    rig.settings.foreign_timeout = std::chrono::milliseconds(1);
+    rig.service->settings_changed();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 7, "other", "rbd/pool/image")), -ENOENT);
+}
+
 // The kernel goes on only when it has an answer: a second event shows that the first has had one,
 // and an answer of the first one's kind would hang the second.
 TEST_F(ServiceEvents, NewerEventOfAnotherDeviceVoidsTheOlder) {
