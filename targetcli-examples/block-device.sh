@@ -3,6 +3,8 @@
 # usage: block-device.sh [DEVICE]     (default: a loop device on a file of its own)
 set -eu
 here=$(dirname "$0")
+TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
+export TARGETCLI_HOME
 wwn=naa.5001405000000014
 device=${1:-}
 backing=
@@ -17,10 +19,12 @@ cleanup() {
     targetcli "/loopback delete $wwn" || true
     targetcli "/backstores/user:file delete raw" || true
     [ -z "$backing" ] || { losetup -d "$device"; rm -f "$backing"; }
+    rm -rf "$TARGETCLI_HOME"
 }
 trap cleanup EXIT
 
 targetcli <<EOT
+set global auto_save_on_exit=false
 /backstores/user:file create name=raw size=$size cfgstring=$device;direct=on
 /loopback create $wwn
 /loopback/$wwn/luns create /backstores/user:file/raw

@@ -3,6 +3,8 @@
 # usage: file-iscsi.sh [IMAGE]
 set -eu
 here=$(dirname "$0")
+TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
+export TARGETCLI_HOME
 image=${1:-/var/lib/lunkit/example-iscsi.img}
 iqn=iqn.2026-01.org.example:disk1
 cleanup() {
@@ -11,6 +13,7 @@ cleanup() {
     targetcli "/iscsi delete $iqn" || true
     targetcli "/backstores/user:file delete exported" || true
     rm -f "$image"
+    rm -rf "$TARGETCLI_HOME"
 }
 trap cleanup EXIT
 mkdir -p "$(dirname "$image")"
@@ -18,7 +21,7 @@ pidof iscsid >/dev/null || iscsid
 
 # No authentication and every initiator welcome: for a portal on the loopback address only.
 targetcli <<EOT
-set global auto_add_default_portal=false
+set global auto_save_on_exit=false auto_add_default_portal=false
 /backstores/user:file create name=exported size=256M cfgstring=$image
 /iscsi create $iqn
 /iscsi/$iqn/tpg1/luns create /backstores/user:file/exported
@@ -30,5 +33,4 @@ iscsiadm -m discovery -t sendtargets -p 127.0.0.1
 iscsiadm -m node -T $iqn -p 127.0.0.1 -l
 disk=$("$here/disk-of" exported)
 dd if=/dev/urandom of="$disk" bs=1M count=16 oflag=direct status=none
-dd if="$disk" bs=1M count=16 iflag=direct status=none | sha256sum
-dd if="$image" bs=1M count=16 status=none | sha256sum
+cmp --bytes=$((16 << 20)) "$disk" "$image" && echo "the disk and the image hold the same bytes"

@@ -3,6 +3,8 @@
 # usage: file-loopback.sh [IMAGE]     (default /var/lib/lunkit/example.img; made, 256 MiB, and removed)
 set -eu
 here=$(dirname "$0")
+TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
+export TARGETCLI_HOME
 image=${1:-/var/lib/lunkit/example.img}
 wwn=naa.5001405000000011
 mount=$(mktemp -d)
@@ -12,11 +14,13 @@ cleanup() {
     targetcli "/loopback delete $wwn" || true
     targetcli "/backstores/user:file delete example" || true
     rm -f "$image"
+    rm -rf "$TARGETCLI_HOME"
 }
 trap cleanup EXIT
 mkdir -p "$(dirname "$image")"
 
 targetcli <<EOT
+set global auto_save_on_exit=false
 /backstores/user:file create name=example size=256M cfgstring=$image
 /loopback create $wwn
 /loopback/$wwn/luns create /backstores/user:file/example

@@ -2,17 +2,21 @@
 # Grows a LUN while it is in use.
 set -eu
 here=$(dirname "$0")
+TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
+export TARGETCLI_HOME
 image=${1:-/var/lib/lunkit/example-grow.img}
 wwn=naa.5001405000000013
 cleanup() {
     targetcli "/loopback delete $wwn" || true
     targetcli "/backstores/user:file delete grow" || true
     rm -f "$image"
+    rm -rf "$TARGETCLI_HOME"
 }
 trap cleanup EXIT
 mkdir -p "$(dirname "$image")"
 
 targetcli <<EOT
+set global auto_save_on_exit=false
 /backstores/user:file create name=grow size=64M cfgstring=$image
 /loopback create $wwn
 /loopback/$wwn/luns create /backstores/user:file/grow

@@ -1,7 +1,13 @@
 #!/bin/bash
 # Saves the configuration, clears it as a reboot would, and restores it: the LUN comes back with its data.
+# usage: save-and-restore.sh [IMAGE]   (clears the whole configuration of this machine's target: only where it is empty)
 set -eu
+for other in /sys/kernel/config/target/core/*_*/*/; do
+    [ ! -d "$other" ] || { echo "this machine has backstores already; clearconfig would take them down" >&2; exit 1; }
+done
 here=$(dirname "$0")
+TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
+export TARGETCLI_HOME
 image=${1:-/var/lib/lunkit/example-saved.img}
 saved=$(mktemp)
 wwn=naa.5001405000000015
@@ -9,11 +15,13 @@ cleanup() {
     targetcli "/loopback delete $wwn" || true
     targetcli "/backstores/user:file delete saved" || true
     rm -f "$image" "$saved"
+    rm -rf "$TARGETCLI_HOME"
 }
 trap cleanup EXIT
 mkdir -p "$(dirname "$image")"
 
 targetcli <<EOT
+set global auto_save_on_exit=false
 /backstores/user:file create name=saved size=64M cfgstring=$image
 /loopback create $wwn
 /loopback/$wwn/luns create /backstores/user:file/saved
@@ -23,4 +31,4 @@ echo "still here" | dd of="$("$here/disk-of" saved)" bs=512 conv=sync oflag=dire
 targetcli "saveconfig $saved"
 targetcli "clearconfig confirm=True"
 targetcli "restoreconfig $saved"
-head -c 10 "$("$here/disk-of" saved)"; echo
+[ "$(head -c 10 "$("$here/disk-of" saved)")" = "still here" ] && echo "the LUN is back with its data"

@@ -184,8 +184,8 @@ void ControlLoop::Impl::stop(const char* why) {
     notify_stopping(limit);
     stop_timer_.start(limit, LoopTimer::Repeat::kOnce, [this] {
         core::log(LogLevel::kError, {},
-                  "{} front ends have not stopped in time; the next daemon goes on with what they "
-                  "leave",
+                  "{} front ends have not stopped in time; what they leave is answered BUSY by the "
+                  "next daemon",
                   still_stopping_);
         end(kExitFailure, false);
     });
@@ -205,8 +205,8 @@ void ControlLoop::Impl::service_stopped(bool clean) {
         core::log(LogLevel::kNotice, {}, "stopped");
     } else {
         core::log(LogLevel::kError, {},
-                  "stopped, although something still runs; the next daemon goes on with what is "
-                  "left");
+                  "stopped, although something still runs; commands left are answered BUSY by the "
+                  "next daemon");
     }
     end(all_ended_ ? kExitOk : kExitFailure, all_ended_);
 }

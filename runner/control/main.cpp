@@ -83,11 +83,16 @@ int check_config(const SettingsSource& source) {
         fmt::print(stderr, "{}\n", fmt::join(settings.error(), "\n"));
         return kExitConfig;
     }
+    if (const auto policy = lunkit::host::FilePolicy::only(settings->allowed_dirs); !policy) {
+        fmt::print(stderr, "{}: {}\n", source.path, policy.error().what);
+        return kExitConfig;
+    }
     fmt::print("{}: no errors\n", source.path);
     return kExitOk;
 }
 
 int run(const Options& options) {
+    become_io_flusher();
     const LogWriter log(choose_log_target(options.foreground));
     SettingsResult loaded = load_settings(options.source);
     if (!loaded) {
@@ -99,7 +104,6 @@ int run(const Options& options) {
     lunkit::core::set_log_level(loaded->log_level);
     ignore_broken_pipes();
     raise_file_limit();
-    become_io_flusher();
     LiveSettings settings(std::move(*loaded));
     return serve(options, settings);
 }

@@ -191,8 +191,8 @@ constexpr std::array kTable = {
         "Where the handler_<name>.so are. Empty: where lunkit was installed."),
     row<&Settings::run_dir, Directory<false>>(
         "daemon", "run_dir", "DIRECTORY", kRestart,
-        "State that lives until the next boot: the lock of the running daemon and the tables of "
-        "commands in flight, from which the next daemon goes on. Must be on tmpfs."),
+        "State that lives until the next boot: the lock of the running daemon, and for each device "
+        "that was left in good order, where the next daemon goes on. Must be on tmpfs."),
     row<&Settings::allowed_dirs, Directories>(
         "daemon", "allowed_dirs", "DIRECTORY[;DIRECTORY...]", kRestart,
         "Below which directories backing files and devices may be. Empty: everywhere."),
@@ -222,8 +222,8 @@ constexpr std::array kTable = {
         "How long a handler may take to open a device before its creation fails."),
     row<&Settings::drain_timeout, Number<0, kHourMs>>(
         "tcmu", "drain_timeout_ms", "0..3600000", kLive,
-        "How long a daemon that stops waits for commands in flight. Those left over are done by "
-        "the next one."),
+        "How long a daemon that stops waits for commands in flight. Those left over are answered "
+        "BUSY by the next one."),
 };
 
 }  // namespace

@@ -26,7 +26,7 @@ constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 // default of 64 KiB is small; the limit is the data area, in which several have to fit.
 std::uint64_t max_transfer(std::uint64_t data_area_mb, std::uint64_t hw_max_sectors,
                            std::uint64_t block_size) {
-    constexpr std::uint64_t kWanted = 4 * kMiB;
+    constexpr std::uint64_t kWanted = 64 * kMiB;
     const std::uint64_t area = std::max<std::uint64_t>(data_area_mb, 1) * kMiB;
     const std::uint64_t asked = hw_max_sectors * block_size;
     return std::min(std::max(asked, std::min(kWanted, area / 8)), area / 2);

@@ -41,6 +41,7 @@ settings '[tcmu]' 'enabled=no'
 sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
 expect 1 "$folder/nowhere" "$lunkitd" --foreground --config "$conf"
 settings 'allowed_dirs=/nowhere'
+expect 78 'allowed_dirs: /nowhere' "$lunkitd" --check-config --config "$conf"
 sed -i '$a [tcmu]\nenabled=no' "$conf"
 expect 78 'allowed_dirs' "$lunkitd" --foreground --config "$conf"
 

@@ -12,6 +12,7 @@ mkdir -p /srv
 mount /dev/scratch-disk /srv
 lunkitd --foreground 2>/run/lunkitd.log &
 daemon=$!
+until lunkit list >/dev/null 2>&1; do sleep 0.1; done
 trap 'status=$?; [ $status -eq 0 ] || { echo "lunkitd said:"; tail -n 30 /run/lunkitd.log; }' EXIT
 
 say "three LUNs, made by targetcli"
@@ -88,6 +89,7 @@ targetcli <<'EOT'
 /backstores/user:file delete vol1
 /backstores/user:file delete vol2
 /backstores/user:ram delete scratch
+/backstores/fileio delete kernel
 EOT
 run lunkit list
 kill -TERM $daemon

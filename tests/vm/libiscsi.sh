@@ -13,12 +13,10 @@ libiscsi_result() {
         status=$?
     if [ $status -ge 124 ]; then
         verdict=HANG
-    elif [ $status != 0 ] || grep -q 'FAILED' "/tank/said/$test"; then
+    elif ! grep -q -E '^ +tests +1 +1 +1 +0 +0' "/tank/said/$test"; then    # total, ran, passed, failed, inactive
         verdict=FAIL
     elif grep -q 'SKIPPED' "/tank/said/$test"; then
         verdict=SKIP
-    elif ! grep -q 'passed' "/tank/said/$test"; then
-        verdict=FAIL    # it did not run
     fi
     echo "$test $verdict"
 }
@@ -40,7 +38,7 @@ libiscsi_expect() {
     for test in $(libiscsi_tests "$regex"); do libiscsi_result "$test" "$@"; done >$results
     awk '{ count[$2]++ } END { for (verdict in count) printf "%s %d  ", verdict, count[verdict]; print "" }' $results
     if ! diff <(grep -v '^#' "$expected" | awk 'NF { print $1, $2 }') $results >/tank/differences; then
-        sed -n 's/^> \([^ ]*\) .*/\1/p' /tank/differences | head -n 40 | while read -r test; do
+        sed -n -E 's/^> ([^ ]*) (FAIL|HANG)$/\1/p' /tank/differences | head -n 10 | while read -r test; do
             echo "=== $(grep "^$test " $results)"
             tail -n 30 "/tank/said/$test"
         done

@@ -22,10 +22,11 @@ build_root() {
     done
     one_line_sources >"$dir/sources.list"
 
+    # The hook goes as text: where mmdebstrap makes a user name space its root cannot enter our home.
     say "making the guest's user land (a minute or two)"
     mmdebstrap --quiet --variant=minbase --format=tar "${options[@]}" \
         --include="$(IFS=,; printf '%s' "$*")" \
-        --customize-hook="$(dirname "${BASH_SOURCE[0]}")/root-finish \"\$1\"" \
+        --customize-hook="$(cat "$(dirname "${BASH_SOURCE[0]}")/root-finish")" \
         '' "$dir/root.tar" "$dir/sources.list" >&2 || die "mmdebstrap failed"
 
     # mkfs.ext4 -d keeps owners and set-uid bits; under fakeroot it sees those that tar pretended to set.

@@ -4,11 +4,13 @@
 
 start_lunkitd
 found=0
+saved=/etc/rtslib-fb-target/saveconfig.json
 for script in /lunkit/targetcli-examples/*.sh; do
     found=$((found + 1))
     step "$(basename "$script")"
     timeout 60 bash "$script" || fail "$(basename "$script") ended with status $?"
     assert_eq "$(ls -d $CONFIGFS/core/user_*/*/attrib 2>/dev/null || :)" '' "backstores left by $(basename "$script")"
+    [ ! -e $saved ] || assert_eq "$(jq '.storage_objects | length' $saved)" 0 "what $(basename "$script") would bring back at boot"
 done
 [ $found -gt 0 ] || fail "no examples"
 stop_lunkitd
