@@ -99,7 +99,7 @@ DeviceInfo FileDevice::info() const {
     info.write_cache = write_cache_.load();
     info.rotational = file_info_.is_rotational != 0;
     info.parallel = true;
-    info.can_discard = !info.read_only && file_info_.discard_granularity != 0;
+    info.can_discard = options_.discard && !info.read_only && file_info_.discard_granularity != 0;
     info.thin = regular && info.can_discard;
     info.discard_zeroes = regular && info.can_discard;
     info.can_extents = regular;

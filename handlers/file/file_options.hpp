@@ -14,8 +14,9 @@ namespace lunkit::file {
 
 inline constexpr const char* kConfigHelp =
     "<absolute path of a file or block device>[;direct=on|off][;create=on|off][;readonly=on|off]"
-    "[;shrink=on|off]  direct: bypass the page cache (off); create: make a missing file, sparse "
-    "(on); readonly: never write (off); shrink: let a resize cut data off (off)";
+    "[;shrink=on|off][;discard=on|off]  direct: bypass the page cache (off); create: make a "
+    "missing file, sparse (on); readonly: never write (off); shrink: let a resize cut data off "
+    "(off); discard: give space back that initiators unmap (on), else the LUN is fully provisioned";
 
 struct FileOptions {
     std::string path;
@@ -23,6 +24,7 @@ struct FileOptions {
     bool create = true;
     bool readonly = false;
     bool shrink = false;
+    bool discard = true;
 
     static Result<FileOptions> parse(std::string_view text) {
         TRY(ConfigString config, ConfigString::parse(text));
@@ -31,6 +33,7 @@ struct FileOptions {
         TRY(options.create, config.boolean("create", options.create));
         TRY(options.readonly, config.boolean("readonly", options.readonly));
         TRY(options.shrink, config.boolean("shrink", options.shrink));
+        TRY(options.discard, config.boolean("discard", options.discard));
         CHECK(config.finish());
         options.path = config.target();
         if (!options.path.starts_with('/')) {

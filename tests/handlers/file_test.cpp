@@ -58,6 +58,13 @@ TEST_P(FileHandler, TellsWhatItIs) {
     EXPECT_FALSE(info.read_only);
 }
 
+TEST_P(FileHandler, WithoutDiscardItIsFullyProvisioned) {
+    open(config_ + ";discard=off", kSize);
+    const DeviceInfo info = device_->info();
+    EXPECT_FALSE(info.thin);
+    EXPECT_FALSE(info.can_discard);
+}
+
 TEST_P(FileHandler, CreatesAMissingFileOfTheLunsSize) {
     open(config_, kSize);
     EXPECT_EQ(kSize, std::filesystem::file_size(disk_));
