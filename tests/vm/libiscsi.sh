@@ -3,13 +3,14 @@
 . "$LUNKIT_VM/lib.sh"
 
 IQN=iqn.2026-01.org.lunkit.test:conformance
+URL=iscsi://127.0.0.1/$IQN
 
-# libiscsi_result TEST [OPTION]...: runs one test in a process of its own; prints its name and PASS, FAIL, SKIP or HANG. What it
-# said is kept in /tank/said/TEST.
+# libiscsi_result LUN TEST [OPTION]...: runs one test in a process of its own; prints its name and PASS, FAIL, SKIP or HANG. What
+# it said is kept in /tank/said/TEST.
 libiscsi_result() {
-    local test=$1 status=0 verdict=PASS
-    shift
-    timeout -k 5 60 iscsi-test-cu --dataloss --fail "$@" --test="ALL.$test" "iscsi://127.0.0.1/$IQN/0" </dev/null >"/tank/said/$test" 2>&1 ||
+    local lun=$1 test=$2 status=0 verdict=PASS
+    shift 2
+    timeout -k 5 60 iscsi-test-cu --dataloss --allow-sanitize "$@" --test="ALL.$test" "$URL/$lun" </dev/null >"/tank/said/$test" 2>&1 ||
         status=$?
     if [ $status -ge 124 ]; then
         verdict=HANG
@@ -24,18 +25,18 @@ libiscsi_result() {
 # libiscsi_tests [REGEX]: the names of the suite's tests. Left out: what needs two paths to the LUN.
 libiscsi_tests() { iscsi-test-cu --list | sed -n 's/^ALL\.\([^.]*\.[^.]*\)$/\1/p' | grep -v -i multipath | grep -E "${1:-.}"; }
 
-# libiscsi_export BACKSTORE-PATH: exports it and waits until it answers.
+# libiscsi_export BACKSTORE-PATH...: exports them as LUN 0, 1, ... and waits until they answer.
 libiscsi_export() {
     mkdir -p /tank/said "$(cat $CONFIGFS/dbroot)/"{pr,alua}   # Debian's packages forget them; PERSISTENT RESERVE OUT needs pr
-    targets_ok < <(iscsi_lines $IQN "$1")
-    wait_for 20 "the target" iscsi-inq "iscsi://127.0.0.1/$IQN/0"
+    targets_ok < <(iscsi_lines $IQN "$@")
+    wait_for 20 "the target" iscsi-inq "$URL/$(($# - 1))"
 }
 
-# libiscsi_expect NAME [REGEX] [OPTION]...: runs the tests and compares with the checked-in results of libiscsi/NAME.
+# libiscsi_expect LUN NAME [REGEX]: runs the tests and compares with the checked-in results of libiscsi/NAME. Lines that begin
+# with # say why something there fails or is skipped.
 libiscsi_expect() {
-    local expected=$LUNKIT_VM/libiscsi/$1 regex=${2:-.} test results=/tank/results
-    shift; shift || :
-    for test in $(libiscsi_tests "$regex"); do libiscsi_result "$test" "$@"; done >$results
+    local lun=$1 expected=$LUNKIT_VM/libiscsi/$2 regex=${3:-.} test results=/tank/results
+    for test in $(libiscsi_tests "$regex"); do libiscsi_result "$lun" "$test"; done >$results
     awk '{ count[$2]++ } END { for (verdict in count) printf "%s %d  ", verdict, count[verdict]; print "" }' $results
     if ! diff <(grep -v '^#' "$expected" | awk 'NF { print $1, $2 }') $results >/tank/differences; then
         sed -n -E 's/^> ([^ ]*) (FAIL|HANG)$/\1/p' /tank/differences | head -n 10 | while read -r test; do

@@ -6,5 +6,5 @@ tank
 start_lunkitd
 targets_ok <<<'/backstores/user:file create name=lun size=256M cfgstring=/tank/lun'
 libiscsi_export /backstores/user:file/lun
-libiscsi_expect whole
+libiscsi_expect 0 whole
 stop_lunkitd

@@ -4,6 +4,10 @@
 
 tank
 start_lunkitd
+random_file /tank/data 4
+user_lun ram r 64M r
+RAM=$DISK
+dd if=/tank/data of="$RAM" bs=1M oflag=direct status=none
 user_lun file d 64M /tank/d
 [ -b "$DISK" ]
 fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=48M \
@@ -15,6 +19,7 @@ for _ in 1 2 3; do
     sleep 1
     [ -d /proc/$load ] || fail "fio ended early: $(cat /tank/fio.out)"
     start_lunkitd
+    dd if="$RAM" bs=1M count=4 iflag=direct status=none | cmp - /tank/data
 done
 wait $load || fail "fio: $(cat /tank/fio.out)"
 assert_no_errors
