@@ -56,6 +56,7 @@ TEST(FakeQueue, RunsTheOneTheTestChooses) {
     EXPECT_TRUE(queue.run_at(1));
     EXPECT_EQ(log, "b");
     EXPECT_FALSE(queue.run_at(1));
+    EXPECT_EQ(queue.run_all(), 1U);
 }
 
 TEST(FakeQueue, ShuffleGivesOtherOrdersAndTheSameForTheSameSeed) {

@@ -225,7 +225,9 @@ std::optional<std::uint16_t> TcmuKernelModel::submit(std::vector<std::uint8_t> c
             static_cast<std::uint32_t>(bidi ? iovs.size() - out_count : 0));
         put(entry + kernel.cdb_off, cdb_off);
     }
-    std::memcpy(entry + iov_offset, iovs.data(), iovs.size() * sizeof(Iov));
+    if (!iovs.empty()) {
+        std::memcpy(entry + iov_offset, iovs.data(), iovs.size() * sizeof(Iov));
+    }
     cdb.resize(scsi_command_size(cdb));
     std::memcpy(entry + base, cdb.data(), cdb.size());
     commands_.emplace(id, Command{direction, *std::move(out), *std::move(in), data_in});
@@ -243,7 +245,9 @@ bool TcmuKernelModel::submit_tmr(std::uint8_t type, std::vector<std::uint16_t> c
     put(entry + kernel.len_op, static_cast<std::uint32_t>(size | kernel.op_tmr));
     put(entry + kernel.tmr_type, type);
     put(entry + kernel.tmr_cmd_cnt, static_cast<std::uint32_t>(cmd_ids.size()));
-    std::memcpy(entry + kernel.tmr_cmd_ids, cmd_ids.data(), cmd_ids.size() * 2);
+    if (!cmd_ids.empty()) {
+        std::memcpy(entry + kernel.tmr_cmd_ids, cmd_ids.data(), cmd_ids.size() * 2);
+    }
     advance(size);
     return true;
 }
