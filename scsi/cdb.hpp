@@ -44,6 +44,7 @@ inline constexpr std::uint8_t kVariableLengthCdb = 0x7f;
 inline constexpr std::uint8_t kRead16 = 0x88;
 inline constexpr std::uint8_t kCompareAndWrite = 0x89;
 inline constexpr std::uint8_t kWrite16 = 0x8a;
+inline constexpr std::uint8_t kOrwrite16 = 0x8b;
 inline constexpr std::uint8_t kWriteAndVerify16 = 0x8e;
 inline constexpr std::uint8_t kVerify16 = 0x8f;
 inline constexpr std::uint8_t kPreFetch16 = 0x90;

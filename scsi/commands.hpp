@@ -40,6 +40,9 @@ Task<Ending> write_same(Unit& unit, Queue& queue, Command& command);
 // compare_and_write.cpp
 Task<Ending> compare_and_write(Unit& unit, Queue& queue, Command& command);
 
+// orwrite.cpp
+Task<Ending> orwrite(Unit& unit, Queue& queue, Command& command);
+
 // mode.cpp: (6) and (10)
 Ending mode_sense(Unit& unit, Command& command);
 Task<Ending> mode_select(Unit& unit, Queue& queue, Command& command);

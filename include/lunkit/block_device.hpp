@@ -72,6 +72,11 @@ class BlockDevice {
     virtual Task<Status> compare_and_write(Queue& /*queue*/, const IoRequest& /*io*/) {
         co_return failure(EOPNOTSUPP);
     }
+    /// Sets in the device the bits that are set in io.data[data_offset, +length); atomic as
+    /// compare_and_write() is. Flags: FUA. EOPNOTSUPP where the device cannot.
+    virtual Task<Status> or_write(Queue& /*queue*/, const IoRequest& /*io*/) {
+        co_return failure(EOPNOTSUPP);
+    }
     /// Fills `extents` from io.offset on, at least one; gives how many. May stop early.
     virtual Task<Result<std::uint32_t>> extents(Queue& /*queue*/, const IoRequest& /*io*/,
                                                 std::span<Extent> /*extents*/) {

@@ -271,6 +271,20 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
     co_return status;
 }
 
+Task<Status> PluginDevice::or_write(Queue& queue, const IoRequest& io) {
+    if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
+        co_return failure(error);
+    }
+    if (io.length == 0) {
+        co_return Status{};
+    }
+    Exclusion::Exclusive alone(exclusion_, io.range());
+    (void)co_await alone.acquire(queue);  // always 0
+    (void)co_await alone.drain(queue);    // always 0
+    Status status = co_await or_by_reading(queue, io);
+    co_return status;
+}
+
 Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest& io,
                                                   std::span<Extent> extents) {
     if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || extents.empty()) {

@@ -7,6 +7,7 @@
 //                       the flag and honour it);
 //   write_zeroes        writes of zeros, unless LUNKIT_IO_NO_FALLBACK;
 //   compare_and_write   read, compare, write, while no other request touches the range;
+//   or_write            read, or, write, likewise: handlers have no callback for it;
 //   blocking callbacks  run on workers, one at a time unless LUNKIT_HANDLER_PARALLEL;
 //   limits              longer requests are split by max_transfer, max_discard, max_write_zeroes.
 // A callback that answers -EOPNOTSUPP is treated as if it were missing.
@@ -53,6 +54,7 @@ class PluginDevice final : public BlockDevice {
     Task<Status> discard(Queue& queue, const IoRequest& io) override;
     Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
     Task<Status> compare_and_write(Queue& queue, const IoRequest& io) override;
+    Task<Status> or_write(Queue& queue, const IoRequest& io) override;
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
                                         std::span<Extent> extents) override;
     Status resize(std::uint64_t size) override;
@@ -86,6 +88,7 @@ class PluginDevice final : public BlockDevice {
     Task<Status> zero(Queue& queue, const IoRequest& io);
     Task<Status> zero_by_writing(Queue& queue, const IoRequest& io);
     Task<Status> compare_by_reading(Queue& queue, const IoRequest& io);
+    Task<Status> or_by_reading(Queue& queue, const IoRequest& io);
 
     // plugin_blocking.cpp: blocking callbacks on workers
     [[nodiscard]] bool has_blocking(Deed deed) const;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a PluginDevice makes up for: limits, write_zeroes by writing, compare_and_write by reading.
+// What a PluginDevice makes up for: limits, write_zeroes by writing, compare_and_write and or_write
+// by reading.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -37,6 +39,15 @@ std::optional<std::uint64_t> first_difference(const lunkit_data& data, std::uint
         position += size;
     });
     return found;
+}
+
+/// Sets in `bytes` the bits of data[offset, +length). Kind LUNKIT_DATA_IOV.
+void or_into(std::byte* bytes, const lunkit_data& data, std::uint64_t offset,
+             std::uint64_t length) {
+    for_each_piece(data, offset, length, [&bytes](const std::byte* piece, std::size_t size) {
+        std::transform(piece, piece + size, bytes, bytes, std::bit_or<>());
+        bytes += size;
+    });
 }
 
 }  // namespace
@@ -148,6 +159,33 @@ Task<Status> PluginDevice::compare_by_reading(Queue& queue, const IoRequest& io)
     written.data_offset += io.length;
     Status status = co_await transfer_in_pieces(queue, written, Deed::kWrite);
     co_return status;
+}
+
+Task<Status> PluginDevice::or_by_reading(Queue& queue, const IoRequest& io) {
+    if (io.data->kind != LUNKIT_DATA_IOV) {
+        co_return failure(EOPNOTSUPP);
+    }
+    const BufferPool::Buffer buffer = bounce_.take();
+    if (buffer == nullptr) {
+        co_return failure(ENOMEM);
+    }
+    for (std::uint64_t done = 0; done < io.length;) {
+        const std::uint64_t step = std::min<std::uint64_t>(bounce_.size(), io.length - done);
+        const SingleData data(buffer.get(), step);
+        IoRequest piece(io.offset + done, data);
+        piece.tag = io.tag;
+        Status status = co_await transfer_in_pieces(queue, piece, Deed::kRead);
+        if (status) {
+            or_into(buffer.get(), *io.data, io.data_offset + done, step);
+            piece.flags = io.flags;
+            status = co_await transfer_in_pieces(queue, piece, Deed::kWrite);
+        }
+        if (!status) {
+            co_return shifted(std::move(status), done);
+        }
+        done += step;
+    }
+    co_return Status{};
 }
 
 }  // namespace lunkit::host

@@ -112,7 +112,7 @@ class Session {
     }
     void fail_next(unsigned which) {
         constexpr std::array<int, 4> kErrors{EIO, ENOSPC, EOPNOTSUPP, ENOMEM};
-        constexpr unsigned kKinds = 7;
+        constexpr unsigned kKinds = 8;
         Error error{kErrors[which / 4]};
         error.offset = which % 3 == 0 ? LUNKIT_NO_OFFSET : which * 512;
         for (unsigned kind = 0; kind < kKinds; ++kind) {
@@ -174,7 +174,8 @@ class Session {
             return request.kind == MemoryDevice::Kind::kWrite ||
                    request.kind == MemoryDevice::Kind::kDiscard ||
                    request.kind == MemoryDevice::Kind::kWriteZeroes ||
-                   request.kind == MemoryDevice::Kind::kCompareAndWrite;
+                   request.kind == MemoryDevice::Kind::kCompareAndWrite ||
+                   request.kind == MemoryDevice::Kind::kOrWrite;
         });
         if (changes) {
             require(!read_only_, "nothing is written to a read-only device");

@@ -393,6 +393,67 @@ TEST_F(PluginDeviceTest, NothingComesBetweenCompareAndWrite) {
     EXPECT_EQ(std::string(512, 'd'), disk_.bytes.substr(0, 512));
 }
 
+TEST_F(PluginDeviceTest, OrsInPiecesOfBoundedMemory) {
+    constexpr std::size_t kThreeMiB = 3U << 20U;
+    disk_.bytes.assign(kThreeMiB, 'x');
+    disk_.info.size = kThreeMiB;
+    open(asynchronous());
+    disk_.bytes[512] = '\x01';
+    std::string bits((1U << 20U) + 1024, '\x02');
+    const SingleData data(bits.data(), bits.size());
+    const IoRequest io(512, data, LUNKIT_IO_FUA);
+    EXPECT_TRUE(test::run_task(queue_, device_->or_write(queue_, io)));
+    EXPECT_EQ('\x03', disk_.bytes[512]);
+    EXPECT_EQ(std::string(bits.size() - 1, 'z'), disk_.bytes.substr(513, bits.size() - 1));
+    EXPECT_EQ('x', disk_.bytes[512 + bits.size()]);
+    EXPECT_THAT(disk_.calls, ElementsAre("read 512+1048576", "write 512+1048576 fua",
+                                         "read 1049088+1024", "write 1049088+1024 fua"));
+}
+
+TEST_F(PluginDeviceTest, AnOrThatFailsSaysWhere) {
+    lunkit_handler handler = asynchronous();
+    disk_.info.max_transfer = 4096;
+    open(handler);
+    std::string bits(8192, '\x02');
+    const SingleData data(bits.data(), bits.size());
+    disk_.answer = -EIO;  // the disk says: 512 bytes in
+    const Status status = test::run_task(queue_, device_->or_write(queue_, IoRequest(0, data)));
+    ASSERT_FALSE(status);
+    EXPECT_EQ(EIO, status.error().code);
+    EXPECT_EQ(512U, status.error().offset);
+    EXPECT_THAT(disk_.calls, ElementsAre("read 0+4096"));
+}
+
+TEST_F(PluginDeviceTest, AnOrOutsideOfTheDeviceIsRefused) {
+    open(asynchronous());
+    std::string bits(1024, '\x02');
+    const SingleData data(bits.data(), bits.size());
+    IoRequest io(disk_.bytes.size() - 512, data);
+    EXPECT_EQ(EINVAL, test::run_task(queue_, device_->or_write(queue_, io)).error().code);
+    io = IoRequest(100, data);
+    EXPECT_EQ(EINVAL, test::run_task(queue_, device_->or_write(queue_, io)).error().code);
+    EXPECT_TRUE(disk_.calls.empty());
+}
+
+TEST_F(PluginDeviceTest, NothingComesBetweenReadingAndWritingOfAnOr) {
+    open(asynchronous());
+    disk_.queue = &queue_;
+    std::string bits(512, '\x01');
+    std::string after(512, 'd');
+    const SingleData bits_data(bits.data(), 512);
+    const SingleData after_data(after.data(), 512);
+    const IoRequest ored(0, bits_data);
+    const IoRequest write_after(0, after_data);
+    std::string log;
+    start(device_->or_write(queue_, ored), log, 'o');
+    start(device_->write(queue_, write_after), log, 'd');
+    queue_.run_all();
+    EXPECT_EQ("od", log);
+    EXPECT_THAT(disk_.calls[0], HasSubstr("read 0+512"));
+    EXPECT_THAT(disk_.calls[1], HasSubstr("write 0+512"));
+    EXPECT_EQ(std::string(512, 'd'), disk_.bytes.substr(0, 512));
+}
+
 TEST_F(PluginDeviceTest, ExtentsAreCutToWhatWasAsked) {
     lunkit_handler handler = asynchronous();
     open(handler);

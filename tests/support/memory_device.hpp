@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,6 +33,7 @@ class MemoryDevice final : public BlockDevice {
         kWriteZeroes,
         kCompareAndWrite,
         kExtents,
+        kOrWrite,
     };
     struct Request {
         Kind kind;
@@ -138,6 +140,16 @@ class MemoryDevice final : public BlockDevice {
         }
         copy_from_iov(*io.data, io.data_offset + io.length, range(io));
         changed(io, true);
+        co_return status;
+    }
+    Task<Status> or_write(Queue& queue, const IoRequest& io) override {
+        Status status = co_await begin(queue, Kind::kOrWrite, io, io.length);
+        if (status) {
+            std::vector<std::byte> more(io.length);
+            copy_from_iov(*io.data, io.data_offset, more);
+            std::ranges::transform(range(io), more, range(io).begin(), std::bit_or<>());
+            changed(io, true);
+        }
         co_return status;
     }
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
