@@ -18,11 +18,17 @@ BlockCdb decode_block_cdb(const Cdb& cdb) {
         block.length_at = 4;
         return block;
     }
-    block.protect = cdb.bits(1, 7, 5);
-    block.dpo = cdb.bit(1, 4);
-    block.fua = cdb.bit(1, 3);
-    block.bytchk = cdb.bits(1, 2, 1);
+    block.flags_at = group == 3 ? 10 : 1;
+    block.protect = cdb.bits(block.flags_at, 7, 5);
+    block.dpo = cdb.bit(block.flags_at, 4);
+    block.fua = cdb.bit(block.flags_at, 3);
+    block.bytchk = cdb.bits(block.flags_at, 2, 1);
     switch (group) {
+        case 3:  // the tags of protection information, between the two, concern nobody here
+            block.logical_block_address = cdb.be64(12);
+            block.length_at = 28;
+            block.number_of_logical_blocks = cdb.be32(28);
+            break;
         case 4:
             block.logical_block_address = cdb.be64(2);
             block.length_at = 10;
@@ -40,6 +46,14 @@ BlockCdb decode_block_cdb(const Cdb& cdb) {
             break;
     }
     return block;
+}
+
+std::optional<std::uint16_t> service_action_of(std::span<const std::uint8_t> cdb) {
+    const bool is_variable = !cdb.empty() && cdb[0] == operation_code::kVariableLengthCdb;
+    if (cdb.size() < (is_variable ? 10U : 2U)) {
+        return {};
+    }
+    return is_variable ? get_be16(cdb.subspan(8)) : static_cast<std::uint16_t>(cdb[1] & 0x1fU);
 }
 
 std::size_t cdb_length(std::span<const std::uint8_t> bytes) {

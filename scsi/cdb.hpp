@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "scsi/big_endian.hpp"
@@ -60,13 +61,18 @@ inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SERVICE ACTION IN(16) and MAINTENANCE IN.
+/// SERVICE ACTION of SERVICE ACTION IN(16), MAINTENANCE IN and the variable-length CDBs.
 namespace service_action {
 inline constexpr std::uint8_t kReadCapacity16 = 0x10;
 inline constexpr std::uint8_t kGetLbaStatus16 = 0x12;
 inline constexpr std::uint8_t kReportTargetPortGroups = 0x0a;
 inline constexpr std::uint8_t kReportSupportedOperationCodes = 0x0c;
 inline constexpr std::uint8_t kReportSupportedTaskManagementFunctions = 0x0d;
+inline constexpr std::uint16_t kRead32 = 0x0009;
+inline constexpr std::uint16_t kVerify32 = 0x000a;
+inline constexpr std::uint16_t kWrite32 = 0x000b;
+inline constexpr std::uint16_t kWriteAndVerify32 = 0x000c;
+inline constexpr std::uint16_t kWriteSame32 = 0x000d;
 }  // namespace service_action
 
 /// A view of a CDB whose length the dispatch has checked against its opcode's.
@@ -93,6 +99,10 @@ class Cdb {
     std::span<const std::uint8_t> bytes_;
 };
 
+/// SERVICE ACTION where CDBs with one have it: bits 4..0 of byte 1, or bytes 8 and 9 of a
+/// variable-length CDB (SPC-5 4.2.5.3). Nothing: the CDB ends before it.
+[[nodiscard]] std::optional<std::uint16_t> service_action_of(std::span<const std::uint8_t> cdb);
+
 /// What READ, WRITE, VERIFY, WRITE AND VERIFY, PRE-FETCH, SYNCHRONIZE CACHE and WRITE SAME have in
 /// common, in each of their lengths (SBC-4 clause 5).
 struct BlockCdb {
@@ -104,9 +114,10 @@ struct BlockCdb {
     bool fua = false;
     std::uint8_t bytchk = 0;
     std::uint8_t length_at = 0;  ///< byte of the number of blocks, for a field pointer
+    std::uint8_t flags_at = 1;   ///< byte of protect, dpo, fua and bytchk
 };
 
-/// By the opcode's group: 0 = 6 bytes, 1 and 2 = 10, 4 = 16, 5 = 12.
+/// By the opcode's group: 0 = 6 bytes, 1 and 2 = 10, 3 = 32 (7Fh), 4 = 16, 5 = 12.
 [[nodiscard]] BlockCdb decode_block_cdb(const Cdb& cdb);
 
 }  // namespace lunkit::scsi

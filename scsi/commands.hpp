@@ -19,11 +19,11 @@ Task<Ending> inquiry(Unit& unit, Queue& queue, Command& command);
 Ending read_capacity_10(Unit& unit, Command& command);
 Ending read_capacity_16(Unit& unit, Command& command);
 
-// read_write.cpp: READ and WRITE (6), (10), (12), (16)
+// read_write.cpp: READ and WRITE (6), (10), (12), (16), (32)
 Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command);
 Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command);
 
-// verify.cpp: VERIFY and WRITE AND VERIFY (10), (12), (16)
+// verify.cpp: VERIFY and WRITE AND VERIFY (10), (12), (16), (32)
 Task<Ending> verify(Unit& unit, Queue& queue, Command& command);
 Task<Ending> write_and_verify(Unit& unit, Queue& queue, Command& command);
 
@@ -34,7 +34,7 @@ Ending pre_fetch(Unit& unit, Command& command);
 // unmap.cpp
 Task<Ending> unmap(Unit& unit, Queue& queue, Command& command);
 
-// write_same.cpp: (10) and (16)
+// write_same.cpp: (10), (16) and (32)
 Task<Ending> write_same(Unit& unit, Queue& queue, Command& command);
 
 // compare_and_write.cpp

@@ -32,8 +32,10 @@ const Opcode* find_opcode(const Unit& unit, std::span<const std::uint8_t> cdb, E
         if (!opcode.service_action) {
             return &opcode;
         }
-        refusal = invalid_field_in_cdb(1, 4);  // the opcode is there; is the service action?
-        if (cdb.size() > 1 && (cdb[1] & 0x1fU) == *opcode.service_action) {
+        // The opcode is there; is the service action?
+        refusal =
+            opcode.has_variable_length() ? invalid_field_in_cdb(8) : invalid_field_in_cdb(1, 4);
+        if (service_action_of(cdb) == opcode.service_action) {
             return &opcode;
         }
     }
@@ -52,12 +54,16 @@ const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
     if (opcode == nullptr) {
         return nullptr;
     }
+    if (opcode->has_variable_length() && command.cdb[7] != opcode->cdb_length - 8) {
+        refusal = invalid_field_in_cdb(7);
+        return nullptr;
+    }
     if (command.cdb.size() < opcode->cdb_length) {
         refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(command.cdb.size()));
         return nullptr;
     }
     // SAM-5 5.2: NACA needs NORMACA in the standard INQUIRY data, which the unit does not have.
-    const std::size_t control = opcode->cdb_length - 1U;
+    const std::size_t control = opcode->control_at();
     if ((command.cdb[control] & 0x04U) != 0) {
         refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
         return nullptr;

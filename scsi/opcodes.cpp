@@ -12,7 +12,7 @@ namespace {
 namespace op = operation_code;
 namespace sa = service_action;
 
-using Usage = std::array<std::uint8_t, 16>;
+using Usage = std::array<std::uint8_t, 32>;
 using Traits = Opcode::Traits;
 
 constexpr Traits kPlain{};
@@ -30,7 +30,7 @@ using Answer = Ending (*)(Unit&, Command&);
 using Run = Task<Ending> (*)(Unit&, Queue&, Command&);
 
 constexpr std::uint8_t length_of(const Usage& usage) {
-    constexpr std::array<std::uint8_t, 8> kByGroup{6, 10, 10, 12, 16, 12, 10, 10};
+    constexpr std::array<std::uint8_t, 8> kByGroup{6, 10, 10, 32, 16, 12, 10, 10};
     return kByGroup[usage[0] >> 5U];
 }
 constexpr Opcode opcode(const Usage& usage, std::uint16_t timeout, Traits traits, Answer answer) {
@@ -42,6 +42,20 @@ constexpr Opcode opcode(const Usage& usage, std::uint16_t timeout, Traits traits
 /// The service action is in bits 4..0 of byte 1.
 constexpr Opcode with_service_action(Opcode entry) {
     entry.service_action = static_cast<std::uint8_t>(entry.usage[1] & 0x1fU);
+    return entry;
+}
+/// A block command of 32 bytes; `flags`: byte 10.
+constexpr Opcode block_32(std::uint16_t action, std::uint8_t flags, std::uint16_t timeout,
+                          Traits traits, Run run) {
+    Usage usage{op::kVariableLengthCdb};
+    usage[7] = 0xff;  // ADDITIONAL CDB LENGTH: has to be the right one
+    put_be16(std::span(usage).subspan(8), action);
+    usage[10] = flags;
+    constexpr std::uint64_t kAllBits = ~std::uint64_t{0};
+    put_be64(std::span(usage).subspan(12), kAllBits);
+    put_be(std::span(usage).subspan(28), kAllBits, 4);
+    Opcode entry = opcode(usage, timeout, traits, run);
+    entry.service_action = action;
     return entry;
 }
 constexpr Opcode by_target(const Usage& usage) {
@@ -113,6 +127,13 @@ constexpr Opcode kOpcodes[] = {
     persistent_reserve_out(0x05),  // PREEMPT AND ABORT
     persistent_reserve_out(0x06),  // REGISTER AND IGNORE EXISTING KEY
     persistent_reserve_out(0x07),  // REGISTER AND MOVE
+    // SBC-4 has these for units with type 2 protection only, where no others can carry the tags. A
+    // unit without it executes them too, as the commands of 16 bytes that they otherwise are.
+    block_32(sa::kRead32, kDpoFua, kTransfers, kMedium, read_blocks),
+    block_32(sa::kVerify32, kDpoBytchk, kTransfers, kMedium, verify),
+    block_32(sa::kWrite32, kDpoFua, kTransfers, kWrites, write_blocks),
+    block_32(sa::kWriteAndVerify32, kDpoBytchk, kTransfers, kWrites, write_and_verify),
+    block_32(sa::kWriteSame32, 0x19, kSlow, kWrites, write_same),
     opcode({op::kRead16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0, 0},
            kTransfers, kMedium, read_blocks),

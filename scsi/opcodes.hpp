@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "scsi/cdb.hpp"
 #include "scsi/commands.hpp"
 
 namespace lunkit::scsi {
@@ -24,16 +25,25 @@ struct Opcode {
     };
 
     std::uint8_t operation_code = 0;
-    std::optional<std::uint8_t> service_action;
+    std::optional<std::uint16_t> service_action;
     std::uint8_t cdb_length = 0;
     /// CDB USAGE DATA (SPC-5 6.36.3): ones where the unit looks at a bit; byte 0 is the opcode,
     /// the service action field holds the service action.
-    std::array<std::uint8_t, 16> usage{};
+    std::array<std::uint8_t, 32> usage{};
     std::uint16_t recommended_timeout = 0;  ///< seconds
     Traits traits;
     /// One of them, unless by_target.
     Ending (*answer)(Unit& unit, Command& command) = nullptr;
     Task<Ending> (*run)(Unit& unit, Queue& queue, Command& command) = nullptr;
+
+    /// SPC-5 4.2.5.3: 7Fh, with ADDITIONAL CDB LENGTH in byte 7.
+    [[nodiscard]] bool has_variable_length() const {
+        return operation_code == scsi::operation_code::kVariableLengthCdb;
+    }
+    /// Byte of CONTROL.
+    [[nodiscard]] std::size_t control_at() const {
+        return has_variable_length() ? 1U : cdb_length - 1U;
+    }
 };
 
 /// More than there are: what a report of them all must have room for.

@@ -35,7 +35,7 @@ Task<Ending> Unit::flush(Queue& queue) {
 std::optional<Ending> check_block_cdb(const Unit& unit, const BlockCdb& cdb,
                                       std::uint64_t maximum_length) {
     if (cdb.protect != 0) {
-        return invalid_field_in_cdb(1, 7);
+        return invalid_field_in_cdb(cdb.flags_at, 7);
     }
     if (!unit.range(cdb.logical_block_address, cdb.number_of_logical_blocks)) {
         return logical_block_address_out_of_range();

@@ -87,7 +87,7 @@ Task<Ending> verify(Unit& unit, Queue& queue, Command& command) {
         co_return *refusal;
     }
     if (cdb.bytchk == 2) {  // reserved
-        co_return invalid_field_in_cdb(1, 2);
+        co_return invalid_field_in_cdb(cdb.flags_at, 2);
     }
     if (cdb.number_of_logical_blocks == 0) {
         co_return good();
@@ -109,7 +109,7 @@ Task<Ending> write_and_verify(Unit& unit, Queue& queue, Command& command) {
         co_return *refusal;
     }
     if (cdb.bytchk > 1) {  // reserved in this command
-        co_return invalid_field_in_cdb(1, 2);
+        co_return invalid_field_in_cdb(cdb.flags_at, 2);
     }
     const std::uint32_t block_size = unit.options.block_size;
     // As for WRITE: the blocks that were sent.

@@ -25,9 +25,10 @@ struct WriteSameCdb {
 WriteSameCdb decode(const Cdb& cdb) {
     WriteSameCdb same;
     same.block = decode_block_cdb(cdb);
-    same.anchor = cdb.bit(1, 4);
-    same.unmap = cdb.bit(1, 3);
-    same.ndob = cdb.operation_code() == operation_code::kWriteSame16 && cdb.bit(1, 0);
+    same.anchor = cdb.bit(same.block.flags_at, 4);
+    same.unmap = cdb.bit(same.block.flags_at, 3);
+    same.ndob =
+        cdb.operation_code() != operation_code::kWriteSame10 && cdb.bit(same.block.flags_at, 0);
     return same;
 }
 
@@ -42,13 +43,13 @@ std::optional<Ending> check(const Unit& unit, const WriteSameCdb& same) {
         return invalid_field_in_cdb(same.block.length_at);
     }
     if (same.anchor) {  // ANC_SUP = 0
-        return invalid_field_in_cdb(1, 4);
+        return invalid_field_in_cdb(same.block.flags_at, 4);
     }
     if (same.unmap && !unit.info.can_discard) {  // LBPWS = LBPWS10 = 0
-        return invalid_field_in_cdb(1, 3);
+        return invalid_field_in_cdb(same.block.flags_at, 3);
     }
     if (same.block.bytchk != 0) {  // PBDATA and LBDATA of SBC-2 would change what is written
-        return invalid_field_in_cdb(1, 2);
+        return invalid_field_in_cdb(same.block.flags_at, 2);
     }
     return {};
 }

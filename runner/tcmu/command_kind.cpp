@@ -3,8 +3,34 @@
 
 namespace lunkit::tcmu {
 
-CommandKind kind_of(std::uint8_t opcode) {
-    switch (opcode) {
+namespace {
+
+// VARIABLE LENGTH CDB: SERVICE ACTION in bytes 8 and 9.
+CommandKind kind_of_variable_length(std::span<const std::uint8_t> cdb) {
+    if (cdb.size() < 10) {
+        return CommandKind::kOther;
+    }
+    switch (cdb[8] << 8U | cdb[9]) {
+        case 0x0009:  // READ(32)
+            return CommandKind::kRead;
+        case 0x000b:  // WRITE(32)
+        case 0x000c:  // WRITE AND VERIFY(32)
+            return CommandKind::kWrite;
+        case 0x000a:  // VERIFY(32)
+        case 0x000d:  // WRITE SAME(32)
+        case 0x000e:  // ORWRITE(32)
+            return CommandKind::kDataOut;
+        default:
+            return CommandKind::kOther;
+    }
+}
+
+}  // namespace
+
+CommandKind kind_of(std::span<const std::uint8_t> cdb) {
+    switch (cdb[0]) {
+        case 0x7f:
+            return kind_of_variable_length(cdb);
         case 0x08:  // READ(6)
         case 0x28:  // READ(10)
         case 0xa8:  // READ(12)
@@ -29,6 +55,7 @@ CommandKind kind_of(std::uint8_t opcode) {
         case 0x41:  // WRITE SAME(10)
         case 0x93:  // WRITE SAME(16)
         case 0x42:  // UNMAP
+        case 0x48:  // SANITIZE
         case 0x4c:  // LOG SELECT
         case 0x5f:  // PERSISTENT RESERVE OUT
         case 0x83:  // EXTENDED COPY and its kin

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace lunkit::tcmu {
 
@@ -14,7 +15,7 @@ enum class CommandKind : std::uint8_t {
     kOther,    ///< fills it, has none, or is unknown
 };
 
-/// By the operation code (SPC-5 and SBC-4, table of operation codes).
-[[nodiscard]] CommandKind kind_of(std::uint8_t opcode);
+/// By operation code and service action (SPC-5 and SBC-4, tables of them). `cdb` is not empty.
+[[nodiscard]] CommandKind kind_of(std::span<const std::uint8_t> cdb);
 
 }  // namespace lunkit::tcmu

@@ -14,7 +14,6 @@
 
 #include "lunkit/io_request.hpp"
 #include "lunkit/try.hpp"
-#include "tcmu/command_kind.hpp"
 #include "tcmu/posted_call.hpp"
 
 namespace lunkit::tcmu {
@@ -211,13 +210,13 @@ void Device::refuse(std::uint32_t index) {
             std::memset(iov.iov_base, 0, iov.iov_len);
         }
     }
-    count_command(ring_.table().at(index).cdb[0], 0, false);
+    const Slot& slot = ring_.table().at(index);
+    count_command(kind_of({slot.cdb.data(), slot.cdb_length}), 0, false);
     answer(index, kHardwareError);
 }
 
 void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data) {
     const bool good = command.status == scsi::StatusCode::kGood;
-    const auto opcode = command.cdb[0];
     if (ring_.table().at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
         answer(index, {});  // its data area belongs to other commands by now
         return;
@@ -227,8 +226,9 @@ void Device::finish(std::uint32_t index, scsi::Command& command, const Data& dat
         refuse(index);  // zeros may have stood in for its data: whatever it says, it did not work
         return;
     }
-    const bool reads = kind_of(opcode) == CommandKind::kRead;
-    count_command(opcode, reads ? command.data_in_length : data.length, good);
+    const CommandKind kind = kind_of(command.cdb);
+    const bool reads = kind == CommandKind::kRead;
+    count_command(kind, reads ? command.data_in_length : data.length, good);
     Response response{.status = static_cast<std::uint8_t>(command.status)};
     if (command.status == scsi::StatusCode::kCheckCondition) {
         response.sense = {command.sense.data(),
@@ -253,7 +253,7 @@ std::uint32_t Device::settle_data(std::uint32_t index, const scsi::Command& comm
     if (can_tell && produced > 0 && produced <= std::numeric_limits<std::uint32_t>::max()) {
         return static_cast<std::uint32_t>(produced);
     }
-    const CommandKind kind = kind_of(command.cdb[0]);
+    const CommandKind kind = kind_of(command.cdb);
     const bool data_out = kind == CommandKind::kWrite || kind == CommandKind::kDataOut;
     if (can_tell && data_out && command.status != scsi::StatusCode::kCheckCondition) {
         // The length counts for Data-In only. Should the initiator have sent this opcode with the
@@ -277,8 +277,8 @@ void Device::answer(std::uint32_t index, const Response& response) {
     }
 }
 
-void Device::count_command(std::uint8_t opcode, std::uint64_t bytes, bool good) {
-    switch (kind_of(opcode)) {
+void Device::count_command(CommandKind kind, std::uint64_t bytes, bool good) {
+    switch (kind) {
         case CommandKind::kRead:
             core::count(counters_.read_commands);
             core::count(counters_.read_bytes, bytes);

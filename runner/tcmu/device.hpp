@@ -34,6 +34,7 @@
 #include "lunkit/task.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "scsi/logical_unit.hpp"
+#include "tcmu/command_kind.hpp"
 #include "tcmu/inflight_table.hpp"
 #include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
@@ -136,7 +137,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     [[nodiscard]] std::uint32_t settle_data(std::uint32_t index, const scsi::Command& command,
                                             const Data& data);
     void answer(std::uint32_t index, const Response& response);
-    void count_command(std::uint8_t opcode, std::uint64_t bytes, bool good);
+    void count_command(CommandKind kind, std::uint64_t bytes, bool good);
 
     void arm();
     void woken(std::int64_t events);

@@ -179,9 +179,14 @@ class Session {
         });
         if (changes) {
             require(!read_only_, "nothing is written to a read-only device");
-            const auto opcodes = opcodes_of(cdb[0]);
-            require(!opcodes.empty() && opcodes.front().traits.writes,
-                    "only commands that write change the medium");
+            require(
+                std::ranges::any_of(opcodes_of(cdb[0]),
+                                    [&cdb](const Opcode& opcode) {
+                                        return opcode.traits.writes &&
+                                               (!opcode.service_action ||
+                                                opcode.service_action == service_action_of(cdb));
+                                    }),
+                "only commands that write change the medium");
         }
         if (command.status == StatusCode::kGood && !unit_.write_cache() && !has_failed_) {
             require(device_.is_durable(), "without write cache what is GOOD is durable");

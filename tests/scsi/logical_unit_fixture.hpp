@@ -61,6 +61,19 @@ inline Bytes cdb16(std::uint8_t opcode, std::uint8_t flags, std::uint64_t lba,
     return cdb;
 }
 
+/// Of 32 bytes: the service action, byte 10, the address, the number of blocks.
+inline Bytes cdb32(std::uint16_t action, std::uint8_t flags, std::uint64_t lba,
+                   std::uint32_t blocks) {
+    Bytes cdb(32);
+    cdb[0] = 0x7f;
+    cdb[7] = 0x18;
+    put_be16(std::span(cdb).subspan(8), action);
+    cdb[10] = flags;
+    put_be64(std::span(cdb).subspan(12), lba);
+    put_be32(std::span(cdb).subspan(28), blocks);
+    return cdb;
+}
+
 class FakeInitiators final : public Initiators {
   public:
     Identity answer{"LUNKIT", "lunkit disk", "0001", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"};

@@ -8,7 +8,7 @@ namespace lunkit::scsi::test {
 namespace {
 
 TEST_F(LogicalUnitTest, RefusesUnknownOperationCodes) {
-    for (const std::uint8_t opcode : Bytes{0x01, 0x07, 0x60, 0x7f, 0x83, 0x84, 0xa4, 0xc0, 0xff}) {
+    for (const std::uint8_t opcode : Bytes{0x01, 0x07, 0x60, 0x83, 0x84, 0xa4, 0xc0, 0xff}) {
         Bytes cdb(32);
         cdb[0] = opcode;
         EXPECT_TRUE(is_check(in(cdb), 0x5, 0x2000)) << unsigned{opcode};
@@ -18,6 +18,8 @@ TEST_F(LogicalUnitTest, RefusesUnknownOperationCodes) {
 TEST_F(LogicalUnitTest, RefusesUnknownServiceActionsByField) {
     EXPECT_TRUE(is_invalid_cdb_field(in(cdb16(0x9e, 0x1f, 0, 32)), 1));
     EXPECT_TRUE(is_invalid_cdb_field(in(cdb12(0xa3, 0x05, 0, 32)), 1));
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb32(0x0003, 0, 0, 1)), 8));
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb32(0x0109, 0, 0, 1)), 8));
 }
 
 TEST_F(LogicalUnitTest, RefusesACdbThatIsTooShort) {
@@ -25,6 +27,22 @@ TEST_F(LogicalUnitTest, RefusesACdbThatIsTooShort) {
     EXPECT_TRUE(is_check(run({0x28}), 0x5, 0x2400));
     EXPECT_TRUE(is_check(run({0x9e}), 0x5, 0x2400));
     EXPECT_TRUE(is_check(run(Bytes(9, 0x28)), 0x5, 0x2400));
+    EXPECT_TRUE(is_invalid_cdb_field(run(Bytes{0x7f}), 8));
+    Bytes cdb = cdb32(0x0009, 0, 0, 1);
+    for (const std::size_t length : {10U, 31U}) {
+        EXPECT_TRUE(is_invalid_cdb_field(
+            run(Bytes(cdb.begin(), cdb.begin() + static_cast<std::ptrdiff_t>(length))),
+            static_cast<unsigned>(length)));
+    }
+}
+
+TEST_F(LogicalUnitTest, RefusesAnotherAdditionalCdbLength) {
+    for (const std::uint8_t length : Bytes{0, 0x17, 0x19, 0xf7}) {
+        Bytes cdb = cdb32(0x0009, 0, 0, 1);
+        cdb[7] = length;
+        cdb.resize(std::max<std::size_t>(10, 8U + length));
+        EXPECT_TRUE(is_invalid_cdb_field(in(cdb), 7)) << unsigned{length};
+    }
 }
 
 TEST_F(LogicalUnitTest, RefusesNaca) {
@@ -32,6 +50,9 @@ TEST_F(LogicalUnitTest, RefusesNaca) {
     Bytes cdb = cdb16(0x88, 0, 0, 1);
     cdb[15] = 0x04;
     EXPECT_TRUE(is_invalid_cdb_field(in(cdb), 15));
+    cdb = cdb32(0x0009, 0, 0, 1);
+    cdb[1] = 0x04;
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb), 1));
 }
 
 TEST_F(LogicalUnitTest, WorksWithoutADataArea) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "logical_unit_fixture.hpp"
+#include "scsi/cdb.hpp"
 
 namespace lunkit::scsi::test {
 namespace {
@@ -45,6 +46,16 @@ class ReportOpcodes : public LogicalUnitTest {
         return std::ranges::any_of(
             found, [opcode](const Descriptor& entry) { return entry.opcode == opcode; });
     }
+    /// A CDB of this command, all else zero.
+    static Bytes cdb_of(unsigned opcode, std::uint16_t action) {
+        if (opcode == 0x7f) {
+            return cdb32(action, 0, 0, 0);
+        }
+        Bytes cdb(16);
+        cdb[0] = static_cast<std::uint8_t>(opcode);
+        cdb[1] = static_cast<std::uint8_t>(action);
+        return cdb;
+    }
     Reply one(const Descriptor& entry) {
         return report(entry.servactv ? 2 : 1, entry.opcode, entry.service_action);
     }
@@ -54,7 +65,7 @@ TEST_F(ReportOpcodes, ListsEachCommandWithItsLength) {
     const auto found = all();
     EXPECT_GT(found.size(), 50U);
     for (const Descriptor& entry : found) {
-        EXPECT_EQ(entry.cdb_length, cdb_length(Bytes{entry.opcode})) << unsigned{entry.opcode};
+        EXPECT_EQ(entry.cdb_length, cdb_length(cdb_of(entry.opcode, 0))) << unsigned{entry.opcode};
         EXPECT_FALSE(entry.ctdp);
         EXPECT_TRUE(entry.servactv || entry.service_action == 0);
     }
@@ -75,7 +86,7 @@ TEST_F(ReportOpcodes, DescribesEachCommandItLists) {
         ASSERT_EQ(reply.data.size(), 4U + entry.cdb_length);
         EXPECT_EQ(reply.data.at(4), entry.opcode);
         if (entry.servactv) {
-            EXPECT_EQ(reply.data.at(5) & 0x1fU, entry.service_action);
+            EXPECT_EQ(service_action_of(std::span(reply.data).subspan(4)), entry.service_action);
         }
         const Reply with_timeouts =
             report(static_cast<std::uint8_t>(0x80U | (entry.servactv ? 2U : 1U)), entry.opcode,
@@ -89,9 +100,8 @@ TEST_F(ReportOpcodes, TellsTruthfullyWhatTheUnitExecutes) {
     const auto found = all();
     for (unsigned opcode = 0; opcode < 256; ++opcode) {
         for (std::uint8_t action = 0; action < 32; ++action) {
-            Bytes cdb(16);
-            cdb[0] = static_cast<std::uint8_t>(opcode);
-            cdb[1] = action;
+            const Bytes cdb = cdb_of(opcode, action);
+            const unsigned action_at = opcode == 0x7f ? 8 : 1;
             const auto entry = std::ranges::find_if(found, [&](const Descriptor& known) {
                 return known.opcode == opcode &&
                        (!known.servactv || known.service_action == action);
@@ -102,8 +112,9 @@ TEST_F(ReportOpcodes, TellsTruthfullyWhatTheUnitExecutes) {
             const Reply reply = in(cdb);
             const bool unknown =
                 reply.status == StatusCode::kCheckCondition &&
-                (reply.asc() == 0x2000 || (reply.asc() == 0x2400 && reply.sense[15] == 0xcc &&
-                                           reply.field() == 1 && entry == found.end()));
+                (reply.asc() == 0x2000 ||
+                 (reply.asc() == 0x2400 && reply.sense[15] == (action_at == 1 ? 0xcc : 0xc0) &&
+                  reply.field() == action_at && entry == found.end()));
             EXPECT_EQ(unknown, by_target || entry == found.end()) << opcode << ' ' << int{action};
         }
     }
@@ -123,14 +134,15 @@ TEST_F(ReportOpcodes, MarksTheBitsOfReadAndWrite) {
 TEST_F(ReportOpcodes, MarksEveryBitThatChangesWhatACommandDoes) {
     for (const Descriptor& entry : all()) {
         const Reply usage = one(entry);
-        Bytes cdb(entry.cdb_length);
-        cdb[0] = entry.opcode;
-        cdb[1] = static_cast<std::uint8_t>(entry.service_action);
+        Bytes cdb = cdb_of(entry.opcode, entry.service_action);
+        cdb.resize(entry.cdb_length);
         restart();
         const Reply plain = in(cdb);
         for (std::size_t at = 1; at < cdb.size(); ++at) {
             for (unsigned bit = 0; bit < 8; ++bit) {
-                const bool in_service_action = entry.servactv && at == 1 && bit < 5;
+                const bool in_service_action =
+                    entry.servactv &&
+                    (entry.opcode == 0x7f ? at == 8 || at == 9 : at == 1 && bit < 5);
                 if (in_service_action || ((usage.data.at(4 + at) >> bit) & 1U) != 0) {
                     continue;
                 }
@@ -145,6 +157,21 @@ TEST_F(ReportOpcodes, MarksEveryBitThatChangesWhatACommandDoes) {
             }
         }
     }
+}
+
+TEST_F(ReportOpcodes, TellsTheWholeUsageOfA32ByteCdb) {
+    Bytes expected{0, 3, 0, 32, 0x7f, 0, 0, 0, 0, 0, 0, 0xff, 0, 0x0b, 0x18, 0};
+    expected.resize(expected.size() + 8, 0xff);
+    expected.resize(expected.size() + 8, 0);
+    expected.resize(expected.size() + 4, 0xff);
+    EXPECT_EQ(report(2, 0x7f, 0x000b).data, expected);
+    EXPECT_EQ(report(3, 0x7f, 0x000b).data, expected);
+    EXPECT_TRUE(is_invalid_cdb_field(report(1, 0x7f), 2));
+}
+
+TEST_F(ReportOpcodes, LooksAtServiceActionsBeyond255) {
+    EXPECT_EQ(report(2, 0x7f, 0x0109).data, (Bytes{0, 1, 0, 0}));
+    EXPECT_EQ(report(2, 0x9e, 0x0110).data, (Bytes{0, 1, 0, 0}));
 }
 
 TEST_F(ReportOpcodes, WantsAServiceActionExactlyWhereThereIsOne) {
