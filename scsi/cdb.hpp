@@ -14,6 +14,7 @@ namespace lunkit::scsi {
 namespace operation_code {
 inline constexpr std::uint8_t kTestUnitReady = 0x00;
 inline constexpr std::uint8_t kRequestSense = 0x03;
+inline constexpr std::uint8_t kFormatUnit = 0x04;
 inline constexpr std::uint8_t kRead6 = 0x08;
 inline constexpr std::uint8_t kWrite6 = 0x0a;
 inline constexpr std::uint8_t kInquiry = 0x12;
@@ -34,6 +35,7 @@ inline constexpr std::uint8_t kSynchronizeCache10 = 0x35;
 inline constexpr std::uint8_t kReadDefectData10 = 0x37;
 inline constexpr std::uint8_t kWriteSame10 = 0x41;
 inline constexpr std::uint8_t kUnmap = 0x42;
+inline constexpr std::uint8_t kSanitize = 0x48;
 inline constexpr std::uint8_t kLogSense = 0x4d;
 inline constexpr std::uint8_t kModeSelect10 = 0x55;
 inline constexpr std::uint8_t kReserve10 = 0x56;
@@ -61,8 +63,11 @@ inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SERVICE ACTION IN(16), MAINTENANCE IN and the variable-length CDBs.
+/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16), MAINTENANCE IN and the variable-length CDBs.
 namespace service_action {
+inline constexpr std::uint8_t kOverwrite = 0x01;
+inline constexpr std::uint8_t kBlockErase = 0x02;
+inline constexpr std::uint8_t kExitFailureMode = 0x1f;
 inline constexpr std::uint8_t kReadCapacity16 = 0x10;
 inline constexpr std::uint8_t kGetLbaStatus16 = 0x12;
 inline constexpr std::uint8_t kReportTargetPortGroups = 0x0a;

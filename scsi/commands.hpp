@@ -43,6 +43,14 @@ Task<Ending> compare_and_write(Unit& unit, Queue& queue, Command& command);
 // orwrite.cpp
 Task<Ending> orwrite(Unit& unit, Queue& queue, Command& command);
 
+// format_unit.cpp
+Task<Ending> format_unit(Unit& unit, Queue& queue, Command& command);
+
+// sanitize.cpp
+Task<Ending> sanitize_overwrite(Unit& unit, Queue& queue, Command& command);
+Task<Ending> sanitize_block_erase(Unit& unit, Queue& queue, Command& command);
+Ending sanitize_exit_failure_mode(Unit& unit, Command& command);
+
 // mode.cpp: (6) and (10)
 Ending mode_sense(Unit& unit, Command& command);
 Task<Ending> mode_select(Unit& unit, Queue& queue, Command& command);

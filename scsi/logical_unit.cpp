@@ -42,6 +42,29 @@ const Opcode* find_opcode(const Unit& unit, std::span<const std::uint8_t> cdb, E
     return nullptr;
 }
 
+/// Shares the medium with others.
+bool uses_medium(const Opcode& opcode) {
+    return opcode.traits.accesses_medium && !opcode.traits.rewrites_medium;
+}
+
+/// SBC-4 4.33.2, 4.11.2, 4.33.3.1, 4.11.4, in this order.
+bool may_run(const Opcode& opcode, Medium::Condition condition) {
+    switch (condition) {
+        case Medium::Condition::kUsable:
+            return true;
+        case Medium::Condition::kFormatting:
+            return opcode.traits.during_format;
+        case Medium::Condition::kSanitizing:
+            return opcode.traits.during_sanitize;
+        case Medium::Condition::kFormatCorrupted:
+            return !uses_medium(opcode) || opcode.traits.during_sanitize;
+        case Medium::Condition::kSanitizeFailed:
+            return opcode.operation_code == operation_code::kSanitize ||
+                   opcode.traits.during_sanitize;
+    }
+    return false;
+}
+
 /// Whether the unit's state and the CDB's frame let the command run. A unit attention comes before
 /// everything that is wrong with the command itself.
 const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
@@ -66,6 +89,10 @@ const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
     const std::size_t control = opcode->control_at();
     if ((command.cdb[control] & 0x04U) != 0) {
         refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
+        return nullptr;
+    }
+    if (!may_run(*opcode, unit.medium.condition)) {
+        refusal = {StatusCode::kCheckCondition, *unit.medium.obstacle()};
         return nullptr;
     }
     if (opcode->traits.accesses_medium && !unit.started) {
@@ -108,6 +135,7 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
     Ending ending;
     const Opcode* const opcode = admit(unit, command, ending);
     if (opcode != nullptr) {
+        const Gate::Pass pass = uses_medium(*opcode) ? unit.medium.users.enter() : Gate::Pass();
         if (opcode->answer != nullptr) {
             ending = opcode->answer(unit, command);
         } else {
@@ -115,6 +143,10 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
         }
     }
     finish(unit, ending, command);
+}
+
+void LogicalUnit::end_background() {
+    state_->medium.ending = true;
 }
 
 void LogicalUnit::capacity_changed() {

@@ -70,6 +70,10 @@ class Initiators {
     virtual Task<Identity> identity(Queue& queue) = 0;
     /// MODE SELECT changed WCE; what the front end keeps of it shall follow. Returns at once.
     virtual void write_cache_changed(bool enabled) = 0;
+    /// Runs `work`, whose command ends before it does (IMMED), beside the commands. The unit and
+    /// the queue stay until it has ended, see LogicalUnit::end_background(). False: it is too late
+    /// to begin anything; `work` has not run at all.
+    virtual bool run_in_background(Task<void> work) = 0;
 
   protected:
     Initiators() = default;
@@ -101,6 +105,9 @@ class LogicalUnit {
 
     /// Runs one command to its end; always gives it a status. Many may run at once.
     Task<void> execute(Queue& queue, Command& command);
+
+    /// The front end closes: what runs in the background ends soon, undone.
+    void end_background();
 
     /// The device's size has changed: CAPACITY DATA HAS CHANGED is pending for the initiators.
     void capacity_changed();

@@ -16,15 +16,23 @@ using Usage = std::array<std::uint8_t, 32>;
 using Traits = Opcode::Traits;
 
 constexpr Traits kPlain{};
-constexpr Traits kIgnoresAttention{.ignores_attention = true};
+constexpr Traits kAlways{.ignores_attention = true, .during_format = true, .during_sanitize = true};
+constexpr Traits kReports{.during_sanitize = true};
+constexpr Traits kCapacity{.accesses_medium = true, .during_sanitize = true};
 constexpr Traits kMedium{.accesses_medium = true};
 constexpr Traits kWrites{.accesses_medium = true, .writes = true};
+constexpr Traits kRewrites{.accesses_medium = true, .writes = true, .rewrites_medium = true};
+constexpr Traits kErases{
+    .accesses_medium = true, .writes = true, .needs_discard = true, .rewrites_medium = true};
+constexpr Traits kRepairs{.accesses_medium = true, .rewrites_medium = true};
 constexpr Traits kUnmaps{.accesses_medium = true, .writes = true, .needs_discard = true};
 
-// Seconds. What only looks at memory; what transfers data; what may go over much of the medium.
+// Seconds. What only looks at memory; what transfers data; what may go over much of the medium, and
+// over all of it.
 constexpr std::uint16_t kQuick = 10;
 constexpr std::uint16_t kTransfers = 30;
 constexpr std::uint16_t kSlow = 60;
+constexpr std::uint16_t kWholeMedium = 36000;
 
 using Answer = Ending (*)(Unit&, Command&);
 using Run = Task<Ending> (*)(Unit&, Queue&, Command&);
@@ -77,19 +85,20 @@ constexpr std::uint8_t kDpoBytchk = 0x16;
 // The masks: byte 0 is the opcode, then CDB USAGE DATA byte by byte, with the control byte last.
 constexpr Opcode kOpcodes[] = {
     opcode({op::kTestUnitReady}, kQuick, kMedium, test_unit_ready),
-    opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kIgnoresAttention, request_sense),
+    opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kAlways, request_sense),
+    opcode({op::kFormatUnit, 0xff, 0, 0, 0x03, 0}, kWholeMedium, kRewrites, format_unit),
     opcode({op::kRead6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kMedium, read_blocks),
     opcode({op::kWrite6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kWrites, write_blocks),
-    opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kIgnoresAttention, inquiry),
+    opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kAlways, inquiry),
     opcode({op::kModeSelect6, 0x11, 0, 0, 0xff, 0}, kTransfers, kPlain, mode_select),
     by_target({op::kReserve6, 0, 0, 0, 0, 0}),
     by_target({op::kRelease6, 0, 0, 0, 0, 0}),
-    opcode({op::kModeSense6, 0x08, 0xff, 0xff, 0xff, 0}, kQuick, kPlain, mode_sense),
+    opcode({op::kModeSense6, 0x08, 0xff, 0xff, 0xff, 0}, kQuick, kReports, mode_sense),
     opcode({op::kStartStopUnit, 0x01, 0, 0, 0xf7, 0}, kSlow, kPlain, start_stop_unit),
     opcode({op::kSendDiagnostic, 0xe4, 0, 0xff, 0xff, 0}, kTransfers, kMedium, send_diagnostic),
     opcode({op::kPreventAllowMediumRemoval, 0, 0, 0, 0x03, 0}, kQuick, kPlain,
            prevent_allow_medium_removal),
-    opcode({op::kReadCapacity10}, kQuick, kMedium, read_capacity_10),
+    opcode({op::kReadCapacity10}, kQuick, kCapacity, read_capacity_10),
     opcode({op::kRead10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
            read_blocks),
     opcode({op::kWrite10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kWrites,
@@ -107,13 +116,20 @@ constexpr Opcode kOpcodes[] = {
     opcode({op::kWriteSame10, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow, kWrites,
            write_same),
     opcode({op::kUnmap, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kSlow, kUnmaps, unmap),
+    with_service_action(opcode({op::kSanitize, 0xa0 | sa::kOverwrite, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
+                               kWholeMedium, kRewrites, sanitize_overwrite)),
+    with_service_action(
+        opcode({op::kSanitize, 0xa0 | sa::kBlockErase, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kWholeMedium,
+               kErases, sanitize_block_erase)),
+    with_service_action(opcode({op::kSanitize, sa::kExitFailureMode, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
+                               kQuick, kRepairs, sanitize_exit_failure_mode)),
     opcode({op::kLogSense, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
            log_sense),
     opcode({op::kModeSelect10, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kTransfers, kPlain,
            mode_select),
     by_target({op::kReserve10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
     by_target({op::kRelease10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
-    opcode({op::kModeSense10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kPlain,
+    opcode({op::kModeSense10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kReports,
            mode_sense),
     persistent_reserve_in(0x00),   // READ KEYS
     persistent_reserve_in(0x01),   // READ RESERVATION
@@ -163,21 +179,21 @@ constexpr Opcode kOpcodes[] = {
            kSlow, kWrites, write_same),
     with_service_action(opcode({op::kServiceActionIn16, sa::kReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0,
                                 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kMedium, read_capacity_16)),
+                               kQuick, kCapacity, read_capacity_16)),
     with_service_action(opcode({op::kServiceActionIn16, sa::kGetLbaStatus16, 0xff, 0xff, 0xff, 0xff,
                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0},
                                kTransfers, kMedium, get_lba_status_16)),
-    opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick,
-           kIgnoresAttention, report_luns),
+    opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick, kAlways,
+           report_luns),
     with_service_action(opcode({op::kMaintenanceIn, 0xe0 | sa::kReportTargetPortGroups, 0, 0, 0, 0,
                                 0xff, 0xff, 0xff, 0xff, 0, 0},
                                kQuick, kPlain, report_target_port_groups)),
     with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedOperationCodes, 0x87, 0xff,
                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, report_supported_operation_codes)),
+                               kQuick, kReports, report_supported_operation_codes)),
     with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedTaskManagementFunctions,
                                 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, report_supported_task_management_functions)),
+                               kQuick, kReports, report_supported_task_management_functions)),
     opcode({op::kRead12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0}, kTransfers,
            kMedium, read_blocks),
     opcode({op::kWrite12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},

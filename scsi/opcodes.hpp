@@ -21,7 +21,12 @@ struct Opcode {
         bool writes = false;             ///< 07/27 when the unit is write protected
         bool ignores_attention = false;  ///< SAM-5 5.14: runs past a pending unit attention
         bool needs_discard = false;      ///< unknown to a unit whose device cannot discard
-        bool by_target = false;          ///< reservations: LIO answers before the unit hears of it
+        // SBC-4 4.33.2, 4.11.2: runs while that has the medium for itself; all else ends 02/04.
+        bool during_format = false;
+        bool during_sanitize = false;
+        /// Takes the medium for itself, also one that was left unusable.
+        bool rewrites_medium = false;
+        bool by_target = false;  ///< reservations: LIO answers before the unit hears of it
     };
 
     std::uint8_t operation_code = 0;

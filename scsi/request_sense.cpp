@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // REQUEST SENSE (SPC-5 6.39). Sense data goes with each CHECK CONDITION, so what is left to ask for
-// is the unit's state: a unit attention, which is thereby cleared, or that it is stopped.
+// is the unit's state: a unit attention, which is thereby cleared, how far FORMAT UNIT or SANITIZE
+// has come, or that the unit is stopped.
 #include <array>
 
 #include "scsi/commands.hpp"
@@ -13,6 +14,8 @@ Ending request_sense(Unit& unit, Command& command) {
     Sense sense;
     if (const auto condition = unit.attentions.take()) {
         sense = {SenseKey::kUnitAttention, *condition, {}, {}};
+    } else if (const auto obstacle = unit.medium.obstacle()) {
+        sense = *obstacle;
     } else if (!unit.started) {
         sense = {SenseKey::kNotReady, asc::kInitializingCommandRequired, {}, {}};
     }

@@ -28,6 +28,17 @@ void put_field_pointer(const FieldPointer& field, std::span<std::uint8_t> out) {
     put_be16(out.subspan(1), field.byte);
 }
 
+// SENSE KEY SPECIFIC, three bytes. Gives whether there is anything to say.
+bool put_sense_key_specific(const Sense& sense, std::span<std::uint8_t> out) {
+    if (sense.field) {
+        put_field_pointer(*sense.field, out);
+    } else if (sense.progress) {
+        out[0] = 0x80;  // SKSV
+        put_be16(out.subspan(1), *sense.progress);
+    }
+    return sense.field || sense.progress;
+}
+
 // SPC-5 4.5.3.
 std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     std::fill_n(out.begin(), kFixedLength, std::uint8_t{0});
@@ -40,9 +51,7 @@ std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     out[7] = kFixedLength - 8;
     out[12] = sense.additional.code;
     out[13] = sense.additional.qualifier;
-    if (sense.field) {
-        put_field_pointer(*sense.field, out.subspan(15));
-    }
+    (void)put_sense_key_specific(sense, out.subspan(15));  // in its place or not at all
     return kFixedLength;
 }
 
@@ -62,11 +71,10 @@ std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) 
         put_be64(descriptor.subspan(4), *sense.information);
         length += 12;
     }
-    if (sense.field) {
-        const auto descriptor = out.subspan(length);
+    const auto descriptor = out.subspan(length);
+    if (put_sense_key_specific(sense, descriptor.subspan(4))) {
         descriptor[0] = 0x02;  // sense key specific
         descriptor[1] = 0x06;
-        put_field_pointer(*sense.field, descriptor.subspan(4));
         length += 8;
     }
     out[7] = static_cast<std::uint8_t>(length - kDescriptorHeaderLength);

@@ -33,7 +33,9 @@ namespace asc {
 inline constexpr AdditionalSense kNoAdditionalSenseInformation{0x00, 0x00};
 inline constexpr AdditionalSense kNotReadyCauseNotReportable{0x04, 0x00};
 inline constexpr AdditionalSense kInitializingCommandRequired{0x04, 0x02};
+inline constexpr AdditionalSense kFormatInProgress{0x04, 0x04};
 inline constexpr AdditionalSense kTargetPortInStandbyState{0x04, 0x0b};
+inline constexpr AdditionalSense kSanitizeInProgress{0x04, 0x1b};
 inline constexpr AdditionalSense kWriteError{0x0c, 0x00};
 inline constexpr AdditionalSense kInvalidFieldInCommandInformationUnit{0x0e, 0x03};
 inline constexpr AdditionalSense kUnrecoveredReadError{0x11, 0x00};
@@ -43,11 +45,15 @@ inline constexpr AdditionalSense kInvalidCommandOperationCode{0x20, 0x00};
 inline constexpr AdditionalSense kLogicalBlockAddressOutOfRange{0x21, 0x00};
 inline constexpr AdditionalSense kInvalidFieldInCdb{0x24, 0x00};
 inline constexpr AdditionalSense kInvalidFieldInParameterList{0x26, 0x00};
+inline constexpr AdditionalSense kInvalidFastFormat{0x26, 0x13};
 inline constexpr AdditionalSense kWriteProtected{0x27, 0x00};
 inline constexpr AdditionalSense kLogicalUnitSoftwareWriteProtected{0x27, 0x02};
 inline constexpr AdditionalSense kSpaceAllocationFailedWriteProtect{0x27, 0x07};
 inline constexpr AdditionalSense kModeParametersChanged{0x2a, 0x01};
 inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
+inline constexpr AdditionalSense kMediumFormatCorrupted{0x31, 0x00};
+inline constexpr AdditionalSense kFormatCommandFailed{0x31, 0x01};
+inline constexpr AdditionalSense kSanitizeCommandFailed{0x31, 0x03};
 inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
 inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
 inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};
@@ -65,7 +71,9 @@ struct Sense {
     SenseKey key = SenseKey::kNoSense;
     AdditionalSense additional;
     std::optional<std::uint64_t> information;  ///< INFORMATION; SBC-4 4.18 says of what
-    std::optional<FieldPointer> field;
+    std::optional<FieldPointer> field = {};
+    /// PROGRESS INDICATION in 65536ths (SPC-5 4.5.2.4.4), instead of a field pointer.
+    std::optional<std::uint16_t> progress = {};
 };
 
 enum class SenseFormat : std::uint8_t { kFixed, kDescriptor };

@@ -15,6 +15,7 @@
 #include "scsi/cdb.hpp"
 #include "scsi/ending.hpp"
 #include "scsi/logical_unit.hpp"
+#include "scsi/medium.hpp"
 #include "scsi/mode_pages.hpp"
 #include "scsi/unit_attention.hpp"
 
@@ -36,6 +37,7 @@ struct Unit {
     ModeParameters default_mode;
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
+    Medium medium;
 
     /// Takes the device's properties anew.
     void refresh();

@@ -64,7 +64,10 @@ void put_block_device_characteristics(ParameterData& data, const Unit& unit,
     constexpr unsigned kNotReported = 0x0000;
     constexpr unsigned kNonRotating = 0x0001;
     data.be16(unit.info.rotational ? kNotReported : kNonRotating);  // MEDIUM ROTATION RATE
-    data.zeros(64 - kHeaderLength - 2);
+    // What BLOCK ERASE has erased reads as zeros.
+    constexpr unsigned kWabereqReadsSucceed = 0x40;  // 01b
+    data.u8(0).u8(unit.info.can_discard ? kWabereqReadsSucceed : 0U);
+    data.zeros(64 - kHeaderLength - 4);
 }
 
 // SBC-4 6.6.7. Says the same as LBPME and LBPRZ of READ CAPACITY(16).

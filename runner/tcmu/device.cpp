@@ -418,6 +418,7 @@ void Device::set_state(core::DeviceState state) {
 
 void Device::drain(Drain how) {
     stopping_ = true;
+    unit_.end_background();
     drain_ = std::move(how);
     if (state() != core::DeviceState::kFailed) {
         set_state(core::DeviceState::kDraining);
@@ -481,6 +482,24 @@ void Device::write_cache_changed(bool enabled) {
     if (events_.write_cache_changed) {
         events_.write_cache_changed(enabled);
     }
+}
+
+namespace {
+
+Detached run_with(Gate::Pass /*pass*/, Task<void> work) {
+    co_await work;
+}
+
+}  // namespace
+
+// What a command left running is waited for like a command.
+bool Device::run_in_background(Task<void> work) {
+    Gate::Pass pass = gate_.enter();
+    if (!pass) {
+        return false;
+    }
+    run_with(std::move(pass), std::move(work));
+    return true;
 }
 
 Task<scsi::Identity> Device::identity(Queue& queue) {

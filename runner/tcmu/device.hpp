@@ -156,6 +156,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     // scsi::Initiators
     Task<scsi::Identity> identity(Queue& queue) override;
     void write_cache_changed(bool enabled) override;
+    bool run_in_background(Task<void> work) override;
 
     const std::string name_;
     const std::string config_;

@@ -51,6 +51,13 @@ class FuzzInitiators final : public Initiators {
         co_return identity;
     }
     void write_cache_changed(bool /*enabled*/) override {}
+    bool run_in_background(Task<void> work) override {
+        start(std::move(work));
+        return true;
+    }
+
+  private:
+    static Detached start(Task<void> work) { co_await work; }
 };
 
 /// The input, from front to back; zeros behind its end.
@@ -140,6 +147,7 @@ class Session {
         command.status = kUnset;
         device_.requests.clear();
         run_task(queue_, unit_.execute(queue_, command));
+        queue_.run_all();  // what the command left running
 #ifdef LUNKIT_FUZZ_PLANT
         // A unit that writes one byte too many, in one page of MODE SENSE(6).
         const bool is_planted =

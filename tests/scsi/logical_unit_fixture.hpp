@@ -81,6 +81,16 @@ class FakeInitiators final : public Initiators {
 
     Task<Identity> identity(Queue& /*queue*/) override { co_return answer; }
     void write_cache_changed(bool enabled) override { write_cache_changes.push_back(enabled); }
+    bool run_in_background(Task<void> work) override {
+        if (!closed) {
+            start(std::move(work));
+        }
+        return !closed;
+    }
+    bool closed = false;
+
+  private:
+    static Detached start(Task<void> work) { co_await work; }
 };
 
 /// The Data-In or Data-Out buffer of a command, in several pieces of odd sizes, and what became of
@@ -183,10 +193,16 @@ inline ::testing::AssertionResult is_invalid_list_field(const Reply& reply, unsi
 class LogicalUnitTest : public ::testing::Test {
   protected:
     LogicalUnitTest() { restart(); }
-    ~LogicalUnitTest() override { EXPECT_EQ(device.violations, 0U); }
+    ~LogicalUnitTest() override {
+        queue.run_all();
+        EXPECT_EQ(device.violations, 0U);
+    }
 
     /// A new unit with the properties and options as they are now.
-    void restart() { unit = std::make_unique<LogicalUnit>(device, initiators, options); }
+    void restart() {
+        queue.run_all();  // the old one's work in the background
+        unit = std::make_unique<LogicalUnit>(device, initiators, options);
+    }
 
     /// With a Data-In buffer of `length` bytes.
     Reply in(Bytes cdb, std::size_t length = 1024) {

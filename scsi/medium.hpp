@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Medium: who may touch the logical blocks. Commands use them side by side; FORMAT UNIT and
+// SANITIZE rewrite them all and have them for themselves meanwhile. A rewrite that fails leaves a
+// medium that nobody may use until another succeeds.
+//
+// The condition lives as long as the unit: a rewrite that the end of the front end interrupts is
+// not resumed by the next one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "lunkit/gate.hpp"
+#include "lunkit/queue.hpp"
+#include "lunkit/task.hpp"
+#include "scsi/buffer.hpp"
+#include "scsi/ending.hpp"
+
+namespace lunkit::scsi {
+
+struct Unit;
+
+struct Medium {
+    enum class Condition : std::uint8_t {
+        kUsable,
+        kFormatting,
+        kSanitizing,
+        kFormatCorrupted,
+        kSanitizeFailed,  ///< only another SANITIZE helps (SBC-4 4.11.4)
+    };
+
+    Condition condition = Condition::kUsable;
+    // Of the rewrite that runs: bytes, of all passes together.
+    std::uint64_t done = 0;
+    std::uint64_t total = 0;
+    /// AUSE of the SANITIZE that failed: EXIT FAILURE MODE helps as well.
+    bool allows_exit = false;
+    bool ending = false;  ///< LogicalUnit::end_background()
+    Gate users;           ///< the commands that use the medium now
+
+    /// Why the medium cannot be used now, with the progress of a rewrite; nothing: it can.
+    [[nodiscard]] std::optional<Sense> obstacle() const;
+    /// PROGRESS INDICATION of the rewrite that runs.
+    [[nodiscard]] std::uint16_t progress() const;
+};
+
+/// What FORMAT UNIT and SANITIZE do to the medium.
+struct Rewrite {
+    Medium::Condition during;  ///< that the unit is in meanwhile
+    Medium::Condition failed;  ///< that a failure leaves it in
+    AdditionalSense failure;   ///< how the command ends when the medium fails it
+    /// Whole blocks, to be written over and over; nothing: zeros, as the device makes them best.
+    std::optional<Buffer> pattern = {};
+    unsigned passes = 1;
+    bool invert = false;  ///< the pattern, between two passes; the last is of the pattern itself
+    bool allows_exit = false;  ///< as in Medium, should it fail
+    std::uint32_t flags = 0;   ///< LUNKIT_IO_*
+    std::uint64_t tag = 0;
+    Medium::Condition before = Medium::Condition::kUsable;  ///< for rewrite_medium()
+};
+
+/// As many blocks as one write takes, each with `bytes` (not empty, within a block) repeated from
+/// its beginning. Nothing: there was no memory.
+[[nodiscard]] std::optional<Buffer> make_pattern(const Unit& unit,
+                                                 std::span<const std::byte> bytes);
+
+/// Waits for those who use the medium, then rewrites it. With `immediate` the ending only says that
+/// it has begun. The caller has checked everything about the command.
+Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool immediate);
+
+}  // namespace lunkit::scsi
