@@ -63,7 +63,12 @@ Ending test_unit_ready(Unit& unit, Command& command);
 Task<Ending> start_stop_unit(Unit& unit, Queue& queue, Command& command);
 Ending prevent_allow_medium_removal(Unit& unit, Command& command);
 
+// echo_buffer.cpp
+Ending write_buffer(Unit& unit, Command& command);
+Ending read_buffer_10(Unit& unit, Command& command);
+
 // diagnostics.cpp
+Ending receive_diagnostic_results(Unit& unit, Command& command);
 Task<Ending> send_diagnostic(Unit& unit, Queue& queue, Command& command);
 Ending read_defect_data_10(Unit& unit, Command& command);
 Ending read_defect_data_12(Unit& unit, Command& command);

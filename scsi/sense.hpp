@@ -51,6 +51,7 @@ inline constexpr AdditionalSense kLogicalUnitSoftwareWriteProtected{0x27, 0x02};
 inline constexpr AdditionalSense kSpaceAllocationFailedWriteProtect{0x27, 0x07};
 inline constexpr AdditionalSense kModeParametersChanged{0x2a, 0x01};
 inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
+inline constexpr AdditionalSense kCommandSequenceError{0x2c, 0x00};
 inline constexpr AdditionalSense kMediumFormatCorrupted{0x31, 0x00};
 inline constexpr AdditionalSense kFormatCommandFailed{0x31, 0x01};
 inline constexpr AdditionalSense kSanitizeCommandFailed{0x31, 0x03};

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
@@ -38,6 +39,8 @@ struct Unit {
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
     Medium medium;
+    /// What WRITE BUFFER put into the echo buffer last; nothing: it never did.
+    std::optional<std::vector<std::uint8_t>> echo;
 
     /// Takes the device's properties anew.
     void refresh();
