@@ -39,6 +39,7 @@ inline constexpr std::uint8_t kReadBuffer10 = 0x3c;
 inline constexpr std::uint8_t kWriteSame10 = 0x41;
 inline constexpr std::uint8_t kUnmap = 0x42;
 inline constexpr std::uint8_t kSanitize = 0x48;
+inline constexpr std::uint8_t kLogSelect = 0x4c;
 inline constexpr std::uint8_t kLogSense = 0x4d;
 inline constexpr std::uint8_t kModeSelect10 = 0x55;
 inline constexpr std::uint8_t kReserve10 = 0x56;

@@ -73,8 +73,9 @@ Task<Ending> send_diagnostic(Unit& unit, Queue& queue, Command& command);
 Ending read_defect_data_10(Unit& unit, Command& command);
 Ending read_defect_data_12(Unit& unit, Command& command);
 
-// log_sense.cpp
+// log.cpp
 Ending log_sense(Unit& unit, Command& command);
+Ending log_select(Unit& unit, Command& command);
 
 // lba_status.cpp
 Task<Ending> get_lba_status_16(Unit& unit, Queue& queue, Command& command);

@@ -128,6 +128,7 @@ constexpr Opcode kOpcodes[] = {
                kErases, sanitize_block_erase)),
     with_service_action(opcode({op::kSanitize, sa::kExitFailureMode, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
                                kQuick, kRepairs, sanitize_exit_failure_mode)),
+    opcode({op::kLogSelect, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kPlain, log_select),
     opcode({op::kLogSense, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
            log_sense),
     opcode({op::kModeSelect10, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kTransfers, kPlain,

@@ -33,8 +33,9 @@ Task<Ending> read_part_of_block(Unit& unit, Queue& queue, const Command& command
     io.tag = command.tag;
     const Status done = co_await unit.device.read(queue, io);
     if (!done) {
-        co_return ending_of(done.error(), {Direction::kRead, offset / unit.options.block_size,
-                                           unit.options.block_size});
+        co_return unit.log.read.failed(ending_of(
+            done.error(),
+            {Direction::kRead, offset / unit.options.block_size, unit.options.block_size}));
     }
     copy_to_iov(*command.data, data_offset, buffer.bytes().first(length));
     co_return good();
@@ -66,8 +67,8 @@ Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command) {
         io.tag = command.tag;
         const Status done = co_await unit.device.read(queue, io);
         if (!done) {
-            co_return ending_of(done.error(),
-                                {Direction::kRead, cdb.logical_block_address, block_size});
+            co_return unit.log.read.failed(
+                ending_of(done.error(), {Direction::kRead, cdb.logical_block_address, block_size}));
         }
     }
     if (whole < length) {
@@ -78,6 +79,7 @@ Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command) {
         }
     }
     command.data_in_length = length;
+    unit.log.read.bytes_processed += length;
     co_return good();
 }
 
@@ -102,9 +104,10 @@ Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command) {
     io.tag = command.tag;
     const Status done = co_await unit.device.write(queue, io);
     if (!done) {
-        co_return ending_of(done.error(),
-                            {Direction::kWrite, cdb.logical_block_address, block_size});
+        co_return unit.log.write.failed(
+            ending_of(done.error(), {Direction::kWrite, cdb.logical_block_address, block_size}));
     }
+    unit.log.write.bytes_processed += length;
     if (unit.is_unsettled(flags)) {
         co_return co_await unit.flush(queue);
     }

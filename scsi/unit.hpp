@@ -15,6 +15,7 @@
 #include "scsi/block_limits.hpp"
 #include "scsi/cdb.hpp"
 #include "scsi/ending.hpp"
+#include "scsi/log_counters.hpp"
 #include "scsi/logical_unit.hpp"
 #include "scsi/medium.hpp"
 #include "scsi/mode_pages.hpp"
@@ -39,6 +40,7 @@ struct Unit {
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
     Medium medium;
+    LogCounters log;
     /// What WRITE BUFFER put into the echo buffer last; nothing: it never did.
     std::optional<std::vector<std::uint8_t>> echo;
 

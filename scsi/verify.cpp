@@ -65,9 +65,10 @@ Task<Ending> verify_range(Unit& unit, Queue& queue, const Command& command, Byte
         io.tag = command.tag;
         const Status read = co_await unit.device.read(queue, io);
         if (!read) {
-            co_return ending_of(read.error(),
-                                {Direction::kRead, io.offset / block_size, block_size});
+            co_return unit.log.verify.failed(
+                ending_of(read.error(), {Direction::kRead, io.offset / block_size, block_size}));
         }
+        unit.log.verify.bytes_processed += length;
         if (check != ByteCheck::kMediumOnly) {
             if (const auto differs = compare(*command.data, check, done, medium, block_size)) {
                 co_return check_condition(SenseKey::kMiscompare,
@@ -129,9 +130,10 @@ Task<Ending> write_and_verify(Unit& unit, Queue& queue, Command& command) {
     io.tag = command.tag;
     const Status done = co_await unit.device.write(queue, io);
     if (!done) {
-        co_return ending_of(done.error(),
-                            {Direction::kWrite, cdb.logical_block_address, block_size});
+        co_return unit.log.write.failed(
+            ending_of(done.error(), {Direction::kWrite, cdb.logical_block_address, block_size}));
     }
+    unit.log.write.bytes_processed += length;
     co_return co_await verify_range(unit, queue, command, io.range(),
                                     static_cast<ByteCheck>(cdb.bytchk));
 }

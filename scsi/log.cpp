@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// LOG SENSE and LOG SELECT (SPC-5 6.8, 6.7, 7.3): the error counters of which something is known,
+// and the informational exceptions, which there never are.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+
+#include "scsi/commands.hpp"
+#include "scsi/parameter_data.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+constexpr std::uint8_t kSupportedLogPages = 0x00;
+constexpr std::uint8_t kInformationalExceptions = 0x2f;
+constexpr std::uint8_t kAllSubpages = 0xff;
+constexpr unsigned kSpf = 0x40;
+
+/// PC. Thresholds are as high as they can be: nothing happens at one.
+enum class LogPageControl : std::uint8_t { kThreshold, kCumulative, kDefaultThreshold, kDefault };
+
+struct ErrorCounterPage {
+    std::uint8_t page_code;
+    ErrorCounters LogCounters::* counters;
+};
+constexpr std::array<ErrorCounterPage, 3> kErrorCounterPages{{
+    {0x02, &LogCounters::write},
+    {0x03, &LogCounters::read},
+    {0x05, &LogCounters::verify},
+}};
+
+const ErrorCounterPage* find_error_counters(std::uint8_t page_code) {
+    const auto* const found =
+        std::ranges::find(kErrorCounterPages, page_code, &ErrorCounterPage::page_code);
+    return found == kErrorCounterPages.end() ? nullptr : found;
+}
+
+/// Nothing: there is such a page.
+std::optional<Ending> check_page(std::uint8_t page_code, std::uint8_t subpage_code) {
+    if (page_code != kSupportedLogPages && page_code != kInformationalExceptions &&
+        find_error_counters(page_code) == nullptr) {
+        return invalid_field_in_cdb(2, 5);
+    }
+    if (subpage_code != 0 && (page_code != kSupportedLogPages || subpage_code != kAllSubpages)) {
+        return invalid_field_in_cdb(3);
+    }
+    return {};
+}
+
+void supported_pages(ParameterData& data) {
+    data.u8(kSupportedLogPages).u8(0).be16(0);
+    data.u8(kSupportedLogPages);
+    for (const ErrorCounterPage& page : kErrorCounterPages) {
+        data.u8(page.page_code);
+    }
+    data.u8(kInformationalExceptions);
+}
+
+void supported_pages_and_subpages(ParameterData& data) {
+    data.u8(kSpf | kSupportedLogPages).u8(kAllSubpages).be16(0);
+    data.u8(kSupportedLogPages).u8(0);
+    data.u8(kSupportedLogPages).u8(kAllSubpages);
+    for (const ErrorCounterPage& page : kErrorCounterPages) {
+        data.u8(page.page_code).u8(0);
+    }
+    data.u8(kInformationalExceptions).u8(0);
+}
+
+// The pages with parameters: from PARAMETER POINTER on. False: there is none.
+
+bool informational_exceptions(ParameterData& data, std::uint16_t pointer) {
+    constexpr unsigned kBinaryList = 0x03;  // FORMAT AND LINKING
+    constexpr unsigned kNoTemperature = 0xff;
+    data.u8(kInformationalExceptions).u8(0).be16(0);
+    data.be16(0).u8(kBinaryList).u8(4);
+    data.u8(0).u8(0).u8(kNoTemperature).u8(0);
+    return pointer == 0;
+}
+
+bool error_counters(ParameterData& data, std::uint8_t page_code, const ErrorCounters& counters,
+                    LogPageControl control, std::uint16_t pointer) {
+    constexpr std::uint16_t kTotalBytesProcessed = 0x0005;
+    constexpr std::uint16_t kTotalUncorrectedErrors = 0x0006;
+    constexpr unsigned kTsd = 0x20;  // nothing is saved; FORMAT AND LINKING: a bounded counter
+    const auto put = [&](std::uint16_t parameter_code, std::uint64_t count) {
+        if (parameter_code < pointer) {
+            return;
+        }
+        data.be16(parameter_code).u8(kTsd).u8(8);
+        switch (control) {
+            case LogPageControl::kCumulative:
+                data.be64(count);
+                break;
+            case LogPageControl::kDefault:
+                data.be64(0);
+                break;
+            default:
+                data.be64(std::numeric_limits<std::uint64_t>::max());
+                break;
+        }
+    };
+    data.u8(page_code).u8(0).be16(0);
+    put(kTotalBytesProcessed, counters.bytes_processed);
+    put(kTotalUncorrectedErrors, counters.uncorrected_errors);
+    return pointer <= kTotalUncorrectedErrors;
+}
+
+}  // namespace
+
+Ending log_sense(Unit& unit, Command& command) {
+    const Cdb cdb(command.cdb);
+    if (cdb.bit(1, 0)) {  // SP: nothing can be saved
+        return invalid_field_in_cdb(1, 0);
+    }
+    const auto control = static_cast<LogPageControl>(cdb.bits(2, 7, 6));
+    const std::uint8_t page_code = cdb.bits(2, 5, 0);
+    const std::uint8_t subpage_code = cdb.byte(3);
+    const std::uint16_t parameter_pointer = cdb.be16(5);
+    if (const auto refusal = check_page(page_code, subpage_code)) {
+        return *refusal;
+    }
+    ParameterData data;
+    bool is_pointed_at = parameter_pointer == 0;
+    if (const ErrorCounterPage* const page = find_error_counters(page_code)) {
+        is_pointed_at =
+            error_counters(data, page_code, unit.log.*(page->counters), control, parameter_pointer);
+    } else if (page_code == kInformationalExceptions) {
+        is_pointed_at = informational_exceptions(data, parameter_pointer);
+    } else if (subpage_code == 0) {
+        supported_pages(data);
+    } else {
+        supported_pages_and_subpages(data);
+    }
+    if (!is_pointed_at) {
+        return invalid_field_in_cdb(5);
+    }
+    data.set(2, data.size() - 4, 2);  // PAGE LENGTH
+    deliver(command, data.view(), cdb.be16(7));
+    return good();
+}
+
+// No parameter can be given a value, so all it can do is to set counters back: all of them by page
+// 00h, as far as PCR or the default values of PC ask for it (SPC-5 table 162).
+Ending log_select(Unit& unit, Command& command) {
+    const Cdb cdb(command.cdb);
+    if (cdb.bit(1, 0)) {  // SP
+        return invalid_field_in_cdb(1, 0);
+    }
+    const std::uint8_t page_code = cdb.bits(2, 5, 0);
+    if (const auto refusal = check_page(page_code, cdb.byte(3))) {
+        return *refusal;
+    }
+    if (cdb.be16(7) != 0) {  // PARAMETER LIST LENGTH
+        return invalid_field_in_cdb(7);
+    }
+    const bool pcr = cdb.bit(1, 1);
+    if (!pcr && static_cast<LogPageControl>(cdb.bits(2, 7, 6)) != LogPageControl::kDefault) {
+        return good();
+    }
+    for (const ErrorCounterPage& page : kErrorCounterPages) {
+        if (page_code == kSupportedLogPages || page_code == page.page_code) {
+            unit.log.*(page.counters) = {};
+        }
+    }
+    return good();
+}
+
+}  // namespace lunkit::scsi
