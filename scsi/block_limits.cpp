@@ -13,6 +13,7 @@ constexpr std::uint64_t kMaxWriteSameBytes = std::uint64_t{256} << 20U;  // a pa
 constexpr std::uint32_t kMaxUnmapBlocks = 1U << 20U;
 // The parameter list is copied before it is acted on: 16 bytes each.
 constexpr std::uint32_t kMaxUnmapDescriptors = 1024;
+constexpr std::uint16_t kMaxScatteredDescriptors = 512;  // 32 bytes each
 
 // The smallest of the limits that are limits (not 0), rounded down to whole blocks, at least one.
 std::uint64_t blocks_within(std::uint64_t ours, std::uint64_t theirs, std::uint64_t also,
@@ -47,6 +48,7 @@ BlockLimits make_block_limits(const DeviceInfo& info, const LogicalUnitOptions& 
     }
     limits.maximum_write_same_length =
         blocks_within(kMaxWriteSameBytes, info.max_write_zeroes, 0, block);
+    limits.maximum_scattered_lba_range_descriptor_count = kMaxScatteredDescriptors;
     if (info.can_discard) {
         limits.maximum_unmap_lba_count = static_cast<std::uint32_t>(
             blocks_within(std::uint64_t{kMaxUnmapBlocks} * block, info.max_discard, 0, block));

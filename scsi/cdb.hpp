@@ -58,6 +58,7 @@ inline constexpr std::uint8_t kPreFetch16 = 0x90;
 inline constexpr std::uint8_t kSynchronizeCache16 = 0x91;
 inline constexpr std::uint8_t kWriteSame16 = 0x93;
 inline constexpr std::uint8_t kServiceActionIn16 = 0x9e;
+inline constexpr std::uint8_t kServiceActionOut16 = 0x9f;
 inline constexpr std::uint8_t kReportLuns = 0xa0;
 inline constexpr std::uint8_t kMaintenanceIn = 0xa3;
 inline constexpr std::uint8_t kRead12 = 0xa8;
@@ -67,13 +68,15 @@ inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16), MAINTENANCE IN and the variable-length CDBs.
+/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN and the
+/// variable-length CDBs.
 namespace service_action {
 inline constexpr std::uint8_t kOverwrite = 0x01;
 inline constexpr std::uint8_t kBlockErase = 0x02;
 inline constexpr std::uint8_t kExitFailureMode = 0x1f;
 inline constexpr std::uint8_t kReadCapacity16 = 0x10;
 inline constexpr std::uint8_t kGetLbaStatus16 = 0x12;
+inline constexpr std::uint8_t kWriteScattered16 = 0x12;
 inline constexpr std::uint8_t kReportTargetPortGroups = 0x0a;
 inline constexpr std::uint8_t kReportSupportedOperationCodes = 0x0c;
 inline constexpr std::uint8_t kReportSupportedTaskManagementFunctions = 0x0d;

@@ -18,6 +18,7 @@ enum class SenseKey : std::uint8_t {
     kIllegalRequest = 0x5,
     kUnitAttention = 0x6,
     kDataProtect = 0x7,
+    kAbortedCommand = 0xb,
     kMiscompare = 0xe,
 };
 

@@ -86,7 +86,17 @@ void put_logical_block_provisioning(ParameterData& data, const Unit& unit,
     data.u8(unit.info.thin ? kThinProvisioned : kResourceProvisioned).u8(0);
 }
 
-constexpr std::array<VpdPage, 7> kPages{{
+// SBC-4 6.6.5. No streams; the limits of WRITE SCATTERED.
+void put_block_limits_extension(ParameterData& data, const Unit& unit,
+                                const Identity& /*identity*/) {
+    data.zeros(16 - kHeaderLength);
+    data.be32(unit.limits.maximum_transfer_length).be16(0);  // of one LBA range
+    data.be16(unit.limits.maximum_scattered_lba_range_descriptor_count);
+    data.be32(unit.limits.maximum_transfer_length);  // of all together
+    data.zeros(64 - 28);
+}
+
+constexpr std::array<VpdPage, 8> kPages{{
     {0x00, put_supported_pages},
     {0x80, put_unit_serial_number},
     {0x83, put_device_identification},
@@ -94,6 +104,7 @@ constexpr std::array<VpdPage, 7> kPages{{
     {0xb0, put_block_limits},
     {0xb1, put_block_device_characteristics},
     {0xb2, put_logical_block_provisioning},
+    {0xb7, put_block_limits_extension},
 }};
 
 void put_supported_pages(ParameterData& data, const Unit& /*unit*/, const Identity& /*identity*/) {

@@ -31,6 +31,9 @@ CommandKind kind_of(std::span<const std::uint8_t> cdb) {
     switch (cdb[0]) {
         case 0x7f:
             return kind_of_variable_length(cdb);
+        case 0x9f:  // SERVICE ACTION OUT(16): WRITE SCATTERED(16)
+            return cdb.size() > 1 && (cdb[1] & 0x1fU) == 0x12 ? CommandKind::kDataOut
+                                                              : CommandKind::kOther;
         case 0x08:  // READ(6)
         case 0x28:  // READ(10)
         case 0xa8:  // READ(12)
