@@ -332,6 +332,24 @@ TEST_F(DeviceTest, DrainIsBounded) {
     EXPECT_EQ(rig.late, 1);
 }
 
+TEST_F(DeviceTest, DrainEndsWhatACommandLeftRunning) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& device = *parked;
+    Rig rig(queue, {}, std::move(parked));
+    const std::vector<std::byte> immed{std::byte{0}, std::byte{0x02}, std::byte{0}, std::byte{0}};
+    const auto& format = rig.run(rig.model.write({0x04, 0x10, 0, 0, 0, 0}, immed));
+    EXPECT_EQ(format.status, kGood);
+    EXPECT_EQ(rig.run(rig.model.read(cdb_test_unit_ready(), 0)).status, kCheckCondition);
+    EXPECT_EQ(device.parked(), 1U);
+    rig.drain();
+    EXPECT_FALSE(rig.quiet);
+    device.release_one(queue);
+    queue.settle();
+    EXPECT_EQ(device.parked(), 0U);
+    EXPECT_TRUE(rig.quiet);
+    EXPECT_EQ(rig.late, 0);
+}
+
 TEST_F(DeviceTest, BrokenRingFailsTheDeviceUntilItIsReset) {
     Rig rig(queue);
     (void)rig.run(rig.model.read(cdb_test_unit_ready(), 0));
