@@ -42,6 +42,14 @@ void put_extended_inquiry_data(ParameterData& data, const Unit& /*unit*/,
     data.zeros(64 - kHeaderLength - 3);
 }
 
+// SPC-5 7.7.10. One set of mode pages for all initiators, of this unit alone.
+void put_mode_page_policy(ParameterData& data, const Unit& /*unit*/, const Identity& /*identity*/) {
+    constexpr unsigned kAllPages = 0x3f;
+    constexpr unsigned kAllSubpages = 0xff;
+    constexpr unsigned kShared = 0x00;
+    data.u8(kAllPages).u8(kAllSubpages).u8(kShared).u8(0);
+}
+
 void put_block_limits(ParameterData& data, const Unit& unit, const Identity& /*identity*/) {
     constexpr unsigned kWsnz = 0x01;
     constexpr std::uint32_t kUgavalid = std::uint32_t{1} << 31U;  // with an alignment of 0
@@ -96,11 +104,12 @@ void put_block_limits_extension(ParameterData& data, const Unit& unit,
     data.zeros(64 - 28);
 }
 
-constexpr std::array<VpdPage, 8> kPages{{
+constexpr std::array<VpdPage, 9> kPages{{
     {0x00, put_supported_pages},
     {0x80, put_unit_serial_number},
     {0x83, put_device_identification},
     {0x86, put_extended_inquiry_data},
+    {0x87, put_mode_page_policy},
     {0xb0, put_block_limits},
     {0xb1, put_block_device_characteristics},
     {0xb2, put_logical_block_provisioning},
