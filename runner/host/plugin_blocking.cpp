@@ -26,6 +26,13 @@ std::byte* one_piece(const lunkit_data& data, std::uint64_t offset, std::uint64_
 
 }  // namespace
 
+/// Some callback of this handler is of the blocking style.
+bool PluginDevice::blocks() const {
+    return has_blocking(Deed::kRead) || has_blocking(Deed::kWrite) ||
+           has_blocking(Deed::kDiscard) || has_blocking(Deed::kWriteZeroes) ||
+           handler_.flush_blocking != nullptr;
+}
+
 bool PluginDevice::has_blocking(Deed deed) const {
     switch (deed) {
         case Deed::kRead:

@@ -143,8 +143,8 @@ Status PluginDevice::adopt(const lunkit_device_info& info) {
     known.read_only = asked_read_only_ || (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
                       (handler_.write == nullptr && handler_.write_blocking == nullptr);
     known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
-    known.parallel =
-        (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 && (handler_.read != nullptr || !one_at_a_time_);
+    // Whose blocking calls come one by one is served from one queue: serial_ knows no other.
+    known.parallel = (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 && (!one_at_a_time_ || !blocks());
     known.thin = (info.flags & LUNKIT_DEVICE_THIN) != 0;
     known.discard_zeroes = (info.flags & LUNKIT_DEVICE_DISCARD_ZEROES) != 0;
     known.can_discard = (info.flags & LUNKIT_DEVICE_NO_DISCARD) == 0 && has(Deed::kDiscard);

@@ -3,8 +3,8 @@
 //
 // It checks what comes in (EINVAL: outside of the device, or not in whole blocks; EROFS: a change
 // of a read-only device) and makes up for what the handler lacks:
-//   FUA                 blocking style: flush_blocking behind the write (asynchronous callbacks get
-//                       the flag and honour it);
+//   FUA                 blocking callbacks: a flush, of either style, behind the write
+//                       (asynchronous callbacks get the flag and honour it);
 //   write_zeroes        writes of zeros, unless LUNKIT_IO_NO_FALLBACK;
 //   compare_and_write   read, compare, write, while no other request touches the range;
 //   or_write            read, or, write, likewise: handlers have no callback for it;
@@ -91,6 +91,7 @@ class PluginDevice final : public BlockDevice {
     Task<Status> or_by_reading(Queue& queue, const IoRequest& io);
 
     // plugin_blocking.cpp: blocking callbacks on workers
+    [[nodiscard]] bool blocks() const;
     [[nodiscard]] bool has_blocking(Deed deed) const;
     Task<Status> block(Queue& queue, const IoRequest& io, Deed deed);
     Task<Status> block_bounced(Queue& queue, const IoRequest& io, Deed deed);

@@ -97,7 +97,7 @@ Task<Status> PluginDevice::transfer_in_pieces(Queue& queue, const IoRequest& io,
         done += piece.length;
     }
     if (callback == nullptr && deed != Deed::kRead && io.fua()) {
-        CO_CHECK(co_await block_flush(queue));
+        CO_CHECK(co_await flush(queue));  // of either style: a handler may mix them
     }
     co_return Status{};
 }

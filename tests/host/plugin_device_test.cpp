@@ -487,6 +487,32 @@ TEST_F(PluginDeviceTest, BlockingFuaIsAFlushBehindTheWrite) {
     EXPECT_EQ("flush", disk_.calls.back());
 }
 
+TEST_F(PluginDeviceTest, BlockingFuaIsFlushedByAnAsynchronousFlushToo) {
+    lunkit_handler handler = blocking();
+    handler.flush_blocking = nullptr;
+    handler.flush = flush_disk;
+    disk_.info.flags = LUNKIT_DEVICE_WRITE_CACHE;
+    open(handler);
+    EXPECT_TRUE(write(0, std::string(512, 'w'), LUNKIT_IO_FUA));
+    EXPECT_THAT(disk_.calls, ElementsAre("write 0+512", "flush"));
+}
+
+TEST_F(PluginDeviceTest, SeveralQueuesAreForThoseWhoseCallsNeedNoTurn) {
+    disk_.info.flags = LUNKIT_DEVICE_PARALLEL;
+    open(asynchronous());
+    EXPECT_TRUE(device_->info().parallel);
+    open(blocking());
+    EXPECT_FALSE(device_->info().parallel);
+    lunkit_handler mixed = asynchronous();
+    mixed.write = nullptr;
+    mixed.write_blocking = write_blocking;
+    open(mixed);
+    EXPECT_FALSE(device_->info().parallel);
+    mixed.flags = LUNKIT_HANDLER_PARALLEL;
+    open(mixed);
+    EXPECT_TRUE(device_->info().parallel);
+}
+
 TEST_F(PluginDeviceTest, BlockingDataInPiecesIsGathered) {
     open(blocking());
     std::string first(300, 'a');
