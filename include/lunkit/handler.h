@@ -232,7 +232,8 @@ struct lunkit_host {
     void *(*allocate)(uint64_t size);
     void (*release)(void *memory, uint64_t size);
 
-    /* Any thread: the storage now has another size; the runner tells the front end. */
+    /* Any thread, after open() has returned: the storage now has another size. The runner serves
+     * so many whole blocks from now on and tells the front end. */
     void (*size_changed)(void *host_device, uint64_t size);
     /* Any thread: 1 when the daemon stops and a successor will open this device with
      * LUNKIT_OPEN_TAKE_OVER: close() then keeps what only lives as long as the device. */

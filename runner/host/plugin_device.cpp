@@ -51,8 +51,12 @@ PluginDevice::PluginDevice(const lunkit_handler& handler, OpenDevice request)
       block_size_(request.block_size),
       asked_read_only_(request.read_only),
       one_at_a_time_((handler.flags & LUNKIT_HANDLER_PARALLEL) == 0),
-      wanted_size_(request.size),
-      host_device_{std::move(request.name), std::move(request.size_changed)},
+      host_device_{std::move(request.name),
+                   [this, told = std::move(request.size_changed)](std::uint64_t size) {
+                       if (const std::uint64_t served = take_size(size); served != 0 && told) {
+                           told(served);
+                       }
+                   }},
       bounce_(kBounceSize) {}
 
 PluginDevice::~PluginDevice() {
@@ -84,6 +88,7 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
     const std::uint32_t flags = (request.read_only ? LUNKIT_OPEN_READ_ONLY : 0U) |
                                 (request.take_over ? LUNKIT_OPEN_TAKE_OVER : 0U);
     const bool take_over = request.take_over;
+    const std::uint64_t wanted_size = request.size;
     std::unique_ptr<PluginDevice> device(new PluginDevice(handler, std::move(request)));
     lunkit_device_info info = device->blank_info();
     std::array<char, kErrorRoom> error{};
@@ -92,7 +97,7 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
     open.flags = flags;
     open.config = config.c_str();
     open.name = device->host_device_.name.c_str();
-    open.size = device->wanted_size_;
+    open.size = wanted_size;
     open.block_size = device->block_size_;
     open.host = &host_table();
     open.host_device = &device->host_device_;
@@ -106,12 +111,13 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
             return failure(-status, device->sentence(error.data(), -status));
         }
     }
-    CHECK(device->adopt(info));
+    CHECK(device->adopt(info, wanted_size));
     return device;
 }
 
-/// Takes over what the handler says of its device, if that can be served.
-Status PluginDevice::adopt(const lunkit_device_info& info) {
+/// Takes over what the handler says of its device, if that can be served. `wanted_size`: see
+/// lunkit_open::size.
+Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_size) {
     DeviceInfo known;
     known.min_block_size = std::max(info.min_block_size, kSmallestBlock);
     known.size = info.size / block_size_ * block_size_;
@@ -120,12 +126,12 @@ Status PluginDevice::adopt(const lunkit_device_info& info) {
                                            "{} are asked for",
                                            handler_.name, known.min_block_size, block_size_));
     }
-    if (known.size == 0 || known.size < wanted_size_) {
+    if (known.size == 0 || known.size < wanted_size) {
         return failure(EINVAL, fmt::format("handler '{}' has {} bytes here; {} are asked for",
-                                           handler_.name, info.size, wanted_size_));
+                                           handler_.name, info.size, wanted_size));
     }
-    if (wanted_size_ != 0) {
-        known.size = wanted_size_;
+    if (wanted_size != 0) {
+        known.size = wanted_size;
     }
     const bool can_flush = handler_.flush != nullptr || handler_.flush_blocking != nullptr;
     known.write_cache = (info.flags & LUNKIT_DEVICE_WRITE_CACHE) != 0;
@@ -158,6 +164,19 @@ Status PluginDevice::adopt(const lunkit_device_info& info) {
     read_only_.store(known.read_only);
     size_.store(known.size);
     return {};
+}
+
+/// The handler says that its storage has `size` bytes now. Gives what is served of it from now on;
+/// 0: nothing changes.
+std::uint64_t PluginDevice::take_size(std::uint64_t size) {
+    const std::uint64_t served = size / block_size_ * block_size_;
+    const std::lock_guard hold(info_mutex_);
+    if (served == 0 || served == info_.size) {
+        return 0;
+    }
+    info_.size = served;
+    size_.store(served);
+    return served;
 }
 
 DeviceInfo PluginDevice::info() const {
@@ -317,17 +336,21 @@ Status PluginDevice::resize(std::uint64_t size) {
             EINVAL, fmt::format("{} bytes are no whole number of blocks of {}", size, block_size_));
     }
     // When it shrinks, nothing may go behind the new end while the handler cuts it off.
-    const std::uint64_t before = size_.load();
-    size_.store(std::min(size, before));
+    size_.store(std::min(size, size_.load()));
     lunkit_device_info info = blank_info();
     std::array<char, kErrorRoom> error{};
     const int status = handler_.resize(device_, size, &info, error.data(), error.size());
+    Status done;
     if (status < 0) {
-        size_.store(before);
-        return failure(-status, sentence(error.data(), -status));
+        done = failure(-status, sentence(error.data(), -status));
+    } else {
+        done = adopt(info, size);
     }
-    wanted_size_ = size;
-    return adopt(info);
+    if (!done) {
+        const std::lock_guard hold(info_mutex_);
+        size_.store(info_.size);
+    }
+    return done;
 }
 
 Status PluginDevice::set_write_cache(bool enabled) {

@@ -67,7 +67,8 @@ class PluginDevice final : public BlockDevice {
     using AsyncCall = int (*)(void*, lunkit_queue*, const lunkit_io*, lunkit_completion*);
 
     PluginDevice(const lunkit_handler& handler, OpenDevice request);
-    Status adopt(const lunkit_device_info& info);
+    Status adopt(const lunkit_device_info& info, std::uint64_t wanted_size);
+    std::uint64_t take_size(std::uint64_t size);
     [[nodiscard]] lunkit_device_info blank_info() const;
     [[nodiscard]] std::string sentence(const char* text, int error) const;
 
@@ -105,7 +106,6 @@ class PluginDevice final : public BlockDevice {
     const std::uint32_t block_size_;
     const bool asked_read_only_;
     const bool one_at_a_time_;  // blocking callbacks
-    std::uint64_t wanted_size_;
     HostDevice host_device_;
     void* device_ = nullptr;
 

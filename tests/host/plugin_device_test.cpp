@@ -28,6 +28,8 @@ struct Disk {
     std::string bytes = std::string(kSize, 'x');
     std::vector<std::string> calls;
     lunkit_device_info info{};
+    const lunkit_host* host = nullptr;
+    void* host_device = nullptr;
     test::FakeQueue* queue = nullptr;  ///< set: requests complete later, on it
     int answer = 0;                    ///< of the next request
     int zero_answer = 0;
@@ -43,6 +45,8 @@ int open_disk(const lunkit_open* request, void** device) {
     const std::uint32_t size = request->info->struct_size;
     *request->info = disk->info;
     request->info->struct_size = size;
+    disk->host = request->host;
+    disk->host_device = request->host_device;
     *device = disk;
     return 0;
 }
@@ -620,6 +624,41 @@ TEST_F(PluginDeviceTest, ResizeTakesTheNewInfo) {
     EXPECT_EQ("it would lose data", device_->resize(kSize / 2).error().what);
     EXPECT_EQ(EINVAL, device_->resize(kSize + 100).error().code);
     EXPECT_EQ(2 * kSize, device_->info().size);
+}
+
+TEST_F(PluginDeviceTest, ASizeThatTheHandlerTellsIsServed) {
+    std::vector<std::uint64_t> told;
+    OpenDevice request;
+    request.block_size = 4096;
+    request.size = kSize / 4;
+    request.size_changed = [&](std::uint64_t size) {
+        told.push_back(size);
+        EXPECT_EQ(size, device_->info().size);
+    };
+    ASSERT_TRUE(try_open(asynchronous(), std::move(request)));
+    std::string into(4096, '?');
+    EXPECT_EQ(EINVAL, read(kSize / 2 - 4096, into).error().code);
+    disk_.host->size_changed(disk_.host_device, kSize / 2 + 512);
+    EXPECT_TRUE(read(kSize / 2 - 4096, into));
+    disk_.host->size_changed(disk_.host_device, kSize / 2);  // as many blocks as before
+    disk_.host->size_changed(disk_.host_device, 512);        // not one block
+    disk_.host->size_changed(disk_.host_device, 8192);
+    EXPECT_EQ(EINVAL, read(8192, into).error().code);
+    EXPECT_THAT(told, ElementsAre(kSize / 2, 8192));
+}
+
+TEST_F(PluginDeviceTest, ASizeToldDuringAResizeThatFailsStays) {
+    lunkit_handler handler = asynchronous();
+    handler.resize = [](void* /*device*/, std::uint64_t /*size*/, lunkit_device_info* /*info*/,
+                        char* /*error*/, std::size_t /*error_size*/) {
+        disk->host->size_changed(disk->host_device, kSize / 2);
+        return -EIO;
+    };
+    open(handler);
+    EXPECT_FALSE(device_->resize(kSize / 4));
+    std::string into(512, '?');
+    EXPECT_TRUE(read(kSize / 2 - 512, into));
+    EXPECT_EQ(EINVAL, read(kSize / 2, into).error().code);
 }
 
 TEST_F(PluginDeviceTest, OpenErrorsAreTheHandlersSentence) {
