@@ -7,12 +7,14 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "host/current_device.hpp"
+#include "host/waiting_thread.hpp"
 #include "lunkit/file.hpp"
 #include "lunkit/try.hpp"
 
@@ -42,6 +44,11 @@ std::uint32_t cut_extents(const lunkit_extent_list& list, std::uint64_t length) 
         length -= extent.length;
     }
     return count;
+}
+
+Task<void> wait_until_alone(Queue& queue, Exclusion::Exclusive& alone) {
+    (void)co_await alone.acquire(queue);  // always 0
+    (void)co_await alone.drain(queue);    // always 0
 }
 
 }  // namespace
@@ -184,8 +191,9 @@ DeviceInfo PluginDevice::info() const {
     return info_;
 }
 
+/// Asked behind the Exclusion: a resize that shrinks the device waits for who has passed.
 int PluginDevice::refusal(const IoRequest& io, Access access, std::uint64_t data_bytes) const {
-    if (!ByteRange::fits(io.offset, io.length, size_.load(std::memory_order_relaxed)) ||
+    if (!ByteRange::fits(io.offset, io.length, size_.load()) ||
         ((io.offset | io.length) & (block_size_ - 1)) != 0) {
         return EINVAL;
     }
@@ -197,15 +205,15 @@ int PluginDevice::refusal(const IoRequest& io, Access access, std::uint64_t data
 }
 
 Task<Status> PluginDevice::read(Queue& queue, const IoRequest& io) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
     if (const int error = refusal(io, Access::kRead, io.length); error != 0) {
         co_return failure(error);
     }
     if (io.length == 0) {
         co_return Status{};
-    }
-    Exclusion::Shared pass(exclusion_, io.range());
-    if (!pass.entered()) {
-        (void)co_await pass.acquire(queue);  // always 0
     }
     if (handler_.read != nullptr && io.length <= max_transfer_.load(std::memory_order_relaxed)) {
         const Outcome outcome = co_await call(handler_.read, queue, io);
@@ -216,15 +224,15 @@ Task<Status> PluginDevice::read(Queue& queue, const IoRequest& io) {
 }
 
 Task<Status> PluginDevice::write(Queue& queue, const IoRequest& io) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
     if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
         co_return failure(error);
     }
     if (io.length == 0) {
         co_return Status{};
-    }
-    Exclusion::Shared pass(exclusion_, io.range());
-    if (!pass.entered()) {
-        (void)co_await pass.acquire(queue);  // always 0
     }
     if (handler_.write != nullptr && io.length <= max_transfer_.load(std::memory_order_relaxed)) {
         const Outcome outcome = co_await call(handler_.write, queue, io);
@@ -245,27 +253,27 @@ Task<Status> PluginDevice::flush(Queue& queue) {
 }
 
 Task<Status> PluginDevice::discard(Queue& queue, const IoRequest& io) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
     if (const int error = refusal(io, Access::kChange, 0); error != 0) {
         co_return failure(error);
     }
     if (!info().can_discard) {
         co_return failure(EOPNOTSUPP);
     }
-    Exclusion::Shared pass(exclusion_, io.range());
-    if (!pass.entered()) {
-        (void)co_await pass.acquire(queue);  // always 0
-    }
     Status status = co_await transfer_in_pieces(queue, io, Deed::kDiscard);
     co_return status;
 }
 
 Task<Status> PluginDevice::write_zeroes(Queue& queue, const IoRequest& io) {
-    if (const int error = refusal(io, Access::kChange, 0); error != 0) {
-        co_return failure(error);
-    }
     Exclusion::Shared pass(exclusion_, io.range());
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
+    }
+    if (const int error = refusal(io, Access::kChange, 0); error != 0) {
+        co_return failure(error);
     }
     Status status = co_await zero(queue, io);
     co_return status;
@@ -273,11 +281,17 @@ Task<Status> PluginDevice::write_zeroes(Queue& queue, const IoRequest& io) {
 
 Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) {
     constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max() / 2;
-    const int error = io.length > kMost ? EINVAL : refusal(io, Access::kChange, 2 * io.length);
-    if (error != 0) {
-        co_return failure(error);
+    if (io.length > kMost) {
+        co_return failure(EINVAL);
     }
     if (handler_.compare_and_write != nullptr) {
+        Exclusion::Shared pass(exclusion_, io.range());
+        if (!pass.entered()) {
+            (void)co_await pass.acquire(queue);  // always 0
+        }
+        if (const int error = refusal(io, Access::kChange, 2 * io.length); error != 0) {
+            co_return failure(error);
+        }
         const Outcome outcome = co_await call(handler_.compare_and_write, queue, io);
         if (outcome.result != -EOPNOTSUPP) {
             co_return to_status(outcome);
@@ -286,6 +300,9 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
     Exclusion::Exclusive alone(exclusion_, io.range());
     (void)co_await alone.acquire(queue);  // always 0
     (void)co_await alone.drain(queue);    // always 0
+    if (const int error = refusal(io, Access::kChange, 2 * io.length); error != 0) {
+        co_return failure(error);
+    }
     Status status = co_await compare_by_reading(queue, io);
     co_return status;
 }
@@ -335,8 +352,16 @@ Status PluginDevice::resize(std::uint64_t size) {
         return failure(
             EINVAL, fmt::format("{} bytes are no whole number of blocks of {}", size, block_size_));
     }
-    // When it shrinks, nothing may go behind the new end while the handler cuts it off.
-    size_.store(std::min(size, size_.load()));
+    // When it shrinks, nothing may go behind the new end while the handler cuts it off: newcomers
+    // are refused, and those on their way are waited for.
+    std::optional<Exclusion::Exclusive> alone;
+    if (size < size_.load()) {
+        size_.store(size);
+        alone.emplace(exclusion_,
+                      ByteRange{size, std::numeric_limits<std::uint64_t>::max() - size});
+        WaitingThread waiting;
+        waiting.run(wait_until_alone(waiting, *alone));
+    }
     lunkit_device_info info = blank_info();
     std::array<char, kErrorRoom> error{};
     const int status = handler_.resize(device_, size, &info, error.data(), error.size());

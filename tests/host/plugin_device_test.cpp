@@ -2,11 +2,13 @@
 #include "host/plugin_device.hpp"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -624,6 +626,70 @@ TEST_F(PluginDeviceTest, ResizeTakesTheNewInfo) {
     EXPECT_EQ("it would lose data", device_->resize(kSize / 2).error().what);
     EXPECT_EQ(EINVAL, device_->resize(kSize + 100).error().code);
     EXPECT_EQ(2 * kSize, device_->info().size);
+}
+
+TEST_F(PluginDeviceTest, AShrinkWaitsForWritesBehindTheNewEnd) {
+    static std::atomic<bool> resizes;
+    resizes = false;
+    lunkit_handler handler = asynchronous();
+    handler.resize = [](void* /*device*/, std::uint64_t size, lunkit_device_info* info,
+                        char* /*error*/, std::size_t /*error_size*/) {
+        disk->calls.emplace_back("resize");
+        resizes = true;
+        info->size = size;
+        return 0;
+    };
+    open(handler);
+    disk_.queue = &queue_;
+    std::string bytes(512, 'w');
+    const SingleData data(bytes.data(), 512);
+    const IoRequest above(kSize / 2, data);
+    std::string log;
+    start(device_->write(queue_, above), log, 'w');
+    std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
+    constexpr int kLongEnough = 10000;  // for a resize that does not wait
+    for (int i = 0; i < kLongEnough && !resizes; ++i) {
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(resizes);
+    // What comes now gets beyond the check of its range before or after the cut, never beside it.
+    start(device_->write(queue_, above), log, 'l');
+    queue_.run_all();
+    resizing.join();
+    queue_.run_all();
+    EXPECT_EQ(kSize / 2, device_->info().size);
+    EXPECT_EQ('w', log.at(0));
+    EXPECT_EQ("resize", disk_.calls.back());
+}
+
+TEST_F(PluginDeviceTest, AShrinkWaitsForTheHandlersOwnCompareAndWrite) {
+    static std::atomic<bool> resizes;
+    resizes = false;
+    lunkit_handler handler = asynchronous();
+    handler.compare_and_write = write_disk;
+    handler.resize = [](void* /*device*/, std::uint64_t size, lunkit_device_info* info,
+                        char* /*error*/, std::size_t /*error_size*/) {
+        resizes = true;
+        info->size = size;
+        return 0;
+    };
+    open(handler);
+    disk_.queue = &queue_;
+    std::string both(1024, 'w');
+    const SingleData data(both.data(), both.size());
+    IoRequest io(kSize / 2, data);
+    io.length = 512;
+    std::string log;
+    start(device_->compare_and_write(queue_, io), log, 'c');
+    std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
+    constexpr int kLongEnough = 10000;
+    for (int i = 0; i < kLongEnough && !resizes; ++i) {
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(resizes);
+    queue_.run_all();
+    resizing.join();
+    EXPECT_EQ("c", log);
 }
 
 TEST_F(PluginDeviceTest, ASizeThatTheHandlerTellsIsServed) {
