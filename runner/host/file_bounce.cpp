@@ -115,7 +115,7 @@ Task<int> LocalFile::bounce_write(core::EngineQueue& queue, Transfer& transfer, 
                   std::span(buffer + head, length));
     const SingleData data(buffer, blocks.length);
     Transfer inner{true, transfer.flags, blocks.offset, &data, 0, blocks.length};
-    const int error = co_await move(queue, inner, completion);
+    const int error = co_await carry_out(queue, inner, completion);
     if (error == 0) {
         transfer.done += length;
     }

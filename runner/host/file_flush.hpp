@@ -8,7 +8,9 @@
 //
 // A failed fdatasync is the end. The kernel reports a lost write once per open file and marks the
 // page clean, so that the next fdatasync succeeds although data is gone. The first failure is
-// therefore latched: every later flush and FUA write fails until the file is opened again.
+// therefore latched: every later flush and FUA write fails until the file is opened again. A FUA
+// write that fails is none yet: it is written and flushed once more, plainly, and only if that
+// flush fails is it latched.
 //
 // Any thread: a file may be used from several queues.
 #pragma once

@@ -224,7 +224,7 @@ std::string open_sentence(const OpenedFile& file, int error, bool direct) {
     return file.path + ": " + std::generic_category().message(error);
 }
 
-/// The one real open of what `located` stands for. A predecessor's description may keep a block
+/// The real open of what `located` stands for. A predecessor's description may keep a block
 /// device busy for a moment after its death.
 Status open_located(OpenedFile& file, int located, std::uint32_t flags) {
     using Clock = std::chrono::steady_clock;
@@ -237,7 +237,10 @@ Status open_located(OpenedFile& file, int located, std::uint32_t flags) {
         std::chrono::seconds(CurrentDevice::take_over() ? FileLock::kTakeOverWaitSeconds : 0);
     for (;;) {
         file.fd.reset(::open(fd_path(located).c_str(), mode));
-        if (file.fd) {
+        if (file.fd && !file.read_only) {
+            file.sync_fd.reset(::open(fd_path(located).c_str(), O_RDONLY | O_CLOEXEC));
+        }
+        if (file.fd && (file.sync_fd || file.read_only)) {
             return {};
         }
         const int error = errno;

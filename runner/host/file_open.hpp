@@ -25,6 +25,9 @@ struct OpenedFile {
     std::string path;
     FileLock lock;  // taken out of the table after the descriptor is closed
     UniqueFd fd;
+    /// For fdatasync; none when read_only. The kernel reports a lost write once per open file: a
+    /// write with RWF_DSYNC through `fd` takes no report from this one.
+    UniqueFd sync_fd;
     bool is_block_device = false;
     bool read_only = false;
     bool created = false;

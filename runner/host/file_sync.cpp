@@ -52,7 +52,8 @@ Request LocalFile::run_flush(LocalFile& self, core::EngineQueue& queue,
         Outcome outcome;
         do {
             outcome = co_await Operation([&](lunkit_completion* inner) {
-                return self.calls_.submit_data_sync(queue, self.file_.fd.get(), self.lane(), inner);
+                return self.calls_.submit_data_sync(queue, self.file_.sync_fd.get(), self.lane(),
+                                                    inner);
             });
             if (outcome.result == -EAGAIN) {
                 (void)co_await queue.yield();  // always 0
@@ -94,7 +95,7 @@ Status LocalFile::resize(std::uint64_t size) {
         return failure(-error, fmt::format("{}: cannot resize to {} bytes: {}", file_.path, size,
                                            std::generic_category().message(-error)));
     }
-    if (const int error = calls_.sync(file_.fd.get()); error < 0) {
+    if (const int error = calls_.sync(file_.sync_fd.get()); error < 0) {
         latch_flush(-error, "fsync");
         return failure(EIO, fmt::format("{}: the new size could not be made durable: {}",
                                         file_.path, std::generic_category().message(-error)));

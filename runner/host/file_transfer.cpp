@@ -195,19 +195,40 @@ Task<int> LocalFile::move(core::EngineQueue& queue, Transfer& transfer,
     co_return 0;
 }
 
+/// move(), and when a write with RWF_DSYNC fails: was it the writing, or the sync behind it? One
+/// error stands for both. The two are done again one by one then, so that only a sync that fails
+/// counts as a failed flush; that it finds what the first one found is what sync_fd is for.
+Task<int> LocalFile::carry_out(core::EngineQueue& queue, Transfer& transfer,
+                               lunkit_completion* completion) {
+    const int error = co_await move(queue, transfer, completion);
+    if (error == 0 || !transfer.fua()) {
+        co_return error;
+    }
+    transfer.flags &= ~LUNKIT_IO_FUA;
+    const int plain = co_await move(queue, transfer, completion);
+    if (plain != 0) {
+        co_return plain;
+    }
+    flush_.wrote();
+    const Outcome flushed = co_await Operation([this, &queue](lunkit_completion* inner) {
+        return run_flush(*this, queue, inner).settle(inner);
+    });
+    if (!flushed.ok()) {
+        co_return fail_at(LUNKIT_NO_OFFSET, flushed.result, completion);
+    }
+    co_return 0;
+}
+
 Request LocalFile::run(LocalFile& self, core::EngineQueue& queue, Transfer transfer,
                        lunkit_completion* completion) {
-    const int error = co_await self.move(queue, transfer, completion);
+    const int error = co_await self.carry_out(queue, transfer, completion);
     if (error == 0) {
         co_return self.settle(transfer, completion);
     }
     if (transfer.is_write) {
         self.flush_.wrote();  // a part of it, perhaps
     }
-    if (transfer.fua()) {
-        completion->result = co_await self.judge_failed_fua(queue, transfer, error);
-    }
-    co_return static_cast<int>(completion->result);
+    co_return error;
 }
 
 /// A direct write, beside which no block that it shares with a smaller write is being modified.
@@ -217,43 +238,12 @@ Request LocalFile::run_direct(LocalFile& self, core::EngineQueue& queue, Transfe
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
     }
-    const int error = co_await self.move(queue, transfer, completion);
+    const int error = co_await self.carry_out(queue, transfer, completion);
     if (error != 0) {
         self.flush_.wrote();  // a part of it, perhaps
         co_return error;
     }
     co_return self.settle(transfer, completion);
-}
-
-/// A buffered write with RWF_DSYNC failed: was it the writing, or the sync behind it? The latter
-/// may have taken the kernel's one report of data lost earlier, and counts as a failed flush.
-/// ENOSPC can be either: whether the plain write fails as well tells. Gives what to answer.
-Task<int> LocalFile::judge_failed_fua(core::EngineQueue& queue, Transfer transfer, int error) {
-    switch (-error) {
-        case ENOSPC:
-        case EDQUOT: {
-            lunkit_completion ignored{};
-            transfer.flags &= ~LUNKIT_IO_FUA;
-            const int plain = co_await move(queue, transfer, &ignored);
-            if (plain != 0) {
-                co_return error;
-            }
-            break;
-        }
-        case EFBIG:
-        case EINVAL:
-        case EFAULT:
-        case EBADF:
-        case EPERM:
-        case ENOMEM:
-        case EOPNOTSUPP:
-        case ECANCELED:
-            co_return error;  // nothing was synced
-        default:
-            break;
-    }
-    latch_flush(-error, "a FUA write");
-    co_return -EIO;
 }
 
 }  // namespace lunkit::host

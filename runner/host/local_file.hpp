@@ -93,7 +93,8 @@ class LocalFile {
     static Request run_direct(LocalFile& self, core::EngineQueue& queue, Transfer transfer,
                               lunkit_completion* completion);
     Task<int> move(core::EngineQueue& queue, Transfer& transfer, lunkit_completion* completion);
-    Task<int> judge_failed_fua(core::EngineQueue& queue, Transfer transfer, int error);
+    Task<int> carry_out(core::EngineQueue& queue, Transfer& transfer,
+                        lunkit_completion* completion);
 
     // file_bounce.cpp
     static Request run_bounced(LocalFile& self, core::EngineQueue& queue, Transfer transfer,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "file_rig.hpp"
 #include "host/file_open.hpp"
@@ -39,6 +40,39 @@ TEST_P(FileBounce, PartialBlocksKeepTheirNeighbours) {
     expected.replace(3584, 9000, bytes);
     EXPECT_TRUE(expected == read_file(path_));
     EXPECT_TRUE(bytes == read_back(3584, 9000));
+}
+
+TEST_P(FileBounce, ADirectFuaWriteThatFailsIsJudgedAsABufferedOne) {
+    open_direct(pattern(8192));
+    void* const memory = std::aligned_alloc(kBlock, kBlock);
+    const SingleData data(memory, kBlock);
+    const auto write_aligned = [&] {
+        return run(start([&](lunkit_completion* completion) {
+            return file_->write(queue(), 0, data, 0, kBlock, LUNKIT_IO_FUA, completion);
+        }));
+    };
+    std::memset(memory, 'D', kBlock);
+    calls_.transfers = {-EIO};
+    EXPECT_EQ(kBlock, write_aligned().result);
+    EXPECT_EQ(1, calls_.sync_count);
+    calls_.transfers = {-EIO};
+    calls_.syncs = {-EIO};
+    EXPECT_EQ(-EIO, write_aligned().result);
+    EXPECT_EQ(-EIO, flush().result);
+    std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc): of aligned_alloc
+}
+
+TEST_P(FileBounce, ABouncedFuaWriteThatFailsIsJudgedAsABufferedOne) {
+    open_direct(pattern(8192));
+    const std::string bytes(kBlock, 'B');
+    calls_.transfers = {-EIO};
+    EXPECT_EQ(kBlock, write(0, bytes, LUNKIT_IO_FUA).result);
+    EXPECT_EQ(1, calls_.sync_count);
+    EXPECT_EQ(bytes, read_file(path_).substr(0, kBlock));
+    calls_.transfers = {-EIO};
+    calls_.syncs = {-EIO};
+    EXPECT_EQ(-EIO, write(0, bytes, LUNKIT_IO_FUA).result);
+    EXPECT_EQ(-EIO, flush().result);
 }
 
 TEST_P(FileBounce, OneSectorOfABlock) {

@@ -133,27 +133,59 @@ TEST_P(FileFlush, EintrIsNoFailure) {
     EXPECT_EQ(3, calls_.sync_count);
 }
 
-TEST_P(FileFlush, AFailedFuaWriteLatchesToo) {
+// The write may have failed by reading the rest of its page.
+TEST_P(FileFlush, AFuaWriteThatFailsIsWrittenAndFlushedPlainly) {
     open(std::string(4096, 'x'));
-    calls_.transfers = {-EIO};
-    EXPECT_EQ(-EIO, write(0, "abcd", LUNKIT_IO_FUA).result);
-    EXPECT_EQ(-EIO, flush().result);
-    EXPECT_EQ(0, calls_.sync_count);
-}
-
-TEST_P(FileFlush, AFullFileSystemAtAFuaWriteDoesNotLatch) {
-    open(std::string(4096, 'x'));
-    calls_.transfers = {-ENOSPC, -ENOSPC};  // the plain write that is tried then fails as well
-    EXPECT_EQ(-ENOSPC, write(0, "abcd", LUNKIT_IO_FUA).result);
+    for (const int error : {-EIO, -ENOSPC}) {
+        calls_.transfers = {error};
+        calls_.transfer_flags.clear();
+        calls_.sync_count = 0;
+        EXPECT_EQ(4, write(0, "abcd", LUNKIT_IO_FUA).result);
+        EXPECT_EQ((std::vector<int>{RWF_DSYNC, 0}), calls_.transfer_flags);
+        EXPECT_EQ(1, calls_.sync_count);
+    }
+    EXPECT_EQ("abcd", read_file(path_).substr(0, 4));
+    EXPECT_EQ("", last_line);
     EXPECT_EQ(0, flush().result);
 }
 
-TEST_P(FileFlush, SpaceMissingOnlyAtTheSyncOfAFuaWriteLatches) {
+TEST_P(FileFlush, ALaterPartOfAFuaWriteThatFailsIsFlushedWithTheFirst) {
+    open(std::string(8192, 'x'));
+    calls_.longest_transfer = 4096;
+    calls_.transfers = {-EINTR, -EIO};
+    const std::string bytes = pattern(8192);
+    EXPECT_EQ(8192, write(0, bytes, LUNKIT_IO_FUA).result);
+    EXPECT_TRUE(bytes == read_file(path_));
+    EXPECT_EQ(1, calls_.sync_count);
+}
+
+TEST_P(FileFlush, AFuaWriteThatCannotBeWrittenDoesNotLatch) {
+    open(std::string(4096, 'x'));
+    for (const int error : {-EIO, -ENOSPC}) {
+        calls_.transfers = {error, error};
+        EXPECT_EQ(error, write(0, "abcd", LUNKIT_IO_FUA).result);
+        EXPECT_EQ(0, flush().result);
+    }
+}
+
+TEST_P(FileFlush, AFuaWriteThatCannotBeSyncedLatches) {
     open(std::string(4096, 'x'));
     calls_.transfers = {-ENOSPC};
-    EXPECT_EQ(-EIO, write(0, "abcd", LUNKIT_IO_FUA).result);
-    EXPECT_EQ((std::vector<int>{RWF_DSYNC, 0}), calls_.transfer_flags);
+    calls_.syncs = {-ENOSPC};
+    const Outcome outcome = write(0, "abcd", LUNKIT_IO_FUA);
+    EXPECT_EQ(-EIO, outcome.result);
+    EXPECT_EQ(LUNKIT_ERROR_MEDIUM, outcome.error_class);
     EXPECT_EQ(-EIO, flush().result);
+    EXPECT_EQ(-EIO, write(0, "abcd", LUNKIT_IO_FUA).result);
+    EXPECT_EQ(1, calls_.sync_count);
+}
+
+// The kernel tells an open file once of data that was lost: RWF_DSYNC must not hear it instead.
+TEST_P(FileFlush, HearsOfLostDataByItsOwnOpenFile) {
+    open(std::string(4096, 'x'));
+    flush();
+    EXPECT_GE(calls_.sync_fd, 0);
+    EXPECT_NE(file_->info()->fd, calls_.sync_fd);
 }
 
 }  // namespace lunkit::test

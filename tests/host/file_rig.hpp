@@ -29,6 +29,7 @@ class FaultyCalls : public host::FileCalls {
     std::uint64_t longest_transfer = UINT64_MAX;  ///< bytes of one submit_transfer; longer: short
     int transfer_count = 0;
     int sync_count = 0;
+    int sync_fd = -1;  ///< of the last
     std::vector<int> allocate_modes;
     std::vector<int> transfer_flags;
 
@@ -55,6 +56,7 @@ class FaultyCalls : public host::FileCalls {
     int submit_data_sync(core::EngineQueue& queue, int fd, const void* lane,
                          lunkit_completion* completion) override {
         ++sync_count;
+        sync_fd = fd;
         if (!syncs.empty()) {
             completion->result = syncs.front();
             syncs.pop_front();
