@@ -36,6 +36,8 @@ struct OpenDevice {
     bool take_over = false;
     /// Any thread: the storage has another size now.
     std::function<void(std::uint64_t size)> size_changed;
+    /// Any thread, when the device is closed: a successor will open it with take_over. Empty: no.
+    std::function<bool()> handing_over;
 };
 
 class HandlerRegistry {

@@ -2,7 +2,6 @@
 #include "host/host_table.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <span>
@@ -22,8 +21,6 @@ namespace lunkit::host {
 namespace {
 
 using core::EngineQueue;
-
-std::atomic<bool> daemon_stops{false};
 
 /// 0, or why the runner cannot reach data[offset, offset + length).
 int reach(const lunkit_data& data, std::uint64_t offset, std::uint64_t length) {
@@ -184,8 +181,9 @@ void call_size_changed(void* host_device, std::uint64_t size) {
     }
 }
 
-int call_handing_over(void* /*host_device*/) {
-    return daemon_stops.load() ? 1 : 0;
+int call_handing_over(void* host_device) {
+    const auto& asked = static_cast<HostDevice*>(host_device)->handing_over;
+    return asked && asked() ? 1 : 0;
 }
 
 lunkit_host make_table() {
@@ -223,10 +221,6 @@ lunkit_host make_table() {
 const lunkit_host& host_table() {
     static const lunkit_host table = make_table();
     return table;
-}
-
-void announce_stop(bool stopping) {
-    daemon_stops.store(stopping);
 }
 
 }  // namespace lunkit::host

@@ -14,14 +14,10 @@ namespace lunkit::host {
 struct HostDevice {
     std::string name;
     std::function<void(std::uint64_t size)> size_changed;  ///< any thread; may be empty
+    std::function<bool()> handing_over;                    ///< the same
 };
 
 /// One for all plugins; static.
 [[nodiscard]] const lunkit_host& host_table();
-
-/// The daemon stops, and devices that are closed from now on go to a successor
-/// (lunkit_host::handing_over). Any thread; called by the main program before it stops the front
-/// ends, never when a single device is removed.
-void announce_stop(bool stopping = true);
 
 }  // namespace lunkit::host

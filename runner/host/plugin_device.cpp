@@ -63,7 +63,8 @@ PluginDevice::PluginDevice(const lunkit_handler& handler, OpenDevice request)
                        if (const std::uint64_t served = take_size(size); served != 0 && told) {
                            told(served);
                        }
-                   }},
+                   },
+                   std::move(request.handing_over)},
       bounce_(kBounceSize) {}
 
 PluginDevice::~PluginDevice() {

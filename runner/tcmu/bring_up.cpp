@@ -152,8 +152,10 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
                              .size = info.size,
                              .block_size = static_cast<std::uint32_t>(block_size),
                              .read_only = false,
-                             .take_over = probe.enabled && !resumes,
-                             .size_changed = std::move(order.size_changed)};
+                             .take_over = probe.enabled,
+                             .size_changed = std::move(order.size_changed),
+                             .handing_over = [stays = order.stays] { return stays->load(); }};
+    order.stays->store(probe.enabled);
     TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
     if (probe.enabled) {
         CHECK(settle_ring(ring, probe, resumes, name));

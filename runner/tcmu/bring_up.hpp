@@ -4,6 +4,7 @@
 // whoever waits for it has a watchdog.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,6 +54,9 @@ struct BringUpOrder {
     const MarkerFolder* markers = nullptr;  ///< may be null: no marker is believed
     DeviceEvents events;                    ///< identity is filled in
     std::function<void(std::uint64_t size)> size_changed;
+    /// Whether the kernel's device stays when ours is closed, and a successor opens it. Set here
+    /// to whether it was there before; from then on the service's.
+    std::shared_ptr<std::atomic<bool>> stays;
 };
 struct BroughtUp {
     std::unique_ptr<Device> device;

@@ -27,6 +27,7 @@ void TcmuService::open(const Entry& entry) {
     order.uio = entry->uio;
     order.queue = entry->queue;
     order.markers = markers_ ? &*markers_ : nullptr;
+    order.stays = entry->stays;
     order.events.gone = [this, weak, inbox = loop_->inbox()] {
         inbox->post([this, weak] {
             if (const Entry gone = weak.lock(); gone && gone->phase != Phase::kClosing) {
@@ -67,6 +68,7 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
         open_failed(entry, result.error());
         return;
     }
+    entry->stays->store(false);  // from here on it is closed because it is removed, or by stop()
     entry->configfs = result->probe.configfs;
     entry->kernel_size = result->kernel_size;
     if (!entry->device_id) {
@@ -200,6 +202,9 @@ void TcmuService::unit_says_write_cache(const std::string& folder, bool enabled)
 // not care for the outcome, and is not kept waiting beyond the bound.
 void TcmuService::close(const Entry& entry, PendingReply reply) {
     const Phase before = entry->phase;
+    if (reply || entry->gone) {
+        entry->stays->store(false);
+    }
     if (reply) {
         entry->reply = std::move(reply);
     }

@@ -92,6 +92,7 @@ Result<Ring> Ring::attach(std::span<std::byte> map, InflightTable table) {
     ring.fetch_ = positions.tail;
     ring.seen_head_ = positions.tail;
     ring.table_.set_fetch_position(positions.tail);
+    ring.tail_moved_ = true;  // a predecessor may have died before it told the kernel
     return ring;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -57,6 +58,8 @@ struct ServedDevice {
     /// owner. Never the last: anything on the control thread or on the queue (closing blocks).
     std::shared_ptr<Device> device;
     std::shared_ptr<const ConfigfsDevice> configfs;
+    /// See BringUpOrder::stays.
+    std::shared_ptr<std::atomic<bool>> stays = std::make_shared<std::atomic<bool>>(false);
     std::uint64_t kernel_size = 0;             ///< what the kernel thinks, bytes
     std::optional<std::uint64_t> wanted_size;  ///< to be told to the kernel
     bool gone = false;                         ///< its uio node is dead

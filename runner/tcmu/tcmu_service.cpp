@@ -74,6 +74,9 @@ void TcmuService::begin_stop() {
     foreign_.clear();
     const std::vector<Entry> entries = entries_;  // closing changes the list
     for (const Entry& entry : entries) {
+        if (entry->device && !entry->gone) {
+            entry->stays->store(true);
+        }
         if (!entry->device) {
             // Whoever creates it shall not wait for a successor that may never come.
             (void)entry->reply.answer(-EINTR);

@@ -52,6 +52,7 @@ class HandlerRig : public EngineRig {
         request.size = size;
         request.read_only = read_only;
         request.take_over = take_over;
+        request.handing_over = [this] { return handing_over_; };
         auto opened = handlers().open(std::move(request));
         if (!opened) {
             return std::unexpected(opened.error());
@@ -105,6 +106,7 @@ class HandlerRig : public EngineRig {
         return found;
     }
 
+    bool handing_over_ = false;
     std::unique_ptr<BlockDevice> device_;
 };
 

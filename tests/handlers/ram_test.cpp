@@ -10,7 +10,6 @@
 #include <gmock/gmock.h>
 
 #include "handler_rig.hpp"
-#include "host/host_table.hpp"
 
 namespace lunkit::test {
 
@@ -111,9 +110,9 @@ TEST_P(RamHandler, GrowsAndForgetsWhatWasCutOff) {
 TEST_P(RamHandler, ASuccessorFindsTheContents) {
     open(config_, kSize);
     EXPECT_TRUE(write(kChunk + 512, pattern(100 * 512)));
-    host::announce_stop();
+    handing_over_ = true;
     device_.reset();
-    host::announce_stop(false);
+    handing_over_ = false;
     ASSERT_EQ("", why(try_open(config_, kSize, false, true)));
     EXPECT_TRUE(read(kChunk + 512, 100 * 512) == pattern(100 * 512));
     EXPECT_EQ(std::string(512, '\0'), read(0, 512));

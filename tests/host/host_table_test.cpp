@@ -147,20 +147,22 @@ TEST_P(HostTable, MemoryIsAlignedToAPage) {
     EXPECT_EQ(nullptr, host_.allocate(UINT64_MAX));
 }
 
-TEST_P(HostTable, HandingOverIsSaidOnceTheDaemonStops) {
-    HostDevice device{"disk", {}};
+TEST_P(HostTable, HandingOverIsWhatTheFrontEndSays) {
+    bool stays = false;
+    HostDevice device{"disk", {}, [&] { return stays; }};
     EXPECT_EQ(0, host_.handing_over(&device));
-    announce_stop();
+    stays = true;
     EXPECT_EQ(1, host_.handing_over(&device));
-    announce_stop(false);
+    HostDevice nobodys{"disk", {}, {}};
+    EXPECT_EQ(0, host_.handing_over(&nobodys));
 }
 
 TEST_P(HostTable, SizeChangesReachTheFrontEnd) {
     std::uint64_t told = 0;
-    HostDevice device{"disk", [&](std::uint64_t size) { told = size; }};
+    HostDevice device{"disk", [&](std::uint64_t size) { told = size; }, {}};
     host_.size_changed(&device, 4096);
     EXPECT_EQ(4096U, told);
-    HostDevice deaf{"disk", {}};
+    HostDevice deaf{"disk", {}, {}};
     host_.size_changed(&deaf, 4096);
 }
 

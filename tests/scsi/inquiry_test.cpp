@@ -69,7 +69,7 @@ TEST_F(Inquiry, RefusesAPageWithoutEvpd) {
 }
 
 TEST_F(Inquiry, RefusesAnUnknownPage) {
-    EXPECT_TRUE(is_invalid_cdb_field(in(cdb(96, 0x87, 1)), 2));
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb(96, 0x88, 1)), 2));
 }
 
 TEST_F(Inquiry, AsksForTheIdentityEachTime) {

@@ -177,19 +177,22 @@ class TcmuServiceRig {
     std::atomic<int> resizes{0};
     std::atomic<int> resize_error{0};
     std::atomic<bool> took_over{false};
+    std::atomic<bool> handed_over{false};             // the device that was closed last
     std::function<void(std::uint64_t)> size_changed;  // of the device opened last
 
   private:
     /// MemoryDevice with a resize, that tells when it goes.
     class Disk final : public BlockDevice {
       public:
-        explicit Disk(TcmuServiceRig& rig) : rig_(rig) {}
+        Disk(TcmuServiceRig& rig, std::function<bool()> handing_over)
+            : rig_(rig), handing_over_(std::move(handing_over)) {}
         Disk(const Disk&) = delete;
         Disk& operator=(const Disk&) = delete;
         Disk(Disk&&) = delete;
         Disk& operator=(Disk&&) = delete;
         ~Disk() override {
             const std::lock_guard lock(rig_.mutex_);
+            rig_.handed_over = handing_over_();
             ++rig_.closed_;
             rig_.changed_.notify_all();
         }
@@ -216,6 +219,7 @@ class TcmuServiceRig {
 
       private:
         TcmuServiceRig& rig_;
+        const std::function<bool()> handing_over_;
         MemoryDevice memory_{kSize};
         std::atomic<std::uint64_t> size_{kSize};
     };
@@ -244,7 +248,7 @@ class TcmuServiceRig {
         took_over = request.take_over;
         const std::lock_guard lock(mutex_);
         size_changed = std::move(request.size_changed);
-        return std::make_unique<Disk>(*this);
+        return std::make_unique<Disk>(*this, std::move(request.handing_over));
     }
 
     std::mutex mutex_;

@@ -402,7 +402,7 @@ TEST_F(DeviceTest, CountsWhatItDid) {
     EXPECT_EQ(status.other_commands, 2U);
     EXPECT_EQ(status.errors, 1U);
     EXPECT_EQ(status.in_flight, 0U);
-    EXPECT_EQ(status.kicks, 4U);
+    EXPECT_EQ(status.kicks, 5U);  // and one when it began
 }
 
 TEST_F(DeviceTest, IdentityIsReadOnAWorkerAndKept) {

@@ -132,6 +132,18 @@ TEST_F(ServiceLife, StopLeavesAMarkerAndNoExpectations) {
     EXPECT_EQ(parsed->tail, model.tail());
 }
 
+TEST_F(ServiceLife, StopHandsDevicesOverAndARemovalDoesNot) {
+    rig.start();
+    (void)add(0, "removed");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "removed")), 0);
+    EXPECT_TRUE(rig.wait_for_closed(1));
+    EXPECT_FALSE(rig.handed_over);
+    (void)add(1, "stays");
+    rig.stop();
+    EXPECT_TRUE(rig.wait_for_closed(2));
+    EXPECT_TRUE(rig.handed_over);
+}
+
 TEST_F(ServiceLife, BrokenRingLeavesNoMarker) {
     rig.start();
     TcmuKernelModel& model = add();
