@@ -176,7 +176,8 @@ Task<int> LocalFile::move(core::EngineQueue& queue, Transfer& transfer,
             transfer.fua() ? RWF_DSYNC : 0,
             transfer.offset + transfer.done,
             window.at(*transfer.data, transfer.data_offset + transfer.done, transfer.rest()),
-            lane()};
+            lane(),
+            file_.direct()};
         const Outcome outcome = co_await Operation(
             [&](lunkit_completion* inner) { return calls_.submit_transfer(queue, step, inner); });
         const Step came = advance(transfer, outcome.result, completion);

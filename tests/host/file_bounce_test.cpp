@@ -75,6 +75,13 @@ TEST_P(FileBounce, ABouncedFuaWriteThatFailsIsJudgedAsABufferedOne) {
     EXPECT_EQ(-EIO, flush().result);
 }
 
+// The engine lets more of them run at once.
+TEST_P(FileBounce, TheEngineIsToldThatTransfersAreDirect) {
+    open_direct(pattern(8192));
+    EXPECT_EQ(512, write(4608, std::string(512, 'S')).result);
+    EXPECT_TRUE(calls_.was_direct);
+}
+
 TEST_P(FileBounce, OneSectorOfABlock) {
     open_direct(pattern(8192));
     EXPECT_EQ(512, write(4608, std::string(512, 'S')).result);

@@ -32,6 +32,7 @@ class FaultyCalls : public host::FileCalls {
     int sync_fd = -1;  ///< of the last
     std::vector<int> allocate_modes;
     std::vector<int> transfer_flags;
+    bool was_direct = false;  ///< the last submit_transfer
 
     std::int64_t transfer_now(const core::FileTransfer& transfer) override {
         std::int64_t result = 0;
@@ -41,6 +42,7 @@ class FaultyCalls : public host::FileCalls {
                         lunkit_completion* completion) override {
         ++transfer_count;
         transfer_flags.push_back(transfer.rw_flags);
+        was_direct = transfer.direct;
         if (take(transfers, &completion->result)) {
             queue.post(completion);
             return LUNKIT_PENDING;
