@@ -76,6 +76,9 @@ int call_map(const lunkit_data* data, std::uint64_t offset, std::uint64_t length
 
 int call_file_open(const lunkit_file_open* request, lunkit_file** file) {
     const lunkit_file_open known = copy_in(request);
+    if (known.path == nullptr) {  // or struct_size ends before it
+        return -EINVAL;
+    }
     FileRequest wanted;
     wanted.path = known.path;
     wanted.base = known.base != nullptr ? known.base : "";

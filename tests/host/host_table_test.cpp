@@ -125,6 +125,16 @@ TEST_P(HostTable, AnOlderInfoGetsWhatItHasRoomFor) {
     EXPECT_EQ(0x55555555U, info.logical_block_size);
 }
 
+TEST_P(HostTable, OpeningWithoutAPathIsRefused) {
+    lunkit_file* opened = nullptr;
+    lunkit_file_open request{};
+    request.struct_size = sizeof request;
+    EXPECT_EQ(-EINVAL, host_.file_open(&request, &opened));
+    request.path = "/dev/null";
+    request.struct_size = offsetof(lunkit_file_open, path);  // too small to have one
+    EXPECT_EQ(-EINVAL, host_.file_open(&request, &opened));
+}
+
 TEST_P(HostTable, OffloadTimerAndPost) {
     HostQueue host_queue(host_, queue().handle());
     struct Steps {
