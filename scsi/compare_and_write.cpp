@@ -33,8 +33,8 @@ Task<Ending> compare_and_write(Unit& unit, Queue& queue, Command& command) {
     io.tag = command.tag;
     const Status done = co_await unit.device.compare_and_write(queue, io);
     if (!done) {
-        co_return ending_of(done.error(),
-                            {Direction::kCompare, block.logical_block_address, block_size});
+        const Direction phase = done.error().while_reading ? Direction::kRead : Direction::kCompare;
+        co_return ending_of(done.error(), {phase, block.logical_block_address, block_size});
     }
     // BlockDevice has no FUA for this one.
     if (block.fua || !unit.mode.write_cache_enabled) {

@@ -28,6 +28,7 @@ struct Error {
     std::string what = {};                    ///< for people; no trailing dot
     std::uint64_t offset = LUNKIT_NO_OFFSET;  ///< bytes from the start of the request
     ErrorClass error_class = ErrorClass::kUnspecified;
+    bool while_reading = false;  ///< compare_and_write: nothing had been written yet
 };
 
 template <typename T>

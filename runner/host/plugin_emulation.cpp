@@ -146,6 +146,7 @@ Task<Status> PluginDevice::compare_by_reading(Queue& queue, const IoRequest& io)
         piece.tag = io.tag;
         Status status = co_await transfer_in_pieces(queue, piece, Deed::kRead);
         if (!status) {
+            status.error().while_reading = true;
             co_return shifted(std::move(status), done);
         }
         if (const auto differs =

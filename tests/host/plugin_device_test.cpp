@@ -370,6 +370,20 @@ TEST_F(PluginDeviceTest, AMiscompareSaysWhereAndWritesNothing) {
     EXPECT_THAT(disk_.calls, ElementsAre("read 512+512"));
 }
 
+TEST_F(PluginDeviceTest, ACompareAndWriteSaysWhetherReadingFailed) {
+    open(asynchronous());
+    disk_.answer = -EIO;
+    const Status status = compare_and_write(512, std::string(512, 'x'), std::string(512, 'y'));
+    EXPECT_EQ(EIO, status.error().code);
+    EXPECT_TRUE(status.error().while_reading);
+    lunkit_handler handler = asynchronous();
+    handler.write = [](void* /*device*/, lunkit_queue* /*queue*/, const lunkit_io* /*io*/,
+                       lunkit_completion* /*completion*/) { return -EIO; };
+    open(handler);
+    EXPECT_FALSE(
+        compare_and_write(512, std::string(512, 'x'), std::string(512, 'y')).error().while_reading);
+}
+
 TEST_F(PluginDeviceTest, NothingComesBetweenCompareAndWrite) {
     open(asynchronous());
     disk_.queue = &queue_;

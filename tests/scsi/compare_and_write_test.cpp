@@ -78,6 +78,18 @@ TEST_F(CompareAndWrite, WithoutWriteCacheSurvivesALossOfPower) {
     EXPECT_TRUE(medium_is(0, 1, 0x44));
 }
 
+TEST_F(CompareAndWrite, TellsAReadThatFailedFromAWrite) {
+    Error error{EIO};
+    error.offset = kBlock;
+    device.fail_next(Kind::kCompareAndWrite, error);
+    EXPECT_TRUE(is_check(out(cdb(10, 2), data(2, 0, 1)), 0x3, 0x0c00));
+    error.while_reading = true;
+    device.fail_next(Kind::kCompareAndWrite, error);
+    const Reply reply = out(cdb(10, 2), data(2, 0, 1));
+    EXPECT_TRUE(is_check(reply, 0x3, 0x1100));
+    EXPECT_EQ(reply.information(), 11);
+}
+
 TEST_F(CompareAndWrite, IsRefusedWhenWriteProtected) {
     device.properties.read_only = true;
     restart();
