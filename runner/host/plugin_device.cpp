@@ -93,6 +93,10 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
         return failure(EINVAL,
                        fmt::format("a block size of {} bytes is not served", request.block_size));
     }
+    if (request.size % request.block_size != 0) {
+        return failure(EINVAL, fmt::format("a size of {} bytes is no whole number of blocks of {}",
+                                           request.size, request.block_size));
+    }
     const std::uint32_t flags = (request.read_only ? LUNKIT_OPEN_READ_ONLY : 0U) |
                                 (request.take_over ? LUNKIT_OPEN_TAKE_OVER : 0U);
     const bool take_over = request.take_over;
@@ -134,7 +138,11 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
                                            "{} are asked for",
                                            handler_.name, known.min_block_size, block_size_));
     }
-    if (known.size == 0 || known.size < wanted_size) {
+    if (known.size == 0) {
+        return failure(EINVAL, fmt::format("handler '{}' has {} bytes here, not one block of {}",
+                                           handler_.name, info.size, block_size_));
+    }
+    if (known.size < wanted_size) {
         return failure(EINVAL, fmt::format("handler '{}' has {} bytes here; {} are asked for",
                                            handler_.name, info.size, wanted_size));
     }

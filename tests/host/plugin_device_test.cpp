@@ -600,6 +600,25 @@ TEST_F(PluginDeviceTest, SmallerThanTheLunIsRefusedWithBothNumbers) {
               try_open(asynchronous(), std::move(request)).error().what);
 }
 
+TEST_F(PluginDeviceTest, APartOfABlockIsRefusedBeforeTheHandlerOpens) {
+    lunkit_handler handler = asynchronous();
+    handler.open = [](const lunkit_open* /*request*/, void** /*device*/) {
+        ADD_FAILURE() << "the handler may have created a file";
+        return -EIO;
+    };
+    OpenDevice request;
+    request.size = 8192 + 512;
+    request.block_size = 4096;
+    EXPECT_EQ("a size of 8704 bytes is no whole number of blocks of 4096",
+              try_open(handler, std::move(request)).error().what);
+}
+
+TEST_F(PluginDeviceTest, StorageWithoutOneBlockIsRefused) {
+    disk_.info.size = 511;
+    EXPECT_EQ("handler 'test' has 511 bytes here, not one block of 512",
+              try_open(asynchronous()).error().what);
+}
+
 TEST_F(PluginDeviceTest, LargerThanTheLunIsCutToIt) {
     OpenDevice request;
     request.size = kSize / 2;
