@@ -293,6 +293,10 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
     if (io.length > kMost) {
         co_return failure(EINVAL);
     }
+    if (io.length == 0) {
+        const int error = refusal(io, Access::kChange, 0);
+        co_return error == 0 ? Status{} : failure(error);
+    }
     if (handler_.compare_and_write != nullptr) {
         Exclusion::Shared pass(exclusion_, io.range());
         if (!pass.entered()) {

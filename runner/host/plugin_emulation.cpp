@@ -132,8 +132,8 @@ Task<Status> PluginDevice::zero_by_writing(Queue& queue, const IoRequest& io) {
 }
 
 Task<Status> PluginDevice::compare_by_reading(Queue& queue, const IoRequest& io) {
-    if (io.data == nullptr || io.data->kind != LUNKIT_DATA_IOV) {
-        co_return failure(io.length == 0 ? 0 : EOPNOTSUPP);
+    if (io.data->kind != LUNKIT_DATA_IOV) {
+        co_return failure(EOPNOTSUPP);
     }
     const BufferPool::Buffer buffer = bounce_.take();
     if (buffer == nullptr) {

@@ -384,6 +384,17 @@ TEST_F(PluginDeviceTest, ACompareAndWriteSaysWhetherReadingFailed) {
         compare_and_write(512, std::string(512, 'x'), std::string(512, 'y')).error().while_reading);
 }
 
+TEST_F(PluginDeviceTest, ComparingNothingNeedsNoData) {
+    open(asynchronous());
+    const IoRequest nothing(512, std::uint64_t{0});
+    EXPECT_TRUE(test::run_task(queue_, device_->compare_and_write(queue_, nothing)));
+    lunkit_handler handler = asynchronous();
+    handler.compare_and_write = write_disk;
+    open(handler);
+    EXPECT_TRUE(test::run_task(queue_, device_->compare_and_write(queue_, nothing)));
+    EXPECT_TRUE(disk_.calls.empty());
+}
+
 TEST_F(PluginDeviceTest, NothingComesBetweenCompareAndWrite) {
     open(asynchronous());
     disk_.queue = &queue_;
