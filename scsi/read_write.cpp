@@ -6,10 +6,9 @@
 // transport report a residual:
 // - READ gives the initiator the beginning of the data, to the byte;
 // - WRITE writes the blocks that were sent and ends GOOD: what was sent is stored, and the
-// initiator
-//   knows how much it sent. A part of a block cannot be stored: then nothing is written and the
-//   command ends 05/0E/03, INVALID FIELD IN COMMAND INFORMATION UNIT. Bytes that were not sent are
-//   never written.
+//   initiator knows how much it sent. A part of a block cannot be stored: then nothing is written
+//   and the command ends 05/0E/03, INVALID FIELD IN COMMAND INFORMATION UNIT. Bytes that were not
+//   sent are never written.
 #include <algorithm>
 
 #include "scsi/buffer.hpp"
