@@ -151,7 +151,8 @@ struct lunkit_file_info {
     uint32_t physical_block_size;
     uint32_t optimal_io_size;       /* 0 = unknown */
     uint32_t discard_granularity;   /* 0 = no discard */
-    int32_t fd;                     /* for calls the host lacks; stays the host's */
+    int32_t fd;                     /* for calls the host lacks; stays the host's. What is written
+                                       through it, file_flush does not know of: sync it yourself */
     uint32_t was_created;           /* LUNKIT_FILE_CREATE made it now */
     uint64_t reserved[4];
 };
@@ -331,7 +332,8 @@ struct lunkit_handler {
                              struct lunkit_completion *completion);
     int (*extents)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
                    struct lunkit_extent_list *list, struct lunkit_completion *completion);
-    /* Asks that a pending request, named by its completion, end soon; it still completes, once. */
+    /* Asks that a pending request, named by its completion, end soon; it still completes, once.
+     * Reserved: this runner never calls it. */
     void (*cancel)(void *device, struct lunkit_queue *queue, struct lunkit_completion *completion);
 
     /* Blocking style, for handlers that can do no other. 0 or -errno; whole transfers only. */
@@ -344,7 +346,9 @@ struct lunkit_handler {
     int (*write_zeroes_blocking)(void *device, uint64_t length, uint64_t offset, uint32_t flags);
 
     /* Changes of a live device; worker thread, may block; requests go on meanwhile. NULL: refused
-     * unless nothing changes. resize fills info anew. */
+     * unless nothing changes. resize fills info anew; when the device shrinks, it is called when no
+     * request behind the new end runs any more. set_write_cache is reserved: this runner never calls
+     * it, and makes writes durable itself (LUNKIT_IO_FUA, flush) while the cache is off. */
     int (*resize)(void *device, uint64_t size, struct lunkit_device_info *info, char *error,
                   size_t error_size);
     int (*set_write_cache)(void *device, int enabled, char *error, size_t error_size);
