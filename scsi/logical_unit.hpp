@@ -26,8 +26,6 @@ enum class StatusCode : std::uint8_t {
     kCheckCondition = 0x02,
     kBusy = 0x08,
     kReservationConflict = 0x18,
-    kTaskSetFull = 0x28,
-    kTaskAborted = 0x40,
 };
 
 inline constexpr std::size_t kSenseCapacity = 96;  ///< TCMU_SENSE_BUFFERSIZE
@@ -87,7 +85,6 @@ struct LogicalUnitOptions {
     std::uint32_t block_size = 512;  ///< logical block length; 512 or 4096
     std::uint64_t max_transfer = 0;  ///< bytes of one command that the front end can carry
     bool write_cache = true;         ///< WCE at start
-    std::string name = {};           ///< for messages
     /// The front end's target answers RESERVE, RELEASE and PERSISTENT RESERVE before the unit sees
     /// them (LIO unless pgr_support or emulate_pr is 0): the unit then reports them as supported.
     bool target_answers_reservations = true;

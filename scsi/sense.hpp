@@ -31,7 +31,6 @@ struct AdditionalSense {
 
 /// The names of SPC-5 annex F.2.
 namespace asc {
-inline constexpr AdditionalSense kNoAdditionalSenseInformation{0x00, 0x00};
 inline constexpr AdditionalSense kNotReadyCauseNotReportable{0x04, 0x00};
 inline constexpr AdditionalSense kInitializingCommandRequired{0x04, 0x02};
 inline constexpr AdditionalSense kFormatInProgress{0x04, 0x04};

@@ -170,7 +170,6 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     }
     parts.unit.block_size = static_cast<std::uint32_t>(block_size);
     parts.unit.max_transfer = max_transfer(info.max_data_area_mb, max_sectors, block_size);
-    parts.unit.name = name;
     parts.name = name;
     parts.config = order.uio.name.config;
     parts.node = fmt::format("/dev/uio{}", order.uio.minor);

@@ -81,7 +81,6 @@ struct Rig {
         auto own = std::make_unique<MemoryDevice>(kSize);
         memory = own.get();
         parts.block = device ? std::move(device) : std::move(own);
-        parts.unit.name = parts.name;
         parts.unit.max_transfer = 1 << 20;
         parts.slots = slots;
         parts.events.gone = [this] { ++gone; };
