@@ -142,8 +142,8 @@ Task<Ending> format_unit(Unit& unit, Queue& queue, Command& command) {
     if (is_fast && writes_out) {
         co_return check_condition(SenseKey::kIllegalRequest, asc::kInvalidFastFormat);
     }
-    Rewrite rewrite{.during = Medium::Condition::kFormatting,
-                    .failed = Medium::Condition::kFormatCorrupted,
+    Rewrite rewrite{.during = MediumState::Condition::kFormatting,
+                    .failed = MediumState::Condition::kFormatCorrupted,
                     .failure = asc::kFormatCommandFailed};
     rewrite.flags = Unit::io_flags(command);
     rewrite.tag = command.tag;

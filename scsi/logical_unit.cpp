@@ -48,17 +48,17 @@ bool uses_medium(const Opcode& opcode) {
 }
 
 /// SBC-4 4.33.2, 4.11.2, 4.33.3.1, 4.11.4, in this order.
-bool may_run(const Opcode& opcode, Medium::Condition condition) {
+bool may_run(const Opcode& opcode, MediumState::Condition condition) {
     switch (condition) {
-        case Medium::Condition::kUsable:
+        case MediumState::Condition::kUsable:
             return true;
-        case Medium::Condition::kFormatting:
+        case MediumState::Condition::kFormatting:
             return opcode.traits.during_format;
-        case Medium::Condition::kSanitizing:
+        case MediumState::Condition::kSanitizing:
             return opcode.traits.during_sanitize;
-        case Medium::Condition::kFormatCorrupted:
+        case MediumState::Condition::kFormatCorrupted:
             return !uses_medium(opcode) || opcode.traits.during_sanitize;
-        case Medium::Condition::kSanitizeFailed:
+        case MediumState::Condition::kSanitizeFailed:
             return opcode.operation_code == operation_code::kSanitize ||
                    opcode.traits.during_sanitize;
     }

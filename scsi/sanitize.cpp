@@ -34,13 +34,13 @@ std::optional<Ending> check_cdb(const Cdb& cdb, std::size_t minimum, std::size_t
 }
 
 // Behind a failure in restricted completion mode only another SANITIZE in that mode may follow.
-bool is_restricted(const Medium& medium) {
-    return medium.condition == Medium::Condition::kSanitizeFailed && !medium.allows_exit;
+bool is_restricted(const MediumState& medium) {
+    return medium.condition == MediumState::Condition::kSanitizeFailed && !medium.allows_exit;
 }
 
 Rewrite make_rewrite(const Command& command) {
-    Rewrite rewrite{.during = Medium::Condition::kSanitizing,
-                    .failed = Medium::Condition::kSanitizeFailed,
+    Rewrite rewrite{.during = MediumState::Condition::kSanitizing,
+                    .failed = MediumState::Condition::kSanitizeFailed,
                     .failure = asc::kSanitizeCommandFailed};
     rewrite.allows_exit = Cdb(command.cdb).bit(1, 5);  // AUSE
     rewrite.flags = Unit::io_flags(command);
@@ -122,8 +122,8 @@ Ending sanitize_exit_failure_mode(Unit& unit, Command& command) {
     if (is_restricted(unit.medium)) {
         return invalid_field_in_cdb(1, 4);
     }
-    if (unit.medium.condition == Medium::Condition::kSanitizeFailed) {
-        unit.medium.condition = Medium::Condition::kUsable;
+    if (unit.medium.condition == MediumState::Condition::kSanitizeFailed) {
+        unit.medium.condition = MediumState::Condition::kUsable;
     }
     return good();
 }

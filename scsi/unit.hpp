@@ -17,7 +17,7 @@
 #include "scsi/ending.hpp"
 #include "scsi/log_counters.hpp"
 #include "scsi/logical_unit.hpp"
-#include "scsi/medium.hpp"
+#include "scsi/medium_state.hpp"
 #include "scsi/mode_pages.hpp"
 #include "scsi/unit_attention.hpp"
 
@@ -39,7 +39,7 @@ struct Unit {
     ModeParameters default_mode;
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
-    Medium medium;
+    MediumState medium;
     LogCounters log;
     /// What WRITE BUFFER put into the echo buffer last; nothing: it never did.
     std::optional<std::vector<std::uint8_t>> echo;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Medium: who may touch the logical blocks. Commands use them side by side; FORMAT UNIT and
+// MediumState: who may touch the logical blocks. Commands use them side by side; FORMAT UNIT and
 // SANITIZE rewrite them all and have them for themselves meanwhile. A rewrite that fails leaves a
 // medium that nobody may use until another succeeds.
 //
@@ -21,7 +21,7 @@ namespace lunkit::scsi {
 
 struct Unit;
 
-struct Medium {
+struct MediumState {
     enum class Condition : std::uint8_t {
         kUsable,
         kFormatting,
@@ -47,17 +47,17 @@ struct Medium {
 
 /// What FORMAT UNIT and SANITIZE do to the medium.
 struct Rewrite {
-    Medium::Condition during;  ///< that the unit is in meanwhile
-    Medium::Condition failed;  ///< that a failure leaves it in
-    AdditionalSense failure;   ///< how the command ends when the medium fails it
+    MediumState::Condition during;  ///< that the unit is in meanwhile
+    MediumState::Condition failed;  ///< that a failure leaves it in
+    AdditionalSense failure;        ///< how the command ends when the medium fails it
     /// Whole blocks, to be written over and over; nothing: zeros, as the device makes them best.
     std::optional<Buffer> pattern = {};
     unsigned passes = 1;
     bool invert = false;  ///< the pattern, between two passes; the last is of the pattern itself
-    bool allows_exit = false;  ///< as in Medium, should it fail
+    bool allows_exit = false;  ///< as in MediumState, should it fail
     std::uint32_t flags = 0;   ///< LUNKIT_IO_*
     std::uint64_t tag = 0;
-    Medium::Condition before = Medium::Condition::kUsable;  ///< for rewrite_medium()
+    MediumState::Condition before = MediumState::Condition::kUsable;  ///< for rewrite_medium()
 };
 
 /// As many blocks as one write takes, each with `bytes` (not empty, within a block) repeated from

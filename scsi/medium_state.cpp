@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scsi/medium.hpp"
+#include "scsi/medium_state.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -84,7 +84,7 @@ Ending failed(const Rewrite& rewrite, const Error& error, std::uint32_t block_si
     Ending ending = ending_of(error, {Direction::kWrite, 0, block_size});
     // SBC-4 4.11.4: for SANITIZE there is only one failure, for FORMAT UNIT it may be the space.
     if (ending.sense.key == SenseKey::kMediumError ||
-        rewrite.during == Medium::Condition::kSanitizing) {
+        rewrite.during == MediumState::Condition::kSanitizing) {
         ending.status = StatusCode::kCheckCondition;
         ending.sense.key = SenseKey::kMediumError;
         ending.sense.additional = rewrite.failure;
@@ -93,7 +93,7 @@ Ending failed(const Rewrite& rewrite, const Error& error, std::uint32_t block_si
 }
 
 Task<Ending> run(Unit& unit, Queue& queue, Rewrite rewrite, bool in_background) {
-    Medium& medium = unit.medium;
+    MediumState& medium = unit.medium;
     (void)co_await medium.users.close(queue);  // cannot fail
     Status done;
     for (unsigned pass = 0; pass < rewrite.passes && done; ++pass) {
@@ -107,7 +107,7 @@ Task<Ending> run(Unit& unit, Queue& queue, Rewrite rewrite, bool in_background) 
     if (is_untouched) {
         medium.condition = rewrite.before;
     } else {
-        medium.condition = done ? Medium::Condition::kUsable : rewrite.failed;
+        medium.condition = done ? MediumState::Condition::kUsable : rewrite.failed;
     }
     medium.allows_exit = rewrite.allows_exit;
     medium.users.open();
@@ -124,7 +124,7 @@ Task<void> run_alone(Unit& unit, Queue& queue, Rewrite rewrite) {
 
 }  // namespace
 
-std::uint16_t Medium::progress() const {
+std::uint16_t MediumState::progress() const {
     constexpr unsigned kMaxBits = 48;  // that can be multiplied
     const auto bits = static_cast<unsigned>(std::bit_width(total));
     const unsigned too_many_bits = bits > kMaxBits ? bits - kMaxBits : 0;
@@ -133,7 +133,7 @@ std::uint16_t Medium::progress() const {
         std::min<std::uint64_t>((done >> too_many_bits) * 0x10000U / of, 0xffff));
 }
 
-std::optional<Sense> Medium::obstacle() const {
+std::optional<Sense> MediumState::obstacle() const {
     switch (condition) {
         case Condition::kUsable:
             return {};
@@ -174,8 +174,8 @@ std::optional<Buffer> make_pattern(const Unit& unit, std::span<const std::byte> 
 }
 
 Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool immediate) {
-    Medium& medium = unit.medium;
-    const Medium::Condition before = medium.condition;
+    MediumState& medium = unit.medium;
+    const MediumState::Condition before = medium.condition;
     rewrite.before = before;
     medium.condition = rewrite.during;
     medium.done = 0;
