@@ -12,14 +12,18 @@ namespace {
 constexpr std::size_t kFixedLength = 18;
 constexpr std::size_t kDescriptorHeaderLength = 8;
 
-// Three bytes: SKSV, C/D, BPV, BIT POINTER; FIELD POINTER.
+// Three bytes: SKSV, C/D or SD, BPV, BIT POINTER; FIELD POINTER.
 void put_field_pointer(const FieldPointer& field, std::span<std::uint8_t> out) {
     constexpr std::uint8_t kSksv = 0x80;
     constexpr std::uint8_t kCommandData = 0x40;
+    constexpr std::uint8_t kSegmentDescriptor = 0x20;
     constexpr std::uint8_t kBitPointerValid = 0x08;
     unsigned first = kSksv;
     if (field.in_cdb) {
         first |= kCommandData;
+    }
+    if (field.in_segment) {
+        first |= kSegmentDescriptor;
     }
     if (field.bit) {
         first |= kBitPointerValid | (*field.bit & 0x07U);
@@ -30,14 +34,18 @@ void put_field_pointer(const FieldPointer& field, std::span<std::uint8_t> out) {
 
 // SPC-5 4.5.3.
 std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
+    constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::uint32_t>::max();
     std::fill_n(out.begin(), kFixedLength, std::uint8_t{0});
     out[0] = 0x70;
-    if (sense.information && *sense.information <= std::numeric_limits<std::uint32_t>::max()) {
+    if (sense.information && *sense.information <= kMaxNumber) {
         out[0] |= 0x80;
         put_be32(out.subspan(3), static_cast<std::uint32_t>(*sense.information));
     }
     out[2] = static_cast<std::uint8_t>(sense.key);
     out[7] = kFixedLength - 8;
+    if (sense.command_specific && *sense.command_specific <= kMaxNumber) {
+        put_be32(out.subspan(8), static_cast<std::uint32_t>(*sense.command_specific));
+    }
     out[12] = sense.additional.code;
     out[13] = sense.additional.qualifier;
     if (sense.field) {
@@ -60,6 +68,13 @@ std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) 
         descriptor[1] = 0x0a;
         descriptor[2] = 0x80;  // VALID
         put_be64(descriptor.subspan(4), *sense.information);
+        length += 12;
+    }
+    if (sense.command_specific) {
+        const auto descriptor = out.subspan(length);
+        descriptor[0] = 0x01;  // command specific information
+        descriptor[1] = 0x0a;
+        put_be64(descriptor.subspan(4), *sense.command_specific);
         length += 12;
     }
     if (sense.field) {

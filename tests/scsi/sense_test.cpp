@@ -78,5 +78,24 @@ TEST(DescriptorSense, HoldsBothDescriptors) {
     EXPECT_EQ(bytes.at(20), 0x02);
 }
 
+constexpr Sense kFailedSegment{SenseKey::kCopyAborted, asc::kCopyTargetDeviceNotReachable,
+                               std::uint64_t{0x11}, FieldPointer{6, {}, false, true},
+                               std::uint64_t{0x0203}};
+
+TEST(FixedSense, TellsTheSegmentOfACopy) {
+    const std::vector<std::uint8_t> expected{0xf0, 0, 0x0a, 0,    0,    0, 0x11, 10, 0,
+                                             0,    2, 3,    0x0d, 0x02, 0, 0xa0, 0,  6};
+    EXPECT_EQ(encode(kFailedSegment, SenseFormat::kFixed), expected);
+}
+
+TEST(DescriptorSense, TellsTheSegmentOfACopy) {
+    const std::vector<std::uint8_t> expected{
+        0x72, 0x0a, 0x0d, 0x02, 0,    0, 0, 32,                 // header
+        0x00, 0x0a, 0x80, 0,    0,    0, 0, 0,  0, 0, 0, 0x11,  // information
+        0x01, 0x0a, 0,    0,    0,    0, 0, 0,  0, 0, 2, 3,     // command specific
+        0x02, 0x06, 0,    0,    0xa0, 0, 6, 0};                 // sense key specific
+    EXPECT_EQ(encode(kFailedSegment, SenseFormat::kDescriptor), expected);
+}
+
 }  // namespace
 }  // namespace lunkit::scsi
