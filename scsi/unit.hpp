@@ -15,6 +15,7 @@
 #include "scsi/cdb.hpp"
 #include "scsi/ending.hpp"
 #include "scsi/logical_unit.hpp"
+#include "scsi/medium.hpp"
 #include "scsi/mode_pages.hpp"
 #include "scsi/unit_attention.hpp"
 
@@ -23,7 +24,7 @@ namespace lunkit::scsi {
 struct Unit {
     Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options);
 
-    BlockDevice& device;
+    Medium device;
     Initiators& initiators;
     const LogicalUnitOptions options;
 
