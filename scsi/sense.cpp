@@ -32,6 +32,21 @@ void put_field_pointer(const FieldPointer& field, std::span<std::uint8_t> out) {
     put_be16(out.subspan(1), field.byte);
 }
 
+Sense sense_of(const ForwardedSense& forwarded) {
+    return {forwarded.key, forwarded.additional, forwarded.information, {}};
+}
+
+std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out);
+
+// SPC-4 5.17.7.4: behind the sense data, where the first (source) or second (destination) byte of
+// COMMAND-SPECIFIC INFORMATION says.
+std::size_t append_fixed(const ForwardedSense& forwarded, std::span<std::uint8_t> out) {
+    const bool by_source = forwarded.by == ForwardedSense::By::kCopySource;
+    out[by_source ? 8 : 9] = kFixedLength;
+    out[kFixedLength] = forwarded.status;
+    return 1 + encode_fixed(sense_of(forwarded), out.subspan(kFixedLength + 1));
+}
+
 // SPC-5 4.5.3.
 std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::uint32_t>::max();
@@ -51,12 +66,31 @@ std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     if (sense.field) {
         put_field_pointer(*sense.field, out.subspan(15));
     }
-    return kFixedLength;
+    std::size_t length = kFixedLength;
+    if (sense.forwarded) {
+        length += append_fixed(*sense.forwarded, out);
+        out[7] = static_cast<std::uint8_t>(length - 8);
+    }
+    return length;
+}
+
+std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out);
+
+// SPC-5 4.5.2.7.
+std::size_t put_forwarded(const ForwardedSense& forwarded, std::span<std::uint8_t> descriptor) {
+    constexpr std::size_t kHeaderLength = 4;
+    const std::size_t length =
+        encode_descriptors(sense_of(forwarded), descriptor.subspan(kHeaderLength));
+    descriptor[0] = 0x0c;
+    descriptor[1] = static_cast<std::uint8_t>(kHeaderLength - 2 + length);
+    descriptor[2] = static_cast<std::uint8_t>(forwarded.by);
+    descriptor[3] = forwarded.status;
+    return kHeaderLength + length;
 }
 
 // SPC-5 4.5.2.
 std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) {
-    std::fill_n(out.begin(), kMaxSenseLength, std::uint8_t{0});
+    std::ranges::fill(out, std::uint8_t{0});
     out[0] = 0x72;
     out[1] = static_cast<std::uint8_t>(sense.key);
     out[2] = sense.additional.code;
@@ -84,6 +118,9 @@ std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) 
         put_field_pointer(*sense.field, descriptor.subspan(4));
         length += 8;
     }
+    if (sense.forwarded) {
+        length += put_forwarded(*sense.forwarded, out.subspan(length));
+    }
     out[7] = static_cast<std::uint8_t>(length - kDescriptorHeaderLength);
     return length;
 }
@@ -92,7 +129,7 @@ std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) 
 
 std::size_t encode_sense(const Sense& sense, SenseFormat format, std::span<std::uint8_t> out) {
     return format == SenseFormat::kFixed ? encode_fixed(sense, out)
-                                         : encode_descriptors(sense, out);
+                                         : encode_descriptors(sense, out.first(kMaxSenseLength));
 }
 
 }  // namespace lunkit::scsi

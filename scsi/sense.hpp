@@ -72,6 +72,16 @@ struct FieldPointer {
     bool in_segment = false;
 };
 
+/// How a request of a copy ended at its source or destination (SPC-4 5.17.7.4).
+struct ForwardedSense {
+    enum class By : std::uint8_t { kCopySource = 1, kCopyDestination = 2 };
+    By by = By::kCopySource;
+    std::uint8_t status = 0;
+    SenseKey key = SenseKey::kNoSense;
+    AdditionalSense additional;
+    std::optional<std::uint64_t> information;
+};
+
 /// What sense data says, whatever its format.
 struct Sense {
     SenseKey key = SenseKey::kNoSense;
@@ -79,11 +89,12 @@ struct Sense {
     std::optional<std::uint64_t> information;  ///< INFORMATION; SBC-4 4.18 says of what
     std::optional<FieldPointer> field;
     std::optional<std::uint64_t> command_specific = {};  ///< COMMAND-SPECIFIC INFORMATION
+    std::optional<ForwardedSense> forwarded = {};
 };
 
 enum class SenseFormat : std::uint8_t { kFixed, kDescriptor };
 
-inline constexpr std::size_t kMaxSenseLength = 40;  ///< of what encode_sense() makes
+inline constexpr std::size_t kMaxSenseLength = 64;  ///< of what encode_sense() makes
 
 /// Writes current sense data (response code 70h or 72h) to `out`, which has room for
 /// kMaxSenseLength bytes. Gives its length. Fixed format has four bytes each for INFORMATION and
