@@ -41,6 +41,8 @@ inline constexpr std::uint8_t kModeSense10 = 0x5a;
 inline constexpr std::uint8_t kPersistentReserveIn = 0x5e;
 inline constexpr std::uint8_t kPersistentReserveOut = 0x5f;
 inline constexpr std::uint8_t kVariableLengthCdb = 0x7f;
+inline constexpr std::uint8_t kThirdPartyCopyOut = 0x83;
+inline constexpr std::uint8_t kThirdPartyCopyIn = 0x84;
 inline constexpr std::uint8_t kRead16 = 0x88;
 inline constexpr std::uint8_t kCompareAndWrite = 0x89;
 inline constexpr std::uint8_t kWrite16 = 0x8a;
@@ -59,13 +61,19 @@ inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SERVICE ACTION IN(16) and MAINTENANCE IN.
+/// SERVICE ACTION of SERVICE ACTION IN(16), MAINTENANCE IN and the third-party copy commands.
 namespace service_action {
 inline constexpr std::uint8_t kReadCapacity16 = 0x10;
 inline constexpr std::uint8_t kGetLbaStatus16 = 0x12;
 inline constexpr std::uint8_t kReportTargetPortGroups = 0x0a;
 inline constexpr std::uint8_t kReportSupportedOperationCodes = 0x0c;
 inline constexpr std::uint8_t kReportSupportedTaskManagementFunctions = 0x0d;
+inline constexpr std::uint8_t kExtendedCopyLid1 = 0x00;
+inline constexpr std::uint8_t kExtendedCopyLid4 = 0x01;
+inline constexpr std::uint8_t kReceiveCopyStatusLid1 = 0x00;
+inline constexpr std::uint8_t kReceiveCopyOperatingParameters = 0x03;
+inline constexpr std::uint8_t kReceiveCopyFailureDetailsLid1 = 0x04;
+inline constexpr std::uint8_t kReceiveCopyStatusLid4 = 0x05;
 }  // namespace service_action
 
 /// A view of a CDB whose length the dispatch has checked against its opcode's.

@@ -17,6 +17,7 @@
 #include "scsi/logical_unit.hpp"
 #include "scsi/medium.hpp"
 #include "scsi/mode_pages.hpp"
+#include "scsi/third_party_copy.hpp"
 #include "scsi/unit_attention.hpp"
 
 namespace lunkit::scsi {
@@ -37,6 +38,7 @@ struct Unit {
     ModeParameters default_mode;
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
+    ThirdPartyCopy copies;
 
     /// Takes the device's properties anew.
     void refresh();
