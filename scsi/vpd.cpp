@@ -6,6 +6,7 @@
 #include <string>
 
 #include "scsi/device_identification.hpp"
+#include "scsi/third_party_copy_page.hpp"
 
 namespace lunkit::scsi {
 namespace {
@@ -83,11 +84,17 @@ void put_logical_block_provisioning(ParameterData& data, const Unit& unit,
     data.u8(unit.info.thin ? kThinProvisioned : kResourceProvisioned).u8(0);
 }
 
-constexpr std::array<VpdPage, 7> kPages{{
+void put_third_party_copy_page(ParameterData& data, const Unit& unit,
+                               const Identity& /*identity*/) {
+    put_third_party_copy(data, unit);
+}
+
+constexpr std::array<VpdPage, 8> kPages{{
     {0x00, put_supported_pages},
     {0x80, put_unit_serial_number},
     {0x83, put_device_identification},
     {0x86, put_extended_inquiry_data},
+    {0x8f, put_third_party_copy_page},
     {0xb0, put_block_limits},
     {0xb1, put_block_device_characteristics},
     {0xb2, put_logical_block_provisioning},

@@ -19,7 +19,7 @@ class Vpd : public LogicalUnitTest {
 
 TEST_F(Vpd, ListsPagesThatAllCanBeRead) {
     const Bytes pages = page(0x00);
-    EXPECT_EQ(pages, (Bytes{0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2}));
+    EXPECT_EQ(pages, (Bytes{0, 0, 0, 8, 0x00, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2}));
     for (std::size_t i = 4; i < pages.size(); ++i) {
         (void)page(pages[i]);
     }
