@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "scsi/copy_limits.hpp"
 #include "scsi/errno_sense.hpp"
 
 namespace lunkit::scsi {
@@ -41,6 +42,11 @@ Task<std::optional<CopyFailure>> copy_piece(Unit& unit, Queue& queue, const IoRe
                                      unit.options.block_size};
         co_return CopyFailure{ForwardedSense::By::kCopySource, ending_of(read.error(), failed)};
     }
+    if (copy.represents != nullptr && !copy.represents->is_valid()) {
+        co_return CopyFailure{
+            ForwardedSense::By::kCopySource,
+            check_condition(SenseKey::kIllegalRequest, asc::kInvalidTokenOperationTokenCancelled)};
+    }
     Status written;
     if (alone) {
         written = co_await unit.device.write_held(queue, to);
@@ -57,6 +63,13 @@ Task<std::optional<CopyFailure>> copy_piece(Unit& unit, Queue& queue, const IoRe
 }
 
 }  // namespace
+
+std::size_t copy_buffer_size(const Unit& unit, std::uint64_t length) {
+    const std::uint64_t most =
+        std::uint64_t{unit.limits.maximum_transfer_length} * unit.options.block_size;
+    return static_cast<std::size_t>(
+        std::min({length, most, std::uint64_t{copy_limits::kBufferSize}}));
+}
 
 Task<BlockCopyOutcome> copy_blocks(Unit& unit, Queue& queue, const Command& command, BlockCopy copy,
                                    Buffer& buffer) {

@@ -17,6 +17,7 @@
 #include "scsi/buffer.hpp"
 #include "scsi/ending.hpp"
 #include "scsi/logical_unit.hpp"
+#include "scsi/rod_token.hpp"
 #include "scsi/sense.hpp"
 #include "scsi/unit.hpp"
 
@@ -33,6 +34,8 @@ struct BlockCopy {
     CopyEnd source;
     CopyEnd destination;
     std::uint64_t length = 0;
+    /// The token whose data the source must still be when it has been read; nullptr: none.
+    const RodToken* represents = nullptr;
 };
 
 /// A request that did not end well, and whose it was.
@@ -48,6 +51,9 @@ struct BlockCopyOutcome {
     std::uint64_t complete = 0;
     bool cached = false;  ///< something was written that is not durable yet
 };
+
+/// What a buffer is to hold for copies of up to `length` bytes.
+[[nodiscard]] std::size_t copy_buffer_size(const Unit& unit, std::uint64_t length);
 
 /// `buffer` holds one piece. The ranges are within their devices.
 Task<BlockCopyOutcome> copy_blocks(Unit& unit, Queue& queue, const Command& command, BlockCopy copy,

@@ -70,10 +70,13 @@ inline constexpr std::uint8_t kReportSupportedOperationCodes = 0x0c;
 inline constexpr std::uint8_t kReportSupportedTaskManagementFunctions = 0x0d;
 inline constexpr std::uint8_t kExtendedCopyLid1 = 0x00;
 inline constexpr std::uint8_t kExtendedCopyLid4 = 0x01;
+inline constexpr std::uint8_t kPopulateToken = 0x10;
+inline constexpr std::uint8_t kWriteUsingToken = 0x11;
 inline constexpr std::uint8_t kReceiveCopyStatusLid1 = 0x00;
 inline constexpr std::uint8_t kReceiveCopyOperatingParameters = 0x03;
 inline constexpr std::uint8_t kReceiveCopyFailureDetailsLid1 = 0x04;
 inline constexpr std::uint8_t kReceiveCopyStatusLid4 = 0x05;
+inline constexpr std::uint8_t kReceiveRodTokenInformation = 0x07;
 }  // namespace service_action
 
 /// A view of a CDB whose length the dispatch has checked against its opcode's.

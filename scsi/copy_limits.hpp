@@ -30,6 +30,13 @@ inline constexpr std::uint32_t kMaximumInlineDataLength = 0;
 /// Of one unit; one more is told BUSY. Each has a buffer of its own.
 inline constexpr std::uint8_t kConcurrentCopies = 8;
 inline constexpr std::size_t kBufferSize = std::size_t{1} << 20U;
+
+// POPULATE TOKEN and WRITE USING TOKEN: bytes of one command, descriptors, seconds.
+inline constexpr std::uint64_t kMaximumTokenTransfer = std::uint64_t{256} << 20U;
+inline constexpr std::uint64_t kOptimalTokenTransfer = std::uint64_t{64} << 20U;
+inline constexpr std::uint16_t kMaximumRangeDescriptors = 64;
+inline constexpr std::uint32_t kMaximumInactivityTimeout = 600;
+inline constexpr std::uint32_t kDefaultInactivityTimeout = 60;
 }  // namespace copy_limits
 
 }  // namespace lunkit::scsi

@@ -30,6 +30,10 @@ struct CopyResult {
     std::uint16_t segments_processed = 0;  ///< with the one that is being processed
     std::uint64_t bytes_transferred = 0;   ///< in the order of the command
     Ending ending;                         ///< when kEnded
+    /// Of the token that POPULATE TOKEN has made.
+    std::optional<std::uint64_t> token_identifier;
+    bool is_token_told = false;  ///< an initiator has got it
+    bool is_partial = false;     ///< WRITE USING TOKEN: there was less than asked for
 
     std::uint64_t order = 0;
     std::chrono::steady_clock::time_point ended;

@@ -8,6 +8,7 @@ namespace {
 enum class CopyOperationStatus : std::uint8_t {
     kCompleted = 0x01,
     kCompletedWithErrors = 0x02,
+    kCompletedWithPartialRodTokenUsage = 0x03,
     kInProgressInForeground = 0x11,
 };
 
@@ -15,8 +16,11 @@ CopyOperationStatus status_of(const CopyResult& result) {
     if (result.state == CopyResult::State::kInProgress) {
         return CopyOperationStatus::kInProgressInForeground;
     }
-    return result.ending.is_good() ? CopyOperationStatus::kCompleted
-                                   : CopyOperationStatus::kCompletedWithErrors;
+    if (!result.ending.is_good()) {
+        return CopyOperationStatus::kCompletedWithErrors;
+    }
+    return result.is_partial ? CopyOperationStatus::kCompletedWithPartialRodTokenUsage
+                             : CopyOperationStatus::kCompleted;
 }
 
 }  // namespace

@@ -247,14 +247,13 @@ bool reads_what_it_writes(const ExtendedCopyList& list) {
     return false;
 }
 
-std::size_t buffer_size(const Unit& unit, const ExtendedCopyList& list) {
+/// Bytes of the longest segment; at least a block.
+std::uint64_t longest_segment(const Unit& unit, const ExtendedCopyList& list) {
     std::uint64_t blocks = 1;
     for (std::size_t i = 0; i < list.segment_count(); ++i) {
         blocks = std::max<std::uint64_t>(blocks, list.segment(i).number_of_blocks);
     }
-    blocks = std::min<std::uint64_t>(blocks, unit.limits.maximum_transfer_length);
-    return std::min(static_cast<std::size_t>(blocks * unit.options.block_size),
-                    copy_limits::kBufferSize);
+    return blocks * unit.options.block_size;
 }
 
 Task<Ending> extended_copy(Unit& unit, Queue& queue, Command& command, Format format) {
@@ -273,7 +272,7 @@ Task<Ending> extended_copy(Unit& unit, Queue& queue, Command& command, Format fo
     if (command.replay && reads_what_it_writes(*list)) {
         co_return copy_aborted(Fault{asc::kNoAdditionalSenseInformation}, 0);
     }
-    Buffer buffer(buffer_size(unit, *list));
+    Buffer buffer(copy_buffer_size(unit, longest_segment(unit, *list)));
     if (!buffer) {
         co_return busy();
     }

@@ -13,6 +13,7 @@ Task<Status> Medium::change(Queue& queue, const IoRequest& io, Request request) 
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
     }
+    tokens_.change(io.range());
     co_return co_await (device_.*request)(queue, io);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Medium: the unit's device as its commands see it. Every request that changes blocks passes here,
 // whatever command it is of, so that what depends on nobody else changing them has one place to
-// say so: a copy whose source and destination overlap holds its blocks alone (Exclusion).
+// say so: a copy whose source and destination overlap holds its blocks alone (Exclusion), and the
+// ROD tokens that stand for the blocks are cancelled before they change.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,14 @@
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
+#include "scsi/rod_token.hpp"
 
 namespace lunkit::scsi {
 
 class Medium final : public BlockDevice {
   public:
-    /// `device` outlives the medium.
-    explicit Medium(BlockDevice& device) : device_(device) {}
+    /// Both outlive the medium.
+    Medium(BlockDevice& device, RodTokens& tokens) : device_(device), tokens_(tokens) {}
 
     [[nodiscard]] DeviceInfo info() const override { return device_.info(); }
     Task<Status> read(Queue& queue, const IoRequest& io) override {
@@ -46,13 +48,17 @@ class Medium final : public BlockDevice {
         Exclusion::Exclusive alone_;
     };
     /// A write by whoever holds the range.
-    Task<Status> write_held(Queue& queue, const IoRequest& io) { return device_.write(queue, io); }
+    Task<Status> write_held(Queue& queue, const IoRequest& io) {
+        tokens_.change(io.range());
+        return device_.write(queue, io);
+    }
 
   private:
     using Request = Task<Status> (BlockDevice::*)(Queue&, const IoRequest&);
     Task<Status> change(Queue& queue, const IoRequest& io, Request request);
 
     BlockDevice& device_;
+    RodTokens& tokens_;
     Exclusion exclusion_;
 };
 

@@ -32,6 +32,7 @@ struct AdditionalSense {
 /// The names of SPC-5 annex F.2.
 namespace asc {
 inline constexpr AdditionalSense kNoAdditionalSenseInformation{0x00, 0x00};
+inline constexpr AdditionalSense kOperationInProgress{0x00, 0x16};
 inline constexpr AdditionalSense kNotReadyCauseNotReportable{0x04, 0x00};
 inline constexpr AdditionalSense kInitializingCommandRequired{0x04, 0x02};
 inline constexpr AdditionalSense kTargetPortInStandbyState{0x04, 0x0b};
@@ -46,6 +47,12 @@ inline constexpr AdditionalSense kParameterListLengthError{0x1a, 0x00};
 inline constexpr AdditionalSense kMiscompareDuringVerifyOperation{0x1d, 0x00};
 inline constexpr AdditionalSense kInvalidCommandOperationCode{0x20, 0x00};
 inline constexpr AdditionalSense kLogicalBlockAddressOutOfRange{0x21, 0x00};
+inline constexpr AdditionalSense kInvalidTokenOperationUnsupportedTokenType{0x23, 0x01};
+inline constexpr AdditionalSense kInvalidTokenOperationTokenUnknown{0x23, 0x04};
+inline constexpr AdditionalSense kInvalidTokenOperationTokenExpired{0x23, 0x07};
+inline constexpr AdditionalSense kInvalidTokenOperationTokenCancelled{0x23, 0x08};
+inline constexpr AdditionalSense kInvalidTokenOperationTokenDeleted{0x23, 0x09};
+inline constexpr AdditionalSense kInvalidTokenOperationTokenLength{0x23, 0x0a};
 inline constexpr AdditionalSense kInvalidFieldInCdb{0x24, 0x00};
 inline constexpr AdditionalSense kInvalidFieldInParameterList{0x26, 0x00};
 inline constexpr AdditionalSense kTooManyTargetDescriptors{0x26, 0x06};
@@ -61,6 +68,7 @@ inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
 inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
 inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
 inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};
+inline constexpr AdditionalSense kInsufficientResourcesToCreateRodToken{0x55, 0x0d};
 }  // namespace asc
 
 /// Which field of CDB or parameter list is wrong (SPC-5 4.5.2.4.2, sense key specific data); with

@@ -8,13 +8,22 @@
 
 #include "scsi/copy_limits.hpp"
 #include "scsi/copy_results.hpp"
+#include "scsi/rod_token.hpp"
 
 namespace lunkit::scsi {
 
 struct ThirdPartyCopy {
     CopyResults results;
+    RodTokens tokens;
     std::uint8_t running = 0;  ///< copies, up to copy_limits::kConcurrentCopies
 };
+
+/// Why a command with a 32-bit list identifier cannot begin now; the identifier may be in use. TCMU
+/// does not name the initiators: of two that chose the same one, the second must not get the token
+/// of the first, nor the first that of the second.
+[[nodiscard]] std::optional<Ending> refuse_copy(ThirdPartyCopy& copies,
+                                                std::uint32_t list_identifier,
+                                                CopyResults::TimePoint now);
 
 /// A copy that runs, while it is there: counted, and known under its list identifier.
 class RunningCopy {

@@ -5,16 +5,20 @@
 #include "scsi/cdb.hpp"
 #include "scsi/copy_limits.hpp"
 #include "scsi/opcodes.hpp"
+#include "scsi/rod_token.hpp"
 
 namespace lunkit::scsi {
 namespace {
 
 /// THIRD-PARTY COPY DESCRIPTOR TYPE, in the order of the page.
 enum class CopyDescriptor : std::uint16_t {
+    kBlockDeviceRodLimits = 0x0000,
     kSupportedCommands = 0x0001,
     kParameterData = 0x0004,
     kSupportedDescriptors = 0x0008,
     kSupportedCscdIds = 0x000c,
+    kRodTokenFeatures = 0x0106,
+    kSupportedRodTypes = 0x0108,
     kGeneralCopyOperations = 0x8001,
 };
 
@@ -30,6 +34,16 @@ std::size_t begin(ParameterData& data, CopyDescriptor type) {
 void end(ParameterData& data, std::size_t at) {
     data.zeros((4 - (data.size() - at) % 4) % 4);
     data.set(at + 2, data.size() - at - kDescriptorHeaderLength, 2);
+}
+
+void put_block_device_rod_limits(ParameterData& data, const Unit& unit) {
+    const std::size_t at = begin(data, CopyDescriptor::kBlockDeviceRodLimits);
+    data.zeros(6).be16(copy_limits::kMaximumRangeDescriptors);
+    data.be32(copy_limits::kMaximumInactivityTimeout);
+    data.be32(copy_limits::kDefaultInactivityTimeout);
+    data.be64(copy_limits::kMaximumTokenTransfer / unit.options.block_size);
+    data.be64(copy_limits::kOptimalTokenTransfer / unit.options.block_size);
+    end(data, at);
 }
 
 /// From the table of opcodes, so that it says what REPORT SUPPORTED OPERATION CODES says.
@@ -77,6 +91,39 @@ void put_supported_cscd_ids(ParameterData& data) {
     end(data, at);
 }
 
+/// Each unit knows its own tokens only. No lifetimes: only EXTENDED COPY could ask for one.
+void put_rod_token_features(ParameterData& data) {
+    constexpr unsigned kTokensOfThisTargetDevice = 0x0;
+    constexpr unsigned kBlockRodFeaturesLength = 0x2c;
+    constexpr std::uint64_t kNoLimit = 0xffffffffffffffff;
+    const std::size_t at = begin(data, CopyDescriptor::kRodTokenFeatures);
+    data.u8(kTokensOfThisTargetDevice).zeros(11);
+    data.be32(0).be32(0).be32(copy_limits::kMaximumInactivityTimeout).zeros(18);
+    data.be16(kBlockRodFeaturesLength + 4);
+    data.u8(0).u8(0).be16(kBlockRodFeaturesLength).be16(0);
+    data.be16(0);  // OPTIMAL BLOCK ROD LENGTH GRANULARITY: not reported
+    data.be64(copy_limits::kMaximumTokenTransfer).be64(copy_limits::kOptimalTokenTransfer);
+    data.be64(kNoLimit);  // to a token: nothing is copied
+    data.be64(copy_limits::kOptimalTokenTransfer).zeros(8);
+    end(data, at);
+}
+
+void put_rod_type(ParameterData& data, std::uint32_t type, unsigned token_in_out) {
+    data.be32(type).u8(token_in_out).u8(0);
+    data.be16(0);  // PREFERENCE INDICATION: none
+    data.zeros(56);
+}
+
+void put_supported_rod_types(ParameterData& data) {
+    constexpr unsigned kTokenOut = 0x01;
+    constexpr unsigned kTokenIn = 0x02;
+    const std::size_t at = begin(data, CopyDescriptor::kSupportedRodTypes);
+    data.be16(0).be16(2 * 64);
+    put_rod_type(data, rod_type::kPointInTimeCopyChangeVulnerable, kTokenIn | kTokenOut);
+    put_rod_type(data, rod_type::kBlockDeviceZero, kTokenIn);
+    end(data, at);
+}
+
 void put_general_copy_operations(ParameterData& data) {
     const std::size_t at = begin(data, CopyDescriptor::kGeneralCopyOperations);
     data.be32(copy_limits::kConcurrentCopies).be32(copy_limits::kConcurrentCopies);
@@ -89,10 +136,13 @@ void put_general_copy_operations(ParameterData& data) {
 }  // namespace
 
 void put_third_party_copy(ParameterData& data, const Unit& unit) {
+    put_block_device_rod_limits(data, unit);
     put_supported_commands(data, unit);
     put_parameter_data(data);
     put_supported_descriptors(data);
     put_supported_cscd_ids(data);
+    put_rod_token_features(data);
+    put_supported_rod_types(data);
     put_general_copy_operations(data);
 }
 

@@ -25,6 +25,7 @@ namespace lunkit::scsi {
 struct Unit {
     Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options);
 
+    ThirdPartyCopy copies;
     Medium device;
     Initiators& initiators;
     const LogicalUnitOptions options;
@@ -38,7 +39,6 @@ struct Unit {
     ModeParameters default_mode;
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
-    ThirdPartyCopy copies;
 
     /// Takes the device's properties anew.
     void refresh();

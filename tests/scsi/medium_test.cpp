@@ -38,7 +38,8 @@ class MediumTest : public ::testing::Test {
 
     FakeQueue queue_;
     MemoryDevice device_{32 * kBlock};
-    Medium medium_{device_};
+    RodTokens tokens_;
+    Medium medium_{device_, tokens_};
     std::string log_;
 };
 
