@@ -169,6 +169,7 @@ TEST_F(PopulateToken, WaitsForWritesThatRun) {
     };
     start(writing, 'w');
     start(populating, 'p');
+    EXPECT_TRUE(is_check(populate({{50, 1}}), 0x5, 0x0016));  // the identifier is in use
     EXPECT_EQ(information().data.at(5), 0x11);
     EXPECT_EQ(number_at(information().data, 28), 0U);
     queue.run_all();

@@ -139,6 +139,7 @@ TEST_F(WriteUsingToken, IsCancelledByEveryCommandThatChangesTheBlocks) {
     Bytes compare_and_write = cdb16(0x89, 0, 14, 0);
     compare_and_write[13] = 1;
     const Bytes copy_list = list_of({{.from = 200, .to = 14}});
+    const Bytes overlapping = list_of({{.from = 13, .to = 14, .blocks = 2}});
     const Bytes zeros = write_list(zero_token(), {{14, 1}});
     const std::vector<std::pair<Bytes, Bytes>> commands{
         {cdb10(0x2a, 0, 14, 1), blocks(1, 1)},
@@ -148,6 +149,7 @@ TEST_F(WriteUsingToken, IsCancelledByEveryCommandThatChangesTheBlocks) {
         {cdb10(0x42, 0, 0, 24), unmap},
         {compare_and_write, blocks(2, 0)},
         {copy_out_cdb(0x00, copy_list.size()), copy_list},
+        {copy_out_cdb(0x00, overlapping.size()), overlapping},
         {copy_out_cdb(0x11, zeros.size(), 9), zeros}};
     for (const auto& [cdb, data] : commands) {
         fill_medium(14, 1, 0);
