@@ -48,6 +48,8 @@ inline constexpr std::uint8_t kModeSense10 = 0x5a;
 inline constexpr std::uint8_t kPersistentReserveIn = 0x5e;
 inline constexpr std::uint8_t kPersistentReserveOut = 0x5f;
 inline constexpr std::uint8_t kVariableLengthCdb = 0x7f;
+inline constexpr std::uint8_t kThirdPartyCopyOut = 0x83;
+inline constexpr std::uint8_t kThirdPartyCopyIn = 0x84;
 inline constexpr std::uint8_t kRead16 = 0x88;
 inline constexpr std::uint8_t kCompareAndWrite = 0x89;
 inline constexpr std::uint8_t kWrite16 = 0x8a;
@@ -68,8 +70,8 @@ inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN and the
-/// variable-length CDBs.
+/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN, the third-party
+/// copy commands and the variable-length CDBs.
 namespace service_action {
 inline constexpr std::uint8_t kOverwrite = 0x01;
 inline constexpr std::uint8_t kBlockErase = 0x02;
@@ -85,6 +87,15 @@ inline constexpr std::uint16_t kVerify32 = 0x000a;
 inline constexpr std::uint16_t kWrite32 = 0x000b;
 inline constexpr std::uint16_t kWriteAndVerify32 = 0x000c;
 inline constexpr std::uint16_t kWriteSame32 = 0x000d;
+inline constexpr std::uint8_t kExtendedCopyLid1 = 0x00;
+inline constexpr std::uint8_t kExtendedCopyLid4 = 0x01;
+inline constexpr std::uint8_t kPopulateToken = 0x10;
+inline constexpr std::uint8_t kWriteUsingToken = 0x11;
+inline constexpr std::uint8_t kReceiveCopyStatusLid1 = 0x00;
+inline constexpr std::uint8_t kReceiveCopyOperatingParameters = 0x03;
+inline constexpr std::uint8_t kReceiveCopyFailureDetailsLid1 = 0x04;
+inline constexpr std::uint8_t kReceiveCopyStatusLid4 = 0x05;
+inline constexpr std::uint8_t kReceiveRodTokenInformation = 0x07;
 }  // namespace service_action
 
 /// A view of a CDB whose length the dispatch has checked against its opcode's.

@@ -83,6 +83,25 @@ Ending log_select(Unit& unit, Command& command);
 // lba_status.cpp
 Task<Ending> get_lba_status_16(Unit& unit, Queue& queue, Command& command);
 
+// extended_copy.cpp
+Task<Ending> extended_copy_lid1(Unit& unit, Queue& queue, Command& command);
+Task<Ending> extended_copy_lid4(Unit& unit, Queue& queue, Command& command);
+
+// populate_token.cpp
+Task<Ending> populate_token(Unit& unit, Queue& queue, Command& command);
+
+// write_using_token.cpp
+Task<Ending> write_using_token(Unit& unit, Queue& queue, Command& command);
+
+// rod_token_information.cpp
+Ending receive_rod_token_information(Unit& unit, Command& command);
+
+// receive_copy_results.cpp
+Ending receive_copy_status_lid1(Unit& unit, Command& command);
+Ending receive_copy_operating_parameters(Unit& unit, Command& command);
+Ending receive_copy_failure_details_lid1(Unit& unit, Command& command);
+Ending receive_copy_status_lid4(Unit& unit, Command& command);
+
 // report_opcodes.cpp
 Ending report_supported_operation_codes(Unit& unit, Command& command);
 Ending report_supported_task_management_functions(Unit& unit, Command& command);

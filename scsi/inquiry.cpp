@@ -17,6 +17,7 @@ void put_standard_data(ParameterData& data, const Identity& identity) {
     constexpr unsigned kSpc4 = 0x06;
     constexpr unsigned kResponseDataFormat = 0x02;
     constexpr unsigned kTpgsImplicit = 0x10;
+    constexpr unsigned kThirdPartyCopy = 0x08;
     constexpr unsigned kCmdque = 0x02;
     constexpr unsigned kDescriptorSam5 = 0x00a0;
     constexpr unsigned kDescriptorSpc4 = 0x0460;
@@ -24,7 +25,7 @@ void put_standard_data(ParameterData& data, const Identity& identity) {
     data.u8(0);  // connected; direct access block device
     data.u8(0);  // not removable
     data.u8(kSpc4).u8(kResponseDataFormat).u8(kStandardLength - 5);
-    data.u8(kTpgsImplicit);
+    data.u8(kTpgsImplicit | kThirdPartyCopy);
     data.u8(0).u8(kCmdque);
     data.ascii(identity.vendor, 8).ascii(identity.product, 16).ascii(identity.revision, 4);
     data.zeros(22);

@@ -91,8 +91,8 @@ const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
         refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
         return nullptr;
     }
-    if (!may_run(*opcode, unit.medium.condition)) {
-        refusal = {StatusCode::kCheckCondition, *unit.medium.obstacle()};
+    if (!may_run(*opcode, unit.medium_state.condition)) {
+        refusal = {StatusCode::kCheckCondition, *unit.medium_state.obstacle()};
         return nullptr;
     }
     if (opcode->traits.accesses_medium && !unit.started) {
@@ -135,7 +135,8 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
     Ending ending;
     const Opcode* const opcode = admit(unit, command, ending);
     if (opcode != nullptr) {
-        const Gate::Pass pass = uses_medium(*opcode) ? unit.medium.users.enter() : Gate::Pass();
+        const Gate::Pass pass =
+            uses_medium(*opcode) ? unit.medium_state.users.enter() : Gate::Pass();
         if (opcode->answer != nullptr) {
             ending = opcode->answer(unit, command);
         } else {
@@ -146,7 +147,7 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
 }
 
 void LogicalUnit::end_background() {
-    state_->medium.ending = true;
+    state_->medium_state.ending = true;
 }
 
 void LogicalUnit::capacity_changed() {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -81,6 +82,8 @@ class Initiators {
     Initiators& operator=(Initiators&&) = default;
 };
 
+class CopyPeers;  // copy_peers.hpp
+
 struct LogicalUnitOptions {
     std::uint32_t block_size = 512;  ///< logical block length; 512 or 4096
     std::uint64_t max_transfer = 0;  ///< bytes of one command that the front end can carry
@@ -88,6 +91,10 @@ struct LogicalUnitOptions {
     /// The front end's target answers RESERVE, RELEASE and PERSISTENT RESERVE before the unit sees
     /// them (LIO unless pgr_support or emulate_pr is 0): the unit then reports them as supported.
     bool target_answers_reservations = true;
+    /// The other units that copies may use; nullptr: none. Outlives the unit.
+    CopyPeers* copy_peers = nullptr;
+    /// What time it is: results of copies are held for some time.
+    std::chrono::steady_clock::time_point (*now)() = &std::chrono::steady_clock::now;
 };
 
 class LogicalUnit {

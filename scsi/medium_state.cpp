@@ -47,7 +47,7 @@ bool needs_writing(const Rewrite& rewrite, const Error& error) {
 // Once over the medium, and durable. Others get their turn between two pieces.
 Task<Status> write_pass(Unit& unit, Queue& queue, Rewrite& rewrite, bool in_background) {
     for (std::uint64_t at = 0; at < size_of(unit);) {
-        if (in_background && unit.medium.ending) {
+        if (in_background && unit.medium_state.ending) {
             co_return failure(ECANCELED);
         }
         const std::uint64_t piece =
@@ -70,7 +70,7 @@ Task<Status> write_pass(Unit& unit, Queue& queue, Rewrite& rewrite, bool in_back
             co_return written;
         }
         at += range.length;
-        unit.medium.done += range.length;
+        unit.medium_state.done += range.length;
         (void)co_await queue.yield();  // its outcome says nothing
     }
     co_return co_await unit.device.flush(queue);
@@ -93,7 +93,7 @@ Ending failed(const Rewrite& rewrite, const Error& error, std::uint32_t block_si
 }
 
 Task<Ending> run(Unit& unit, Queue& queue, Rewrite rewrite, bool in_background) {
-    MediumState& medium = unit.medium;
+    MediumState& medium = unit.medium_state;
     (void)co_await medium.users.close(queue);  // cannot fail
     Status done;
     for (unsigned pass = 0; pass < rewrite.passes && done; ++pass) {
@@ -174,7 +174,7 @@ std::optional<Buffer> make_pattern(const Unit& unit, std::span<const std::byte> 
 }
 
 Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool immediate) {
-    MediumState& medium = unit.medium;
+    MediumState& medium = unit.medium_state;
     const MediumState::Condition before = medium.condition;
     rewrite.before = before;
     medium.condition = rewrite.during;

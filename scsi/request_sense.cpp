@@ -14,7 +14,7 @@ Ending request_sense(Unit& unit, Command& command) {
     Sense sense;
     if (const auto condition = unit.attentions.take()) {
         sense = {SenseKey::kUnitAttention, *condition, {}, {}};
-    } else if (const auto obstacle = unit.medium.obstacle()) {
+    } else if (const auto obstacle = unit.medium_state.obstacle()) {
         sense = *obstacle;
     } else if (!unit.started) {
         sense = {SenseKey::kNotReady, asc::kInitializingCommandRequired, {}, {}};

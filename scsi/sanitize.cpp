@@ -91,7 +91,7 @@ Task<Ending> sanitize_overwrite(Unit& unit, Queue& queue, Command& command) {
         co_return *refusal;
     }
     Rewrite rewrite = make_rewrite(command);
-    if (rewrite.allows_exit && is_restricted(unit.medium)) {
+    if (rewrite.allows_exit && is_restricted(unit.medium_state)) {
         co_return invalid_field_in_cdb(1, 5);
     }
     const Ending taken = take_parameter_list(unit, command, rewrite);
@@ -107,7 +107,7 @@ Task<Ending> sanitize_block_erase(Unit& unit, Queue& queue, Command& command) {
         co_return *refusal;
     }
     Rewrite rewrite = make_rewrite(command);
-    if (rewrite.allows_exit && is_restricted(unit.medium)) {
+    if (rewrite.allows_exit && is_restricted(unit.medium_state)) {
         co_return invalid_field_in_cdb(1, 5);
     }
     rewrite.flags |= LUNKIT_IO_MAY_UNMAP;
@@ -119,11 +119,11 @@ Ending sanitize_exit_failure_mode(Unit& unit, Command& command) {
     if (const auto refusal = check_cdb(Cdb(command.cdb), 0, 0)) {
         return *refusal;
     }
-    if (is_restricted(unit.medium)) {
+    if (is_restricted(unit.medium_state)) {
         return invalid_field_in_cdb(1, 4);
     }
-    if (unit.medium.condition == MediumState::Condition::kSanitizeFailed) {
-        unit.medium.condition = MediumState::Condition::kUsable;
+    if (unit.medium_state.condition == MediumState::Condition::kSanitizeFailed) {
+        unit.medium_state.condition = MediumState::Condition::kUsable;
     }
     return good();
 }

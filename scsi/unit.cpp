@@ -8,7 +8,7 @@
 namespace lunkit::scsi {
 
 Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options)
-    : device(block_device), initiators(front_end), options(std::move(unit_options)) {
+    : device(block_device, copies.tokens), initiators(front_end), options(std::move(unit_options)) {
     mode.write_cache_enabled = options.write_cache;
     default_mode = mode;
     refresh();
@@ -16,6 +16,7 @@ Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions 
 
 void Unit::refresh() {
     info = device.info();
+    copies.tokens.change({info.size, ~info.size});  // blocks that are gone
     limits = make_block_limits(info, options);
 }
 

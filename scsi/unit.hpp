@@ -17,8 +17,10 @@
 #include "scsi/ending.hpp"
 #include "scsi/log_counters.hpp"
 #include "scsi/logical_unit.hpp"
+#include "scsi/medium.hpp"
 #include "scsi/medium_state.hpp"
 #include "scsi/mode_pages.hpp"
+#include "scsi/third_party_copy.hpp"
 #include "scsi/unit_attention.hpp"
 
 namespace lunkit::scsi {
@@ -26,7 +28,8 @@ namespace lunkit::scsi {
 struct Unit {
     Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options);
 
-    BlockDevice& device;
+    ThirdPartyCopy copies;
+    Medium device;
     Initiators& initiators;
     const LogicalUnitOptions options;
 
@@ -39,7 +42,7 @@ struct Unit {
     ModeParameters default_mode;
     UnitAttentions attentions;
     bool started = true;  ///< START STOP UNIT
-    MediumState medium;
+    MediumState medium_state;
     LogCounters log;
     /// What WRITE BUFFER put into the echo buffer last; nothing: it never did.
     std::optional<std::vector<std::uint8_t>> echo;

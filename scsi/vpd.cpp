@@ -6,6 +6,7 @@
 #include <string>
 
 #include "scsi/device_identification.hpp"
+#include "scsi/third_party_copy_page.hpp"
 
 namespace lunkit::scsi {
 namespace {
@@ -104,12 +105,18 @@ void put_block_limits_extension(ParameterData& data, const Unit& unit,
     data.zeros(64 - 28);
 }
 
-constexpr std::array<VpdPage, 9> kPages{{
+void put_third_party_copy_page(ParameterData& data, const Unit& unit,
+                               const Identity& /*identity*/) {
+    put_third_party_copy(data, unit);
+}
+
+constexpr std::array<VpdPage, 10> kPages{{
     {0x00, put_supported_pages},
     {0x80, put_unit_serial_number},
     {0x83, put_device_identification},
     {0x86, put_extended_inquiry_data},
     {0x87, put_mode_page_policy},
+    {0x8f, put_third_party_copy_page},
     {0xb0, put_block_limits},
     {0xb1, put_block_device_characteristics},
     {0xb2, put_logical_block_provisioning},

@@ -17,11 +17,11 @@
 #include <string>
 
 #include "core/engine_queue.hpp"
-#include "host/exclusion.hpp"
 #include "host/file_calls.hpp"
 #include "host/file_flush.hpp"
 #include "host/file_open.hpp"
 #include "host/io_memory.hpp"
+#include "lunkit/exclusion.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/io_request.hpp"
 #include "lunkit/request.hpp"

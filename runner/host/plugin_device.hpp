@@ -22,11 +22,11 @@
 #include <span>
 #include <string>
 
-#include "host/exclusion.hpp"
 #include "host/handler_registry.hpp"
 #include "host/host_table.hpp"
 #include "host/io_memory.hpp"
 #include "lunkit/block_device.hpp"
+#include "lunkit/exclusion.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"

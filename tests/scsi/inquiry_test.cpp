@@ -26,7 +26,7 @@ TEST_F(Inquiry, GivesNinetySixBytesOfStandardData) {
     EXPECT_TRUE(is_good(reply));
     ASSERT_EQ(reply.data.size(), 96U);
     EXPECT_EQ((Bytes{reply.data.begin(), reply.data.begin() + 8}),
-              (Bytes{0x00, 0x00, 0x06, 0x02, 91, 0x10, 0x00, 0x02}));
+              (Bytes{0x00, 0x00, 0x06, 0x02, 91, 0x18, 0x00, 0x02}));
 }
 
 TEST_F(Inquiry, ClaimsTheStandards) {

@@ -8,7 +8,7 @@ namespace lunkit::scsi::test {
 namespace {
 
 TEST_F(LogicalUnitTest, RefusesUnknownOperationCodes) {
-    for (const std::uint8_t opcode : Bytes{0x01, 0x07, 0x60, 0x83, 0x84, 0xa4, 0xc0, 0xff}) {
+    for (const std::uint8_t opcode : Bytes{0x01, 0x07, 0x60, 0x85, 0x8c, 0xa4, 0xc0, 0xff}) {
         Bytes cdb(32);
         cdb[0] = opcode;
         EXPECT_TRUE(is_check(in(cdb), 0x5, 0x2000)) << unsigned{opcode};

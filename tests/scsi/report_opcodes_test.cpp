@@ -187,9 +187,9 @@ TEST_F(ReportOpcodes, TakesEitherWithOptionThree) {
 }
 
 TEST_F(ReportOpcodes, SaysThatACommandIsNotSupported) {
-    EXPECT_EQ(report(1, 0x83).data, (Bytes{0, 1, 0, 0}));
+    EXPECT_EQ(report(1, 0x8c).data, (Bytes{0, 1, 0, 0}));
     EXPECT_EQ(report(2, 0x9e, 0x1f).data, (Bytes{0, 1, 0, 0}));
-    EXPECT_EQ(report(2, 0x83, 0x01).data, (Bytes{0, 1, 0, 0}));
+    EXPECT_EQ(report(2, 0x83, 0x1f).data, (Bytes{0, 1, 0, 0}));
 }
 
 TEST_F(ReportOpcodes, RefusesReservedOptions) {

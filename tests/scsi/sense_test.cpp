@@ -78,5 +78,51 @@ TEST(DescriptorSense, HoldsBothDescriptors) {
     EXPECT_EQ(bytes.at(20), 0x02);
 }
 
+constexpr Sense kFailedSegment{SenseKey::kCopyAborted, asc::kCopyTargetDeviceNotReachable,
+                               std::uint64_t{0x11}, FieldPointer{6, {}, false, true},
+                               std::uint64_t{0x0203}};
+
+TEST(FixedSense, TellsTheSegmentOfACopy) {
+    const std::vector<std::uint8_t> expected{0xf0, 0, 0x0a, 0,    0,    0, 0x11, 10, 0,
+                                             0,    2, 3,    0x0d, 0x02, 0, 0xa0, 0,  6};
+    EXPECT_EQ(encode(kFailedSegment, SenseFormat::kFixed), expected);
+}
+
+TEST(DescriptorSense, TellsTheSegmentOfACopy) {
+    const std::vector<std::uint8_t> expected{
+        0x72, 0x0a, 0x0d, 0x02, 0,    0, 0, 32,                 // header
+        0x00, 0x0a, 0x80, 0,    0,    0, 0, 0,  0, 0, 0, 0x11,  // information
+        0x01, 0x0a, 0,    0,    0,    0, 0, 0,  0, 0, 2, 3,     // command specific
+        0x02, 0x06, 0,    0,    0xa0, 0, 6, 0};                 // sense key specific
+    EXPECT_EQ(encode(kFailedSegment, SenseFormat::kDescriptor), expected);
+}
+
+constexpr Sense kFailedDestination{
+    SenseKey::kCopyAborted,
+    asc::kThirdPartyDeviceFailure,
+    {},
+    {},
+    std::uint64_t{3},
+    ForwardedSense{ForwardedSense::By::kCopyDestination, 0x02, SenseKey::kDataProtect,
+                   asc::kSpaceAllocationFailedWriteProtect, std::uint64_t{0x99}}};
+
+TEST(FixedSense, ForwardsWhatTheDestinationOfACopySaid) {
+    const std::vector<std::uint8_t> expected{
+        0x70, 0, 0x0a, 0, 0, 0, 0,    29, 0, 18, 0, 3, 0x0d, 0x01, 0, 0, 0, 0,  //
+        0x02,                                                                   // CHECK CONDITION
+        0xf0, 0, 0x07, 0, 0, 0, 0x99, 10, 0, 0,  0, 0, 0x27, 0x07, 0, 0, 0, 0};
+    EXPECT_EQ(encode(kFailedDestination, SenseFormat::kFixed), expected);
+}
+
+TEST(DescriptorSense, ForwardsWhatTheDestinationOfACopySaid) {
+    const std::vector<std::uint8_t> expected{
+        0x72, 0x0a, 0x0d, 0x01, 0, 0, 0, 36,              // header
+        0x01, 0x0a, 0,    0,    0, 0, 0, 0,  0, 0, 0, 3,  // command specific
+        0x0c, 22,   0x02, 0x02,                           // forwarded, CHECK CONDITION
+        0x72, 0x07, 0x27, 0x07, 0, 0, 0, 12,              //
+        0x00, 0x0a, 0x80, 0,    0, 0, 0, 0,  0, 0, 0, 0x99};
+    EXPECT_EQ(encode(kFailedDestination, SenseFormat::kDescriptor), expected);
+}
+
 }  // namespace
 }  // namespace lunkit::scsi

@@ -19,7 +19,8 @@ class Vpd : public LogicalUnitTest {
 
 TEST_F(Vpd, ListsPagesThatAllCanBeRead) {
     const Bytes pages = page(0x00);
-    EXPECT_EQ(pages, (Bytes{0, 0, 0, 9, 0x00, 0x80, 0x83, 0x86, 0x87, 0xb0, 0xb1, 0xb2, 0xb7}));
+    EXPECT_EQ(pages,
+              (Bytes{0, 0, 0, 10, 0x00, 0x80, 0x83, 0x86, 0x87, 0x8f, 0xb0, 0xb1, 0xb2, 0xb7}));
     for (std::size_t i = 4; i < pages.size(); ++i) {
         (void)page(pages[i]);
     }

@@ -17,7 +17,7 @@
 #include "lunkit/queue.hpp"
 #include "lunkit/range_lock.hpp"
 
-namespace lunkit::host {
+namespace lunkit {
 
 class Exclusion {
   public:
@@ -131,4 +131,4 @@ class Exclusion {
     Exclusive* draining_ = nullptr;
 };
 
-}  // namespace lunkit::host
+}  // namespace lunkit

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/exclusion.hpp"
+#include "lunkit/exclusion.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include "support/fake_queue.hpp"
 #include "support/run_task.hpp"
 
-namespace lunkit::host {
+namespace lunkit {
 
 /// Requests that write letters when they are in, and stay in until a timer of theirs fires.
 class ExclusionTest : public ::testing::Test {
@@ -103,4 +103,4 @@ TEST_F(ExclusionTest, AfterwardsEverybodyIsFreeAgain) {
     EXPECT_EQ("xXabBA", log_);
 }
 
-}  // namespace lunkit::host
+}  // namespace lunkit

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Medium: the unit's device as its commands see it. Every request that changes blocks passes here,
+// whatever command it is of, so that what depends on nobody else changing them has one place to
+// say so: a copy whose source and destination overlap holds its blocks alone (Exclusion), and the
+// ROD tokens that stand for the blocks are cancelled before they change.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "lunkit/block_device.hpp"
+#include "lunkit/exclusion.hpp"
+#include "lunkit/io_request.hpp"
+#include "lunkit/queue.hpp"
+#include "lunkit/result.hpp"
+#include "lunkit/task.hpp"
+#include "scsi/rod_token.hpp"
+
+namespace lunkit::scsi {
+
+class Medium final : public BlockDevice {
+  public:
+    /// Both outlive the medium.
+    Medium(BlockDevice& device, RodTokens& tokens) : device_(device), tokens_(tokens) {}
+
+    [[nodiscard]] DeviceInfo info() const override { return device_.info(); }
+    Task<Status> read(Queue& queue, const IoRequest& io) override {
+        return device_.read(queue, io);
+    }
+    Task<Status> flush(Queue& queue) override { return device_.flush(queue); }
+    Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
+                                        std::span<Extent> extents) override {
+        return device_.extents(queue, io, extents);
+    }
+    Task<Status> write(Queue& queue, const IoRequest& io) override;
+    Task<Status> discard(Queue& queue, const IoRequest& io) override;
+    Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
+    Task<Status> compare_and_write(Queue& queue, const IoRequest& io) override;
+    Task<Status> or_write(Queue& queue, const IoRequest& io) override;
+
+    /// Blocks that nobody else changes, from acquire() until it goes. Who holds one waits for no
+    /// other.
+    class Hold {
+      public:
+        Hold(Medium& medium, ByteRange range) : alone_(medium.exclusion_, range) {}
+        Task<void> acquire(Queue& queue);
+
+      private:
+        Exclusion::Exclusive alone_;
+    };
+    /// A write by whoever holds the range.
+    Task<Status> write_held(Queue& queue, const IoRequest& io) {
+        tokens_.change(io.range());
+        return device_.write(queue, io);
+    }
+
+  private:
+    using Request = Task<Status> (BlockDevice::*)(Queue&, const IoRequest&);
+    Task<Status> change(Queue& queue, const IoRequest& io, Request request);
+
+    BlockDevice& device_;
+    RodTokens& tokens_;
+    Exclusion exclusion_;
+};
+
+}  // namespace lunkit::scsi

@@ -1,0 +1,29 @@
+# READ and WRITE BUFFER (echo), SEND and RECEIVE DIAGNOSTIC, LOG SENSE and LOG SELECT.
+. "$LUNKIT_VM/lib.sh"
+scsi_lun
+
+step "echo buffer"
+said=$(sg_read_buffer --mode=echo_desc "$SG" 2>&1 || sg_read_buffer --mode=11 "$SG" 2>&1)
+echo "$said"
+random_file /tank/any 1
+head -c 512 /tank/any >/tank/echo
+sg_write_buffer --mode=10 --in=/tank/echo --length=512 "$SG"
+sg_read_buffer --mode=10 --length=512 --raw "$SG" | cmp - /tank/echo
+
+step "diagnostics"
+sg_senddiag --selftest "$SG" || sg_senddiag --test "$SG"
+assert_match "$(sg_senddiag --list "$SG" 2>&1)" 'supported' "supported diagnostic pages"
+
+step "log pages"
+said=$(sg_logs --all "$SG")
+echo "$said"
+for page in 'Supported log pages' 'Write error counter' 'Read error counter' 'Verify error counter' 'Informational Exceptions'; do
+    assert_match "$said" "$page" "log pages"
+done
+dd if=/tank/any of="$DISK" bs=64k count=16 oflag=direct status=none
+written=$(sg_logs --page=0x02 "$SG")
+echo "$written"
+assert_match "$written" 'Total bytes processed = (1048576|[1-9][0-9]{6,})' "bytes written"
+sg_logs --reset "$SG"
+assert_match "$(sg_logs --page=0x02 "$SG")" 'Total bytes processed = 0' "bytes written, after the reset"
+stop_lunkitd
