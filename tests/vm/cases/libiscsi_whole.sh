@@ -1,5 +1,6 @@
 # libiscsi's whole suite on a thin LUN of 512 byte blocks with a write cache; every result is as checked in.
-# timeout: 900
+# timeout: 1800
+# kernels: 6.12
 . "$LUNKIT_VM/libiscsi.sh"
 
 tank

@@ -13,7 +13,8 @@ sg_format --format --quick --early "$SG"
 ready
 zeros "FORMAT UNIT"
 assert_eq "$(sg_readcap "$SG" | sed -n 's/.*Number of logical blocks=//p')" $BLOCKS "blocks after FORMAT UNIT"
-sense 'Illegal Request' 'Invalid field in' sg_format --format --quick --early --fmtpinfo=2 "$SG"
+assert_fails "FORMAT UNIT with protection information" sg_format --format --quick --early --fmtpinfo=2 "$SG"
+assert_match "$output" 'Illegal request' "FORMAT UNIT with protection information"
 
 step "SANITIZE, block erase"
 fill
