@@ -45,8 +45,7 @@ assert_no_errors
 stop_lunkitd
 
 step "no D-Bus: devices are served all the same"
-pkill -x dbus-daemon
-wait_for 10 "end of dbus-daemon" eval '! pgrep -x dbus-daemon'
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/other-bus    # nobody is there yet; the other cases need theirs
 lunkitd --foreground >>$LUNKITD_LOG 2>&1 &
 LUNKITD_PID=$!
 verify_load "$DISK" --size=4M
@@ -56,8 +55,7 @@ status=0
 output=$(lunkit list 2>&1) || status=$?
 assert_match "$output" 'bus' "lunkit list without a bus"
 [ $status != 0 ] || fail "lunkit list succeeds without a bus"
-rm -f /run/dbus/pid
-dbus-daemon --system --fork
-wait_for 30 "lunkitd on the new bus" bus_name_taken
+dbus-daemon --system --nofork --nopidfile --nosyslog --address=$DBUS_SYSTEM_BUS_ADDRESS &
+wait_for 30 "lunkitd on the new bus" lunkit list
 assert_match "$(lunkit list)" '\bgood\b' "lunkit list"
 stop_lunkitd
