@@ -17,6 +17,7 @@
 #include "lunkit/io_request.hpp"
 #include "lunkit/task.hpp"
 #include "scsi/big_endian.hpp"
+#include "scsi/changed_range.hpp"
 #include "scsi/logical_unit.hpp"
 #include "support/fake_queue.hpp"
 #include "support/memory_device.hpp"
@@ -215,8 +216,29 @@ class LogicalUnitTest : public ::testing::Test {
 
     Reply run(Bytes cdb, Bytes buffer) {
         Exchange exchange(std::move(cdb), std::move(buffer));
+        const std::size_t before = device.requests.size();
+        const auto announced = changed_range(exchange.command, options.block_size);
         run_task(queue, unit->execute(queue, exchange.command));
+        left_running_ = left_running_ || (announced && announced->offset == 0 &&
+                                          announced->length >= device.bytes().size());
+        if (!left_running_) {
+            expect_within(announced, std::span(device.requests).subspan(before));
+        }
         return reply_of(exchange);
+    }
+    /// Of what a command did: nothing outside of what it said it might change.
+    static void expect_within(const std::optional<ByteRange>& announced,
+                              std::span<const MemoryDevice::Request> done) {
+        for (const MemoryDevice::Request& request : done) {
+            if (request.kind != Kind::kRead && request.kind != Kind::kFlush &&
+                request.kind != Kind::kExtents && request.length > 0) {
+                const ByteRange range = announced.value_or(ByteRange{});
+                EXPECT_TRUE(range.offset <= request.offset &&
+                            request.offset + request.length <= range.end())
+                    << "a change at " << request.offset << "+" << request.length
+                    << " outside of the announced " << range.offset << "+" << range.length;
+            }
+        }
     }
     static Reply reply_of(const Exchange& exchange) {
         const Command& command = exchange.command;
@@ -250,6 +272,9 @@ class LogicalUnitTest : public ::testing::Test {
     FakeInitiators initiators;
     LogicalUnitOptions options{.block_size = kBlock};
     std::unique_ptr<LogicalUnit> unit;
+
+  private:
+    bool left_running_ = false;  // a FORMAT UNIT or SANITIZE may still be at work
 };
 
 }  // namespace lunkit::scsi::test

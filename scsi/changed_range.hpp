@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which blocks a command may change, told before it runs: for a front end that keeps commands in
+// order which change the same blocks, because it may have to execute one of them a second time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "lunkit/io_request.hpp"
+#include "scsi/logical_unit.hpp"
+
+namespace lunkit::scsi {
+
+/// In bytes of the medium; nothing: the command changes no block. For several ranges, or a list
+/// that makes no sense, a range that holds them all; blocks behind the medium's end are not left
+/// out. Any thread.
+[[nodiscard]] std::optional<ByteRange> changed_range(const Command& command,
+                                                     std::uint32_t block_size);
+
+}  // namespace lunkit::scsi
