@@ -31,6 +31,7 @@ Task<Ending> compare_and_write(Unit& unit, Queue& queue, Command& command) {
                  Unit::io_flags(command) | (block.dpo ? LUNKIT_IO_DPO : 0U));
     io.length = length;
     io.tag = command.tag;
+    io.progress = command.progress;
     const Status done = co_await unit.device.compare_and_write(queue, io);
     if (!done) {
         const Direction phase = done.error().while_reading ? Direction::kRead : Direction::kCompare;

@@ -41,6 +41,9 @@ struct Command {
     const Data* data = nullptr;
     std::uint64_t tag = 0;
     bool replay = false;  ///< re-executed after a take-over (LUNKIT_IO_REPLAY)
+    /// For commands that may not be done twice: a word that a take-over finds as it was left; 0 at
+    /// first. nullptr: the command will not be replayed.
+    std::uint64_t* progress = nullptr;
 
     // Out
     StatusCode status = StatusCode::kGood;

@@ -68,7 +68,9 @@ class BlockDevice {
     }
     /// Compares io.data[data_offset, +length) with the device and, if equal, writes
     /// io.data[data_offset + length, +length); atomic against every other request of the device.
-    /// EILSEQ with Error::offset = first byte that differs. EOPNOTSUPP: the caller emulates.
+    /// EILSEQ with Error::offset = first byte that differs. EOPNOTSUPP where the device cannot.
+    /// io.progress, if given, is 1 once the comparison has succeeded; if it is 1 when the call
+    /// comes, the comparison is not made again (a predecessor did, and may have written).
     virtual Task<Status> compare_and_write(Queue& /*queue*/, const IoRequest& /*io*/) {
         co_return failure(EOPNOTSUPP);
     }

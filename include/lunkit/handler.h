@@ -99,7 +99,11 @@ struct lunkit_io {
     const struct lunkit_data *data; /* NULL for flush, discard, write_zeroes, extents */
     uint64_t data_offset;           /* the request's bytes begin here in data */
     uint64_t tag;                   /* the front end's name for the command, for logs and traces */
-    uint64_t reserved[2];
+    /* compare_and_write: NULL, or a word of the request that outlives the process; 0 at first. Set
+       it to 1 (a plain store) between a comparison that succeeded and the writing. If it is 1 when
+       the call comes (then with LUNKIT_IO_REPLAY), write without comparing: it was done. */
+    uint64_t *progress;
+    uint64_t reserved[1];
 };
 
 /* A run of bytes in the same state of allocation. */

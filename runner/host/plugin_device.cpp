@@ -316,7 +316,7 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
     if (const int error = refusal(io, Access::kChange, 2 * io.length); error != 0) {
         co_return failure(error);
     }
-    Status status = co_await compare_by_reading(queue, io);
+    Status status = co_await compare_then_write(queue, io);
     co_return status;
 }
 

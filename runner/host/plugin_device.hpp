@@ -89,6 +89,7 @@ class PluginDevice final : public BlockDevice {
     Task<Status> zero(Queue& queue, const IoRequest& io);
     Task<Status> zero_by_writing(Queue& queue, const IoRequest& io);
     Task<Status> compare_by_reading(Queue& queue, const IoRequest& io);
+    Task<Status> compare_then_write(Queue& queue, const IoRequest& io);
     Task<Status> or_by_reading(Queue& queue, const IoRequest& io);
 
     // plugin_blocking.cpp: blocking callbacks on workers

@@ -2,6 +2,7 @@
 // What a PluginDevice makes up for: limits, write_zeroes by writing, compare_and_write and or_write
 // by reading.
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -132,9 +133,6 @@ Task<Status> PluginDevice::zero_by_writing(Queue& queue, const IoRequest& io) {
 }
 
 Task<Status> PluginDevice::compare_by_reading(Queue& queue, const IoRequest& io) {
-    if (io.data->kind != LUNKIT_DATA_IOV) {
-        co_return failure(EOPNOTSUPP);
-    }
     const BufferPool::Buffer buffer = bounce_.take();
     if (buffer == nullptr) {
         co_return failure(ENOMEM);
@@ -156,8 +154,24 @@ Task<Status> PluginDevice::compare_by_reading(Queue& queue, const IoRequest& io)
         }
         done += step;
     }
+    co_return Status{};
+}
+
+Task<Status> PluginDevice::compare_then_write(Queue& queue, const IoRequest& io) {
+    if (io.data->kind != LUNKIT_DATA_IOV) {
+        co_return failure(EOPNOTSUPP);
+    }
+    constexpr std::uint64_t kCompared = 1;
+    if (io.progress == nullptr || *io.progress != kCompared) {
+        CO_CHECK(co_await compare_by_reading(queue, io));
+    }
+    if (io.progress != nullptr) {
+        // Whoever takes over from here on finds what we write, and must not compare with it.
+        std::atomic_ref(*io.progress).store(kCompared, std::memory_order_release);
+    }
     IoRequest written = io;
     written.data_offset += io.length;
+    written.progress = nullptr;
     Status status = co_await transfer_in_pieces(queue, written, Deed::kWrite);
     co_return status;
 }

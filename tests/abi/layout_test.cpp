@@ -37,7 +37,8 @@ AT(lunkit_io, length, 16);
 AT(lunkit_io, data, 24);
 AT(lunkit_io, data_offset, 32);
 AT(lunkit_io, tag, 40);
-AT(lunkit_io, reserved, 48);
+AT(lunkit_io, progress, 48);
+AT(lunkit_io, reserved, 56);
 
 SIZE(lunkit_extent, 16);
 AT(lunkit_extent, length, 0);

@@ -192,11 +192,12 @@ class PluginDeviceTest : public ::testing::Test {
     }
     Status flush() { return test::run_task(queue_, device_->flush(queue_)); }
     Status compare_and_write(std::uint64_t offset, std::string expected, std::string bytes,
-                             std::uint32_t flags = 0) {
+                             std::uint32_t flags = 0, std::uint64_t* progress = nullptr) {
         std::string both = expected + bytes;
         const SingleData data(both.data(), both.size());
         IoRequest io(offset, data, flags);
         io.length = expected.size();
+        io.progress = progress;
         return test::run_task(queue_, device_->compare_and_write(queue_, io));
     }
     static Detached start(Task<Status> task, std::string& log, char letter) {
@@ -368,6 +369,25 @@ TEST_F(PluginDeviceTest, AMiscompareSaysWhereAndWritesNothing) {
     EXPECT_EQ(EILSEQ, status.error().code);
     EXPECT_EQ(77U, status.error().offset);
     EXPECT_THAT(disk_.calls, ElementsAre("read 512+512"));
+}
+
+TEST_F(PluginDeviceTest, ARecordedComparisonIsNotRepeated) {
+    open(asynchronous());
+    std::uint64_t progress = 0;
+    EXPECT_TRUE(compare_and_write(512, std::string(512, 'x'), std::string(512, 'y'), 0, &progress));
+    EXPECT_EQ(1U, progress);
+    // What it compared with is gone; a successor that does it again still has to succeed.
+    EXPECT_TRUE(compare_and_write(512, std::string(512, 'x'), std::string(512, 'y'),
+                                  LUNKIT_IO_REPLAY, &progress));
+    EXPECT_THAT(disk_.calls, ElementsAre("read 512+512", "write 512+512", "write 512+512"));
+}
+
+TEST_F(PluginDeviceTest, AMiscompareIsNotRecorded) {
+    open(asynchronous());
+    std::uint64_t progress = 0;
+    EXPECT_FALSE(
+        compare_and_write(512, std::string(512, '!'), std::string(512, 'y'), 0, &progress));
+    EXPECT_EQ(0U, progress);
 }
 
 TEST_F(PluginDeviceTest, ACompareAndWriteSaysWhetherReadingFailed) {

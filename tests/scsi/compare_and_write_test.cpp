@@ -64,6 +64,20 @@ TEST_F(CompareAndWrite, RefusesProtectionInformation) {
     EXPECT_TRUE(is_invalid_cdb_field(out(cdb(0, 1, 0x20), data(1, 0, 1)), 1));
 }
 
+// A daemon that takes over repeats what its predecessor may have done already.
+TEST_F(CompareAndWrite, ThatIsRepeatedDoesNotCompareWithItsOwnData) {
+    std::uint64_t progress = 0;
+    for (const bool replay : {false, true}) {
+        Exchange exchange(cdb(10, 1), data(1, 0x00, 0x22));
+        exchange.command.progress = &progress;
+        exchange.command.replay = replay;
+        run_task(queue, unit->execute(queue, exchange.command));
+        EXPECT_TRUE(is_good(reply_of(exchange))) << replay;
+        EXPECT_TRUE(medium_is(10, 1, 0x22));
+    }
+    EXPECT_TRUE(is_check(out(cdb(10, 1), data(1, 0x00, 0x33)), 0xe, 0x1d00));
+}
+
 TEST_F(CompareAndWrite, WithFuaSurvivesALossOfPower) {
     EXPECT_TRUE(is_good(out(cdb(0, 1, 0x18), data(1, 0, 0x44))));
     device.lose_power();

@@ -133,10 +133,14 @@ class MemoryDevice final : public BlockDevice {
         std::vector<std::byte> expected(io.length);
         copy_from_iov(*io.data, io.data_offset, expected);
         const auto differs = std::mismatch(expected.begin(), expected.end(), range(io).begin());
-        if (differs.first != expected.end()) {
+        const bool compared = io.progress != nullptr && *io.progress == 1;
+        if (!compared && differs.first != expected.end()) {
             Error error{EILSEQ};
             error.offset = static_cast<std::uint64_t>(differs.first - expected.begin());
             co_return std::unexpected(error);
+        }
+        if (io.progress != nullptr) {
+            *io.progress = 1;
         }
         copy_from_iov(*io.data, io.data_offset + io.length, range(io));
         changed(io, true);
