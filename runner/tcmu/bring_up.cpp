@@ -49,28 +49,36 @@ void preset_attributes(const ConfigfsDevice& configfs, bool write_cache, bool tm
     }
 }
 
-struct RingState {
-    MailboxInfo info;
-    RingPositions positions;
-};
-
-Result<RingState> look_at_ring(std::span<std::byte> map) {
-    TRY(const SigbusGuard guard, SigbusGuard::watch(map));
-    RingState state;
-    TRY(state.info, MailboxInfo::read(map));
-    TRY(state.positions, RingPositions::read(map, state.info));
-    return state;
+TableOwner owner_of(const BringUpOrder& order, const Probe& probe, const KernelPaths& paths) {
+    return {.name = order.uio.name.folder(),
+            .device_id = probe.device_id.value_or(0),
+            .node = sysfs_inode(paths, order.uio.minor)};
 }
 
-// A ring that holds commands goes on where a predecessor stopped in good order; else nobody knows
-// which of them have run, and the initiators shall repeat them.
-Status settle_ring(const RingState& ring, const Probe& probe, bool resumes, std::string_view name) {
-    if (ring.positions.is_empty()) {
-        return {};
+// Goes on where a predecessor was, if what it left is there and fits.
+void resume(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner) {
+    if (order.tables == nullptr) {
+        return;
     }
-    if (resumes) {
-        core::log(core::LogLevel::kInfo, {.device = name},
-                  "going on in the ring where the predecessor stopped");
+    Result<TableMemory> left = order.tables->find(order.uio.minor, owner, ring.table_bytes());
+    if (!left) {
+        return;
+    }
+    const Status resumed = ring.resume(*std::move(left));
+    if (!resumed) {
+        core::log(core::LogLevel::kNotice, {.device = owner.name},
+                  "what the predecessor left cannot be taken over: {}", resumed.error().what);
+        return;
+    }
+    core::log(core::LogLevel::kInfo, {.device = owner.name},
+              "going on in the ring where the predecessor was");
+}
+
+// A ring that holds commands of which nobody knows whether they have run: the initiators shall
+// repeat them.
+Status empty(const ServedRing& ring, const Probe& probe, std::string_view name) {
+    TRY(const RingPositions positions, ring.positions());
+    if (positions.is_empty()) {
         return {};
     }
     if (!probe.configfs->has(File::kResetRing)) {
@@ -84,6 +92,21 @@ Status settle_ring(const RingState& ring, const Probe& probe, bool resumes, std:
     return probe.configfs->reset_ring();
 }
 
+// With a table of our own.
+Status begin(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner) {
+    if (order.tables != nullptr) {
+        Result<TableMemory> kept = order.tables->make(order.uio.minor, owner, ring.table_bytes());
+        if (kept) {
+            return ring.attach(*std::move(kept));
+        }
+        core::log(core::LogLevel::kWarning, {.device = owner.name},
+                  "{}; should the daemon die, a successor has to reset the ring",
+                  kept.error().what);
+    }
+    TRY(TableMemory memory, TableMemory::anonymous(ring.table_bytes()));
+    return ring.attach(std::move(memory));
+}
+
 Status unblock(const Probe& probe, std::string_view name) {
     TRY(const bool was_blocked, probe.configfs->unblock());
     if (was_blocked) {
@@ -91,15 +114,6 @@ Status unblock(const Probe& probe, std::string_view name) {
                   "the device was left blocked, it is unblocked now");
     }
     return {};
-}
-
-bool resumes_at(const BringUpOrder& order, const Probe& probe, std::uint32_t tail) {
-    if (order.markers == nullptr) {
-        return false;
-    }
-    const std::optional<DrainedMarker> marker = order.markers->take(order.uio.minor);
-    return marker && marker->name == order.uio.name.folder() && marker->tail == tail &&
-           probe.device_id && marker->device_id == *probe.device_id;
 }
 
 }  // namespace
@@ -144,8 +158,11 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     TRY(const std::string info_text, probe.configfs->read(File::kInfo));
     TRY(const DeviceInfoText info, DeviceInfoText::parse(info_text));
     const Result<std::uint64_t> write_cache = probe.configfs->read_number(File::kEmulateWriteCache);
-    TRY(const RingState ring, look_at_ring(node.map.bytes()));
-    const bool resumes = resumes_at(order, probe, ring.positions.tail);
+    TRY(ServedRing ring, ServedRing::open(std::move(node)));
+    const TableOwner owner = owner_of(order, probe, world.paths);
+    if (probe.enabled) {
+        resume(ring, order, owner);
+    }
 
     host::OpenDevice request{.config = order.uio.name.config,
                              .name = name,
@@ -157,8 +174,11 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
                              .handing_over = [stays = order.stays] { return stays->load(); }};
     order.stays->store(probe.enabled);
     TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
+    if (!ring.is_begun()) {
+        CHECK(empty(ring, probe, name));
+        CHECK(begin(ring, order, owner));
+    }
     if (probe.enabled) {
-        CHECK(settle_ring(ring, probe, resumes, name));
         CHECK(unblock(probe, name));
     }
     DeviceParts parts;
@@ -166,18 +186,18 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     if (!probe.enabled && probe.configfs->has(File::kTmrNotification)) {
         parts.unit.write_cache = block->info().write_cache;
         preset_attributes(*probe.configfs, parts.unit.write_cache,
-                          (ring.info.flags & mailbox::kTmr) != 0, name);
+                          (ring.info().flags & mailbox::kTmr) != 0, name);
     }
     parts.unit.block_size = static_cast<std::uint32_t>(block_size);
     parts.unit.max_transfer = max_transfer(info.max_data_area_mb, max_sectors, block_size);
     parts.name = name;
     parts.config = order.uio.name.config;
     parts.node = fmt::format("/dev/uio{}", order.uio.minor);
-    parts.uio = std::move(node);
+    parts.ring = std::move(ring);
     parts.block = std::move(block);
     parts.events = std::move(order.events);
     parts.events.identity = [configfs = probe.configfs] { return configfs->identity(); };
-    TRY(result.device, Device::make(std::move(parts), *order.queue));
+    result.device = std::make_unique<Device>(std::move(parts), *order.queue);
     result.kernel_size = info.size;
     return result;
 }

@@ -19,7 +19,7 @@
 #include "tcmu/configfs.hpp"
 #include "tcmu/device.hpp"
 #include "tcmu/device_event.hpp"
-#include "tcmu/drained_marker.hpp"
+#include "tcmu/inflight_folder.hpp"
 #include "tcmu/uio.hpp"
 
 namespace lunkit::tcmu {
@@ -51,8 +51,8 @@ Result<Probe> probe(const Surroundings& world, const DeviceName& name);
 struct BringUpOrder {
     UioDevice uio;
     std::shared_ptr<core::EngineQueue> queue;
-    const MarkerFolder* markers = nullptr;  ///< may be null: no marker is believed
-    DeviceEvents events;                    ///< identity is filled in
+    const InflightFolder* tables = nullptr;  ///< may be null: then nobody can take over from us
+    DeviceEvents events;                     ///< identity is filled in
     std::function<void(std::uint64_t size)> size_changed;
     /// Whether the kernel's device stays when ours is closed, and a successor opens it. Set here
     /// to whether it was there before; from then on the service's.

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "lunkit/io_request.hpp"
-#include "lunkit/try.hpp"
+#include "scsi/changed_range.hpp"
 #include "tcmu/posted_call.hpp"
 
 namespace lunkit::tcmu {
@@ -31,6 +31,8 @@ constexpr Response kHardwareError{
     .status = static_cast<std::uint8_t>(scsi::StatusCode::kCheckCondition),
     .sense = kInternalTargetFailure,
     .read_len = 0};
+
+constexpr Response kBusy{.status = static_cast<std::uint8_t>(scsi::StatusCode::kBusy)};
 
 std::uint64_t total_length(std::span<const iovec> iovs) {
     std::uint64_t total = 0;
@@ -60,29 +62,14 @@ const char* tmr_name(std::uint8_t type) {
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> Device::make(DeviceParts parts, core::EngineQueue& queue) {
-    const std::span<std::byte> map = parts.uio.map.bytes();
-    TRY(SigbusGuard guard, SigbusGuard::watch(map));
-    TRY(const MailboxInfo info, MailboxInfo::read(map));
-    const InflightTable::Geometry geometry = Ring::table_geometry(info, parts.slots);
-    TRY(MemoryMapping memory, MemoryMapping::anonymous(geometry.bytes()));
-    TRY(InflightTable table, InflightTable::make(memory.bytes(), geometry, map));
-    TRY(Ring ring, Ring::attach(map, std::move(table)));
-    return std::unique_ptr<Device>(
-        new Device(std::move(parts), queue, std::move(guard), std::move(memory), std::move(ring)));
-}
-
-Device::Device(DeviceParts parts, core::EngineQueue& queue, SigbusGuard guard,
-               MemoryMapping table_memory, Ring ring)
+Device::Device(DeviceParts parts, core::EngineQueue& queue)
     : name_(std::move(parts.name)),
       config_(std::move(parts.config)),
       node_(std::move(parts.node)),
       queue_(queue),
       events_(std::move(parts.events)),
-      uio_(std::move(parts.uio)),
-      guard_(std::move(guard)),
-      table_memory_(std::move(table_memory)),
-      ring_(std::move(ring)),
+      memory_(std::move(parts.ring)),
+      ring_(memory_.ring()),
       block_(std::move(parts.block)),
       block_size_(parts.unit.block_size),
       unit_(*block_, *this, parts.unit),
@@ -117,7 +104,25 @@ Device::~Device() = default;
 void Device::start() {
     set_state(core::DeviceState::kRunning);
     queue_.add_poller(this);
-    (void)serve();  // arms the poll when the ring is empty
+    replay();
+    if (replays_ == 0) {
+        (void)serve();  // arms the poll when the ring is empty
+    }
+}
+
+// In the order of fetching, so that those that change the same blocks are done in that order again.
+void Device::replay() {
+    const std::vector<std::uint32_t> left = ring_.table().in_order();
+    if (left.empty()) {
+        return;
+    }
+    core::log(core::LogLevel::kNotice, {.device = name_},
+              "executing {} commands that the predecessor had begun", left.size());
+    replays_ = left.size();
+    for (const std::uint32_t index : left) {
+        core::count(counters_.in_flight);
+        run(index, Turn::kReplay, gate_.enter());
+    }
 }
 
 bool Device::poll() {
@@ -127,7 +132,7 @@ bool Device::poll() {
 // Afterwards one of these holds, so that nothing in the ring is left lying: the poll is armed, a
 // command that runs will look again (stalled_), or again_ is posted.
 bool Device::serve() {
-    if (stopping_ || gone_) {
+    if (stopping_ || gone_ || replays_ > 0) {
         return false;
     }
     for (unsigned count = 0; count < kBatch; ++count) {
@@ -156,10 +161,14 @@ bool Device::take(const Fetched& fetched) {
         case Fetched::Kind::kCommand:
             core::count(counters_.in_flight);
             if (page_missing_) {
-                refuse(fetched.slot);
+                refuse(fetched.slot, kHardwareError);
             } else {
-                run(fetched.slot, gate_.enter());
+                run(fetched.slot, Turn::kFirst, gate_.enter());
             }
+            break;
+        case Fetched::Kind::kSpoiled:
+            core::count(counters_.in_flight);
+            refuse(fetched.slot, kBusy);
             break;
         case Fetched::Kind::kTmr:
             core::log(core::LogLevel::kNotice, {.device = name_},
@@ -178,6 +187,7 @@ bool Device::take(const Fetched& fetched) {
                       "the ring was reset; {} running commands will end unheard",
                       ring_.table().orphans());
             if (std::exchange(ring_broken_, false) && !page_missing_) {
+                ring_.table().set_valid(!table_lost_);
                 set_state(core::DeviceState::kRunning);
             }
             break;
@@ -190,20 +200,30 @@ bool Device::take(const Fetched& fetched) {
     return true;
 }
 
-Detached Device::run(std::uint32_t index, [[maybe_unused]] Gate::Pass pass) {
-    const Slot& slot = ring_.table().at(index);
+Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass pass) {
+    Slot& slot = ring_.table().at(index);
     const std::span<const iovec> iovs = ring_.table().data_iovs(index);
     const Data data(iovs, total_length(iovs));
     scsi::Command command;
     command.cdb = {slot.cdb.data(), slot.cdb_length};
     command.data = &data;
     command.tag = slot.cmd_id;
+    command.progress = &slot.progress;
+    command.replay = turn == Turn::kReplay;
+    const std::optional<ByteRange> changes = scsi::changed_range(command, block_size_);
+    RangeLock::Guard in_order(changes_, changes.value_or(ByteRange{}), RangeLock::Mode::kExclusive);
+    if (changes) {
+        (void)co_await in_order.acquire(queue_);  // always 0
+    }
     co_await unit_.execute(queue_, command);
     finish(index, command, data);
+    if (turn == Turn::kReplay && --replays_ == 0) {
+        look_again();  // for the first new one
+    }
 }
 
-// For a device with missing pages: nothing can be trusted to arrive where it should.
-void Device::refuse(std::uint32_t index) {
+// For commands that are not executed, because nothing can be trusted to arrive where it should.
+void Device::refuse(std::uint32_t index, const Response& response) {
     for (const std::span<const iovec> iovs :
          {ring_.table().data_iovs(index), ring_.table().bidi_iovs(index)}) {
         for (const iovec& iov : iovs) {
@@ -212,7 +232,7 @@ void Device::refuse(std::uint32_t index) {
     }
     const Slot& slot = ring_.table().at(index);
     count_command(kind_of({slot.cdb.data(), slot.cdb_length}), 0, false);
-    answer(index, kHardwareError);
+    answer(index, response);
 }
 
 void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data) {
@@ -223,7 +243,8 @@ void Device::finish(std::uint32_t index, scsi::Command& command, const Data& dat
     }
     check_pages();
     if (page_missing_) {
-        refuse(index);  // zeros may have stood in for its data: whatever it says, it did not work
+        refuse(index, kHardwareError);  // zeros may have stood in for its data: whatever it says,
+                                        // it did not work
         return;
     }
     const CommandKind kind = kind_of(command.cdb);
@@ -311,7 +332,7 @@ void Device::arm() {
         return;
     }
     poll_.pending = true;
-    const int submitted = queue_.submit_poll(uio_.fd.get(), POLLIN, &poll_);
+    const int submitted = queue_.submit_poll(memory_.fd(), POLLIN, &poll_);
     if (submitted == LUNKIT_PENDING) {
         return;
     }
@@ -348,7 +369,7 @@ void Device::read_event_count() {
     std::int32_t count = 0;
     ssize_t got = -1;
     do {
-        got = ::read(uio_.fd.get(), &count, sizeof count);
+        got = ::read(memory_.fd(), &count, sizeof count);
     } while (got < 0 && errno == EINTR);
     if (got == 0 || (got < 0 && errno != EAGAIN)) {
         gone("its uio node is dead");
@@ -365,7 +386,7 @@ void Device::kick() {
     const std::int32_t value = 0;
     ssize_t put = -1;
     do {
-        put = ::write(uio_.fd.get(), &value, sizeof value);
+        put = ::write(memory_.fd(), &value, sizeof value);
     } while (put < 0 && errno == EINTR);
     core::count(counters_.kicks);
     if (put < 0) {
@@ -392,12 +413,20 @@ void Device::gone(const std::string& why) {
 
 void Device::break_ring(const std::string& why) {
     if (!std::exchange(ring_broken_, true)) {
+        ring_.table().set_valid(false);
         fail(why);
     }
 }
 
 void Device::check_pages() {
-    if (!page_missing_ && guard_.faulted()) {
+    if (!table_lost_ && memory_.table_lost()) {
+        table_lost_ = true;
+        ring_.table().set_valid(false);
+        core::log(core::LogLevel::kError, {.device = name_},
+                  "no memory for its in-flight table; should the daemon die, a successor has to "
+                  "reset the ring");
+    }
+    if (!page_missing_ && memory_.page_missing()) {
         page_missing_ = true;
         fail("a page of its data area is missing (SIGBUS)");
     }

@@ -9,6 +9,11 @@
 // No byte of the data area reaches an initiator that its command did not produce: the kernel gets
 // the length of what was produced (READ_LEN), or the rest is zeroed.
 //
+// The commands of a predecessor that its in-flight table holds are executed once more, before the
+// first new one. That this does no harm is prepared while they run for the first time: commands
+// that change the same blocks are executed one after the other, each when the one before has its
+// answer in the ring. So a repeated write can never undo one that was acknowledged later.
+//
 // What goes wrong with the ring or its memory fails this device and no other:
 //   ring broken    nothing more is fetched; what runs is answered; a reset of the ring heals it
 //   page missing   (SIGBUS) every command, running or new, ends with HARDWARE ERROR
@@ -30,24 +35,15 @@
 #include "core/service.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/gate.hpp"
+#include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
-#include "lunkit/unique_fd.hpp"
 #include "scsi/logical_unit.hpp"
 #include "tcmu/command_kind.hpp"
-#include "tcmu/inflight_table.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
-#include "tcmu/sigbus_guard.hpp"
+#include "tcmu/served_ring.hpp"
 
 namespace lunkit::tcmu {
-
-/// The node of a device: the descriptor (non-blocking) that tells of commands and takes kicks, and
-/// the mapping with mailbox, ring and data area.
-struct UioNode {
-    UniqueFd fd;
-    MemoryMapping map;
-};
 
 /// What the device tells its owner; called on the queue's thread.
 struct DeviceEvents {
@@ -64,17 +60,16 @@ struct DeviceParts {
     std::string name;    ///< "user_<hba>/<dev>"
     std::string config;  ///< "<handler>/<rest>"
     std::string node;    ///< "/dev/uio<N>"
-    UioNode uio;
+    ServedRing ring;     ///< what its table holds is executed before anything is fetched
     std::unique_ptr<BlockDevice> block;
     scsi::LogicalUnitOptions unit;
     DeviceEvents events;
-    std::uint32_t slots = 1024;  ///< commands in flight
 };
 
 class Device final : public core::Poller, private scsi::Initiators {
   public:
-    /// Any thread. Checks the mailbox; touches nothing else. `queue` outlives the device.
-    static Result<std::unique_ptr<Device>> make(DeviceParts parts, core::EngineQueue& queue);
+    /// Any thread; touches nothing of the ring. `queue` outlives the device.
+    Device(DeviceParts parts, core::EngineQueue& queue);
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
     Device(Device&&) = delete;
@@ -126,13 +121,12 @@ class Device final : public core::Poller, private scsi::Initiators {
         bool pending = false;
     };
 
-    Device(DeviceParts parts, core::EngineQueue& queue, SigbusGuard guard,
-           MemoryMapping table_memory, Ring ring);
-
+    void replay();
     bool serve();
     bool take(const Fetched& fetched);
-    Detached run(std::uint32_t index, Gate::Pass pass);
-    void refuse(std::uint32_t index);
+    enum class Turn : std::uint8_t { kFirst, kReplay };
+    Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
+    void refuse(std::uint32_t index, const Response& response);
     void finish(std::uint32_t index, scsi::Command& command, const Data& data);
     [[nodiscard]] std::uint32_t settle_data(std::uint32_t index, const scsi::Command& command,
                                             const Data& data);
@@ -163,24 +157,25 @@ class Device final : public core::Poller, private scsi::Initiators {
     const std::string node_;
     core::EngineQueue& queue_;
     DeviceEvents events_;
-    UioNode uio_;
-    SigbusGuard guard_;  // goes before the mapping
-    MemoryMapping table_memory_;
-    Ring ring_;
+    ServedRing memory_;
+    Ring& ring_;
     std::unique_ptr<BlockDevice> block_;
     const std::uint32_t block_size_;
     scsi::LogicalUnit unit_;
     std::atomic<bool> write_cache_;
 
     Gate gate_;
-    Wakeup poll_;           // of the uio descriptor
-    Wakeup again_;          // look at the ring again in the next turn
-    Wakeup timer_;          // the bound of a drain
-    bool stalled_ = false;  // the ring has more, the table has no room
+    RangeLock changes_;        // of the commands that run, in the order of fetching
+    std::size_t replays_ = 0;  // of a predecessor's commands, still running
+    Wakeup poll_;              // of the uio descriptor
+    Wakeup again_;             // look at the ring again in the next turn
+    Wakeup timer_;             // the bound of a drain
+    bool stalled_ = false;     // the ring has more, the table has no room
     bool stopping_ = false;
     bool gone_ = false;
     bool ring_broken_ = false;
     bool page_missing_ = false;
+    bool table_lost_ = false;
     bool gate_empty_ = false;
     Drain drain_;
 

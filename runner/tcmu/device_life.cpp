@@ -26,7 +26,7 @@ void TcmuService::open(const Entry& entry) {
     BringUpOrder order;
     order.uio = entry->uio;
     order.queue = entry->queue;
-    order.markers = markers_ ? &*markers_ : nullptr;
+    order.tables = tables_ ? &*tables_ : nullptr;
     order.stays = entry->stays;
     order.events.gone = [this, weak, inbox = loop_->inbox()] {
         inbox->post([this, weak] {
@@ -244,21 +244,12 @@ void TcmuService::close(const Entry& entry, PendingReply reply) {
             [device, drain = std::move(drain)]() mutable { device->drain(std::move(drain)); });
 }
 
-// Nothing of the device runs any more. Only now does its place in the ring stand for anything.
+// Nothing of the device runs any more.
 void TcmuService::drained(const Entry& entry) {
     std::shared_ptr<Device> device;
     {
         const std::lock_guard lock(mutex_);
         device = std::move(entry->device);
-    }
-    const std::optional<std::uint32_t> id = entry->device_id;
-    if (stopping_ && !entry->gone && !device->is_broken() && markers_ && id) {
-        const DrainedMarker marker{
-            .name = entry->folder, .device_id = *id, .tail = device->ring_tail()};
-        if (const Status written = markers_->write(entry->uio.minor, marker); !written) {
-            core::log(LogLevel::kWarning, {.device = entry->folder},
-                      "{}; the successor has to reset the ring", written.error().what);
-        }
     }
     call_in_worker(
         runtime_.queues.workers(), entry.get(),
@@ -283,6 +274,11 @@ void TcmuService::forget(const Entry& entry, int result) {
     {
         const std::lock_guard lock(mutex_);
         std::erase(entries_, entry);
+    }
+    const bool minor_is_free = std::ranges::none_of(
+        entries_, [&entry](const Entry& other) { return other->uio.minor == entry->uio.minor; });
+    if (tables_ && !entry->stays->load() && minor_is_free) {
+        tables_->remove(entry->uio.minor);
     }
     (void)entry->reply.answer(result);  // failures are logged there
     for (ServedDevice::Waiting& left : entry->waiting) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcmu/inflight_table.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "lunkit/try.hpp"
@@ -22,7 +24,7 @@ std::size_t InflightTable::Geometry::bytes() const {
            std::size_t{chunks_for(arena_iovs)} * kChunkIovs * sizeof(RingRange);
 }
 
-Result<InflightTable> InflightTable::make(std::span<std::byte> memory, Geometry geometry,
+Result<InflightTable> InflightTable::over(std::span<std::byte> memory, Geometry geometry,
                                           std::span<std::byte> mapping) {
     if (memory.size() < geometry.bytes() || geometry.slots == 0) {
         return failure(EINVAL, "the memory of the in-flight table is too small");
@@ -35,19 +37,125 @@ Result<InflightTable> InflightTable::make(std::span<std::byte> memory, Geometry 
     table.slots_ = reinterpret_cast<Slot*>(memory.data() + slots_offset());
     const std::size_t arena_offset = slots_offset() + geometry.slots * sizeof(Slot);
     table.arena_ = reinterpret_cast<RingRange*>(memory.data() + arena_offset);
-    *table.header_ = Header{.magic = kMagic,
-                            .version = kTableVersion,
-                            .slot_size = sizeof(Slot),
-                            .slot_count = geometry.slots,
-                            .arena_iovs = table.arena_iovs(),
-                            .arena_offset = arena_offset,
-                            .fetch_position = 0,
-                            .reserved = {}};
     table.free_.reserve(geometry.slots);
     table.used_chunks_.resize((table.arena_chunks_ + 63) / 64);
     const std::size_t iovecs = std::size_t{geometry.slots} * kInlineIovs + table.arena_iovs();
     TRY(table.iovecs_, MemoryMapping::anonymous(iovecs * sizeof(iovec)));
     return table;
+}
+
+InflightTable::Header InflightTable::header_for() const {
+    return {.magic = kMagic,
+            .version = kTableVersion,
+            .slot_size = sizeof(Slot),
+            .slot_count = slot_count_,
+            .arena_iovs = arena_iovs(),
+            .arena_offset = slots_offset() + slot_count_ * sizeof(Slot),
+            .fetched = 0,
+            .reserved = {}};
+}
+
+Result<InflightTable> InflightTable::make(std::span<std::byte> memory, Geometry geometry,
+                                          std::span<std::byte> mapping) {
+    TRY(InflightTable table, over(memory, geometry, mapping));
+    *table.header_ = table.header_for();
+    return table;
+}
+
+Result<InflightTable> InflightTable::recover(std::span<std::byte> memory, Geometry geometry,
+                                             std::span<std::byte> mapping, std::uint32_t cmd_tail) {
+    TRY(InflightTable table, over(memory, geometry, mapping));
+    Header expected = table.header_for();
+    expected.fetched = table.header_->fetched;
+    if (table.header_->magic != expected.magic) {
+        return failure(ENOENT, "there is no in-flight table");
+    }
+    if (std::memcmp(table.header_, &expected, sizeof expected) != 0) {
+        return failure(EPROTO, "the in-flight table is of another version or size");
+    }
+    CHECK(table.take_back(cmd_tail));
+    return table;
+}
+
+bool InflightTable::is_outstanding(const Slot& slot, std::uint32_t cmd_tail) const {
+    switch (static_cast<SlotState>(slot.state)) {
+        case SlotState::kFree:
+        case SlotState::kOrphan:
+            return false;
+        case SlotState::kCompleting:
+            if (slot.completion_tail != cmd_tail) {
+                return false;
+            }
+            break;
+        default:
+            break;
+    }
+    const auto last = static_cast<std::uint32_t>(header_->fetched >> 32U);
+    return static_cast<std::int32_t>(slot.sequence - last) <= 0;
+}
+
+// Everything that is used as an index or a length later.
+Status InflightTable::check_slot(std::uint32_t index) const {
+    const Slot& slot = slots_[index];
+    const std::uint64_t iovs = std::uint64_t{slot.iov_count} + slot.bidi_count;
+    const bool in_arena = slot.arena_run != Slot::kNoArena;
+    bool possible = slot.state <= static_cast<std::uint32_t>(SlotState::kOrphan) &&
+                    slot.cdb_length > 0 && slot.cdb_length <= kCdbCapacity &&
+                    slot.sense_length <= kSenseSize;
+    if (in_arena) {
+        possible = possible && iovs <= arena_iovs() && slot.arena_run < arena_chunks_ &&
+                   chunks_for(iovs) <= arena_chunks_ - slot.arena_run && chunks_for(iovs) > 0;
+    } else {
+        possible = possible && iovs <= kInlineIovs;
+    }
+    if (!possible) {
+        return failure(EPROTO, "the in-flight table holds a command that cannot be");
+    }
+    const RingRange* range =
+        in_arena ? arena_ + std::size_t{slot.arena_run} * kChunkIovs : slot.iov.data();
+    for (const RingRange* end = range + iovs; range != end; ++range) {
+        if (range->length > mapping_.size() || range->offset > mapping_.size() - range->length) {
+            return failure(EPROTO, "the in-flight table names data outside of the mapping");
+        }
+    }
+    return {};
+}
+
+Status InflightTable::take_back(std::uint32_t cmd_tail) {
+    std::vector<bool> outstanding(slot_count_);
+    for (std::uint32_t index = 0; index < slot_count_; ++index) {
+        outstanding[index] = is_outstanding(slots_[index], cmd_tail);
+        if (!outstanding[index]) {
+            continue;
+        }
+        CHECK(check_slot(index));
+        const Slot& slot = slots_[index];
+        never_used_ = index + 1;
+        ++in_flight_;
+        if (slot.arena_run != Slot::kNoArena) {
+            const std::uint32_t chunks =
+                chunks_for(std::uint64_t{slot.iov_count} + slot.bidi_count);
+            if (!is_run_free(slot.arena_run, chunks)) {
+                return failure(EPROTO, "two commands of the in-flight table share their iovecs");
+            }
+            mark_run(slot.arena_run, chunks, true);
+        }
+        fill_iovecs(index);
+    }
+    next_sequence_ = static_cast<std::uint32_t>(header_->fetched >> 32U) + 1;
+    for (std::uint32_t index = slot_count_; index-- > 0;) {
+        if (!outstanding[index]) {
+            set_state(index, SlotState::kFree);
+            if (index < never_used_) {
+                free_.push_back(index);
+            }
+        }
+    }
+    return {};
+}
+
+void InflightTable::set_valid(bool valid) {
+    std::atomic_ref(header_->magic).store(valid ? kMagic : 0, std::memory_order_release);
 }
 
 std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
@@ -74,6 +182,7 @@ std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
     slot.arena_run = run;
     slot.iov_count = static_cast<std::uint32_t>(iovs);
     slot.bidi_count = 0;
+    slot.progress = 0;
     return index;
 }
 
@@ -89,11 +198,15 @@ std::span<RingRange> InflightTable::ranges(std::uint32_t index) {
     return {first, std::size_t{slot.iov_count} + slot.bidi_count};
 }
 
-void InflightTable::publish(std::uint32_t index) {
+void InflightTable::fill_iovecs(std::uint32_t index) {
     iovec* iov = iovec_memory(index);
     for (const RingRange& range : ranges(index)) {
         *iov++ = {mapping_.data() + range.offset, range.length};
     }
+}
+
+void InflightTable::publish(std::uint32_t index) {
+    fill_iovecs(index);
     slots_[index].sequence = next_sequence_++;
     set_state(index, SlotState::kFetched);
     ++in_flight_;
@@ -104,7 +217,26 @@ void InflightTable::abandon(std::uint32_t index) {
 }
 
 void InflightTable::set_fetch_position(std::uint32_t position) {
-    std::atomic_ref(header_->fetch_position).store(position, std::memory_order_release);
+    const std::uint64_t last = next_sequence_ - 1;
+    std::atomic_ref(header_->fetched).store(last << 32U | position, std::memory_order_release);
+}
+
+std::uint32_t InflightTable::fetch_position() const {
+    return static_cast<std::uint32_t>(header_->fetched);
+}
+
+std::vector<std::uint32_t> InflightTable::in_order() const {
+    std::vector<std::uint32_t> slots;
+    slots.reserve(in_flight_);
+    for (std::uint32_t index = 0; index < never_used_; ++index) {
+        if (state_of(index) != SlotState::kFree) {
+            slots.push_back(index);
+        }
+    }
+    std::ranges::sort(slots, {}, [this](std::uint32_t index) {
+        return static_cast<std::int32_t>(slots_[index].sequence - next_sequence_);
+    });
+    return slots;
 }
 
 void InflightTable::begin_completion(std::uint32_t index, std::uint32_t cmd_tail) {
@@ -123,7 +255,7 @@ void InflightTable::release(std::uint32_t index) {
 
 void InflightTable::orphan_all() {
     for (std::uint32_t index = 0; index < never_used_; ++index) {
-        const auto state = static_cast<SlotState>(slots_[index].state);
+        const SlotState state = state_of(index);
         if (state == SlotState::kFinished) {
             release(index);
         } else if (state != SlotState::kFree) {
@@ -152,16 +284,28 @@ void InflightTable::give_back(std::uint32_t index) {
     free_.push_back(index);  // within what was reserved
 }
 
+SlotState InflightTable::state_of(std::uint32_t index) const {
+    return static_cast<SlotState>(slots_[index].state);
+}
+
 void InflightTable::set_state(std::uint32_t index, SlotState state) {
     std::atomic_ref(slots_[index].state)
         .store(static_cast<std::uint32_t>(state), std::memory_order_release);
 }
 
+bool InflightTable::is_run_free(std::uint32_t first, std::uint32_t chunks) const {
+    for (std::uint32_t chunk = first; chunk < first + chunks; ++chunk) {
+        if (is_used(chunk)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 std::optional<std::uint32_t> InflightTable::find_run(std::uint32_t chunks) const {
     std::uint32_t length = 0;
     for (std::uint32_t chunk = 0; chunk < arena_chunks_; ++chunk) {
-        const bool used = (used_chunks_[chunk / 64] >> (chunk % 64) & 1U) != 0;
-        length = used ? 0 : length + 1;
+        length = is_used(chunk) ? 0 : length + 1;
         if (length == chunks) {
             return chunk + 1 - chunks;
         }

@@ -4,13 +4,18 @@
 // Everything a command consists of is copied here before it is acted on, because its entry in the
 // ring may be overwritten while it runs (by the response of another command) and because shared
 // memory may change between a check and a use. The memory is given by the caller and holds plain
-// data with offsets, no pointers: today it is anonymous; put in shared memory, it tells a successor
+// data with offsets, no pointers. It outlives the process (InflightFolder) and tells the successor
 // of a daemon that died what was outstanding. To that end the order of stores is fixed:
 //   fetch      the slot is filled, then its state becomes kFetched (release), then the fetch
-//              position moves on. A slot whose ring_offset is the fetch position was not taken yet.
+//              position moves on, together with the sequence of the last slot that counts: one of a
+//              later sequence was not taken, its entry will be fetched again.
+//   execute    what may not be done twice keeps a record of its own in `progress`.
 //   complete   the outcome is recorded, completion_tail gets the present cmd_tail, then the state
 //              becomes kCompleting (release); response and cmd_tail follow; then the slot is freed.
 //              In a kCompleting slot, cmd_tail still at completion_tail means: not answered yet.
+//              (The tail cannot have come round to the same place: other commands are answered
+//              when this slot is free.)
+// What the memory holds at a take-over is checked like what a ring holds.
 //
 // A slot holds kInlineIovs iovecs; those of larger commands lie in an arena of contiguous runs. One
 // thread: the device's queue. Nothing is allocated after make().
@@ -55,7 +60,7 @@ struct Slot {
 
     std::uint32_t state;        // SlotState
     std::uint32_t ring_offset;  // of its entry, from the ring's start
-    std::uint64_t sequence;     // order of fetching
+    std::uint32_t sequence;     // order of fetching, modulo 2^32
     std::uint16_t cmd_id;
     std::uint16_t cdb_length;
     std::uint32_t iov_count;   // Data-Out or Data-In
@@ -64,10 +69,11 @@ struct Slot {
     // outcome
     std::uint32_t completion_tail;
     std::uint32_t read_len;
+    std::uint64_t progress;  // scsi::Command::progress
     std::uint8_t status;
     std::uint8_t uflags;
     std::uint8_t sense_length;
-    std::array<std::uint8_t, 5> reserved;
+    std::array<std::uint8_t, 1> reserved;
     std::array<std::uint8_t, kSenseSize> sense;
     std::array<std::uint8_t, kCdbCapacity + 1> cdb;
     std::array<RingRange, kInlineIovs> iov;
@@ -77,8 +83,8 @@ static_assert(std::is_trivially_copyable_v<Slot> && sizeof(Slot) % 8 == 0);
 class InflightTable {
   public:
     static constexpr std::uint64_t kMagic = 0x6c6b2d696e666c31;  // "lk-infl1"
-    static constexpr std::uint32_t kTableVersion = 1;
-    static constexpr std::uint32_t kChunkIovs = 64;  ///< of the arena
+    static constexpr std::uint32_t kTableVersion = 1;  ///< of Header, Slot and their meaning
+    static constexpr std::uint32_t kChunkIovs = 64;    ///< of the arena
 
     struct Geometry {
         std::uint32_t slots = 1024;
@@ -90,6 +96,14 @@ class InflightTable {
     /// table. `mapping` is where the ranges of the commands lie.
     static Result<InflightTable> make(std::span<std::byte> memory, Geometry geometry,
                                       std::span<std::byte> mapping);
+    /// Takes over what a predecessor left in `memory`, made with the same geometry; cmd_tail is
+    /// where it left the ring's. Slots of commands that were never taken, were answered or are
+    /// forgotten are free afterwards. The error says what in it is impossible; `memory` may then be
+    /// given to make().
+    static Result<InflightTable> recover(std::span<std::byte> memory, Geometry geometry,
+                                         std::span<std::byte> mapping, std::uint32_t cmd_tail);
+    /// Whether a successor may take over from this memory.
+    void set_valid(bool valid);
 
     /// A slot with room for so many iovecs; nothing when there is none now. Fill it and publish().
     [[nodiscard]] std::optional<std::uint32_t> claim(std::uint64_t iovs);
@@ -102,8 +116,14 @@ class InflightTable {
     void publish(std::uint32_t index);
     /// Undoes claim() of a slot that was not published.
     void abandon(std::uint32_t index);
+    /// All that was published counts from now on, and the next entry to fetch is here.
     void set_fetch_position(std::uint32_t position);
+    [[nodiscard]] std::uint32_t fetch_position() const;
+    /// The slots in use, in the order of fetching.
+    [[nodiscard]] std::vector<std::uint32_t> in_order() const;
 
+    /// The outcome is recorded, but it is not the command's turn yet.
+    void finish(std::uint32_t index) { set_state(index, SlotState::kFinished); }
     /// Opens the bracket around a completion; `cmd_tail` is where its response goes.
     void begin_completion(std::uint32_t index, std::uint32_t cmd_tail);
     /// Closes it; the slot is free.
@@ -130,14 +150,26 @@ class InflightTable {
         std::uint32_t slot_count;
         std::uint32_t arena_iovs;
         std::uint64_t arena_offset;
-        std::uint32_t fetch_position;
-        std::array<std::uint32_t, 7> reserved;
+        std::uint64_t fetched;  // low half: the fetch position; high half: the last sequence
+        std::array<std::uint32_t, 6> reserved;
     };
     static_assert(sizeof(Header) == 64);
 
     InflightTable() = default;
+    static Result<InflightTable> over(std::span<std::byte> memory, Geometry geometry,
+                                      std::span<std::byte> mapping);
+    [[nodiscard]] Header header_for() const;
+    [[nodiscard]] bool is_outstanding(const Slot& slot, std::uint32_t cmd_tail) const;
+    [[nodiscard]] Status check_slot(std::uint32_t index) const;
+    [[nodiscard]] Status take_back(std::uint32_t cmd_tail);
+    void fill_iovecs(std::uint32_t index);
+    [[nodiscard]] SlotState state_of(std::uint32_t index) const;
     [[nodiscard]] std::uint32_t arena_iovs() const { return arena_chunks_ * kChunkIovs; }
     [[nodiscard]] std::optional<std::uint32_t> find_run(std::uint32_t chunks) const;
+    [[nodiscard]] bool is_run_free(std::uint32_t first, std::uint32_t chunks) const;
+    [[nodiscard]] bool is_used(std::uint32_t chunk) const {
+        return (used_chunks_[chunk / 64] >> (chunk % 64) & 1U) != 0;
+    }
     void mark_run(std::uint32_t first, std::uint32_t chunks, bool used);
     void give_back(std::uint32_t index);
     void set_state(std::uint32_t index, SlotState state);
@@ -155,7 +187,7 @@ class InflightTable {
     std::uint32_t in_flight_ = 0;
     std::uint32_t orphans_ = 0;
     std::uint32_t never_used_ = 0;  // slots from here on were never touched
-    std::uint64_t next_sequence_ = 1;
+    std::uint32_t next_sequence_ = 1;
     std::vector<std::uint32_t> free_;         // used before; the last freed is the first taken
     std::vector<std::uint64_t> used_chunks_;  // one bit each
     MemoryMapping iovecs_;                    // of this process: kInlineIovs a slot, then the arena

@@ -96,6 +96,72 @@ Result<Ring> Ring::attach(std::span<std::byte> map, InflightTable table) {
     return ring;
 }
 
+Result<Ring> Ring::resume(std::span<std::byte> map, InflightTable table) {
+    TRY(const MailboxInfo info, MailboxInfo::read(map));
+    TRY(const RingPositions positions, RingPositions::read(map, info));
+    Ring ring(map, std::move(table), info);
+    ring.tail_ = positions.tail;
+    ring.fetch_ = ring.table_.fetch_position();
+    ring.seen_head_ = ring.fetch_;
+    CHECK(ring.check_resumed(positions.head));
+    for (const std::uint32_t index : ring.table_.in_order()) {
+        CHECK(ring.check_left_slot(ring.table_.at(index), index));
+    }
+    CHECK(ring.answer_recorded());
+    ring.tail_moved_ = true;  // the predecessor may have died before it told the kernel
+    return ring;
+}
+
+// As many commands as are in flight have their entries between the tail and the fetch position,
+// whoever answers where.
+Status Ring::check_resumed(std::uint32_t head) const {
+    if (fetch_ >= info_.cmdr_size || fetch_ % kEntryAlignment != 0 ||
+        distance(tail_, fetch_) > distance(tail_, head)) {
+        return failure(EPROTO, fmt::format("the in-flight table says that {} comes next in a ring "
+                                           "from {} to {}",
+                                           fetch_, tail_, head));
+    }
+    std::uint32_t commands = 0;
+    for (std::uint32_t at = tail_; at != fetch_;) {
+        TRY(const Entry entry, entry_at(at, fetch_));
+        commands += entry.op == kOpCommand ? 1 : 0;
+        at = advanced(at, entry.length);
+    }
+    if (commands != table_.in_flight()) {
+        return failure(EPROTO, fmt::format("the in-flight table holds {} commands, the ring {}",
+                                           table_.in_flight(), commands));
+    }
+    return {};
+}
+
+Status Ring::check_left_slot(const Slot& slot, std::uint32_t index) {
+    const std::span<const RingRange> ranges = table_.ranges(index);
+    const bool has_data_elsewhere = std::ranges::any_of(
+        ranges, [this](const RingRange& range) { return range.offset < info_.data_offset(); });
+    if (slot.ring_offset >= info_.cmdr_size || has_data_elsewhere ||
+        scsi::cdb_length({slot.cdb.data(), slot.cdb_length}) != slot.cdb_length) {
+        return failure(EPROTO, "the in-flight table holds a command that no ring can hold");
+    }
+    return {};
+}
+
+// A slot whose outcome is there is not executed again. (Without OOOC others may come before it.)
+Status Ring::answer_recorded() {
+    for (const std::uint32_t index : table_.in_order()) {
+        if (order_.empty()) {
+            if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kCompleting)) {
+                CHECK(answer(index));
+            }
+            continue;
+        }
+        if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kCompleting)) {
+            table_.finish(index);
+        }
+        order_[order_count_++] = index;
+    }
+    return order_.empty() ? Status{} : answer_those_in_turn();
+}
+
 template <typename T>
 T Ring::load(std::size_t offset) const {
     return read_once<T>(map_.data() + offset);
@@ -136,7 +202,8 @@ Status Ring::broken(std::string why) {
 }
 
 bool Ring::has_more() const {
-    return load_head() != fetch_ || load<std::uint32_t>(mailbox::kCmdTail) != tail_;
+    return reset_untold_ || load_head() != fetch_ ||
+           load<std::uint32_t>(mailbox::kCmdTail) != tail_;
 }
 
 bool Ring::take_tail_moved() {
@@ -164,12 +231,15 @@ Status Ring::check_positions(std::uint32_t head, bool* was_reset) const {
 
 Fetched Ring::restart() {
     broken_.clear();
+    reset_untold_ = false;
+    spoiled_until_.reset();
     order_count_ = 0;
     seen_head_ = 0;
     fetch_ = 0;
     tail_ = 0;
     table_.orphan_all();
     table_.set_fetch_position(0);
+    had_orphans_ = table_.orphans() > 0;
     return {.kind = Fetched::Kind::kReset};
 }
 
@@ -179,6 +249,9 @@ Result<Fetched> Ring::fetch() {
     const Status positions = check_positions(head, &was_reset);
     if (was_reset) {
         return restart();
+    }
+    if (std::exchange(reset_untold_, false)) {
+        return Fetched{.kind = Fetched::Kind::kReset};
     }
     if (positions) {
         seen_head_ = head;
@@ -192,19 +265,28 @@ Result<Fetched> Ring::fetch() {
     if (table_.orphans() > 0) {
         return Fetched{.kind = Fetched::Kind::kNoRoom};  // their data areas are others' by now
     }
+    if (std::exchange(had_orphans_, false) && fetch_ != head) {
+        spoiled_until_ = head;  // so these are the others
+    }
     while (fetch_ != head) {
         const Result<Entry> entry = entry_at(fetch_, head);
         if (!entry) {
             return std::unexpected(broken(entry.error().what).error());
         }
-        const Result<Fetched> taken = take(*entry);
+        Result<Fetched> taken = take(*entry);
         if (!taken) {
             return std::unexpected(broken(taken.error().what).error());
         }
         if (taken->kind == Fetched::Kind::kNoRoom) {
             return taken;
         }
+        if (spoiled_until_ && taken->kind == Fetched::Kind::kCommand) {
+            taken->kind = Fetched::Kind::kSpoiled;
+        }
         fetch_ = advanced(fetch_, entry->length);
+        if (fetch_ == spoiled_until_) {
+            spoiled_until_.reset();
+        }
         table_.set_fetch_position(fetch_);
         if (taken->kind != Fetched::Kind::kNothing) {
             return taken;
@@ -371,7 +453,18 @@ Status Ring::step_over_fillers() {
     return {};
 }
 
+// An answer to a ring that was reset would destroy the reset.
+void Ring::notice_reset() {
+    bool was_reset = false;
+    (void)check_positions(load_head(), &was_reset);  // fetch() tells of what is impossible
+    if (was_reset) {
+        (void)restart();
+        reset_untold_ = true;
+    }
+}
+
 Status Ring::complete(std::uint32_t index, const Response& response) {
+    notice_reset();
     Slot& slot = table_.at(index);
     if (slot.state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
         table_.release(index);
@@ -386,7 +479,11 @@ Status Ring::complete(std::uint32_t index, const Response& response) {
     if (order_.empty()) {
         return answer(index);
     }
-    slot.state = static_cast<std::uint32_t>(SlotState::kFinished);
+    table_.finish(index);
+    return answer_those_in_turn();
+}
+
+Status Ring::answer_those_in_turn() {
     while (order_count_ > 0) {
         const std::uint32_t first = order_[order_first_];
         if (table_.at(first).state != static_cast<std::uint32_t>(SlotState::kFinished)) {

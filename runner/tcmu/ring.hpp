@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -66,6 +67,7 @@ struct Fetched {
     enum class Kind : std::uint8_t {
         kNothing,    ///< the ring is empty up to cmd_head
         kCommand,    ///< `slot` holds a new command
+        kSpoiled,    ///< the same, but its data may have been overwritten: answer BUSY
         kTmr,        ///< the kernel tells of a task management function
         kUnknownOp,  ///< an entry of op `type`; it is answered in its turn
         kNoRoom,     ///< there is more, but no slot for it now
@@ -82,6 +84,11 @@ class Ring {
     /// Goes on at cmd_tail. `map` outlives the ring; `table` was made for it, with
     /// table_geometry().
     static Result<Ring> attach(std::span<std::byte> map, InflightTable table);
+    /// Goes on where a predecessor was: `table` is what it left (InflightTable::recover()). What it
+    /// had the outcome of is answered; the rest, table().in_order(), is to be executed (again) and
+    /// completed before the first fetch(). The error says why table and ring cannot be of the same
+    /// moment; nothing has been changed then.
+    static Result<Ring> resume(std::span<std::byte> map, InflightTable table);
     /// The in-flight table that fits any command of this ring.
     static InflightTable::Geometry table_geometry(const MailboxInfo& info, std::uint32_t slots);
 
@@ -92,7 +99,8 @@ class Ring {
     [[nodiscard]] bool has_more() const;
 
     /// Ends a command and frees its slot (in a ring without OOOC: as soon as its turn comes). The
-    /// outcome of an orphan is dropped. The error: the tail makes no sense any more.
+    /// outcome of an orphan is dropped, also when the reset shows only now (the next fetch() tells
+    /// of it). The error: the tail makes no sense any more.
     Status complete(std::uint32_t slot, const Response& response);
 
     /// Whether the tail moved since the last call: the kernel wants a kick.
@@ -134,8 +142,14 @@ class Ring {
     [[nodiscard]] Status copy_cdb(const Entry& entry, Slot& slot) const;
     Fetched restart();
 
+    [[nodiscard]] Status check_resumed(std::uint32_t head) const;
+    [[nodiscard]] Status check_left_slot(const Slot& slot, std::uint32_t index);
+    [[nodiscard]] Status answer_recorded();
+
     [[nodiscard]] Status step_over_fillers();
+    void notice_reset();
     Status answer(std::uint32_t slot);
+    Status answer_those_in_turn();
     void write_response(std::size_t at, const Slot& slot);
     Status broken(std::string why);
 
@@ -153,6 +167,10 @@ class Ring {
     std::uint32_t seen_head_ = 0;  // where cmd_head was
     std::uint32_t tail_ = 0;
     bool tail_moved_ = false;
+    bool reset_untold_ = false;  // noticed by complete(), to be told by fetch()
+    bool had_orphans_ = false;   // since the reset
+    // Up to here data areas are shared with what the orphans had; nothing: nowhere.
+    std::optional<std::uint32_t> spoiled_until_;
     std::string broken_;  // why; empty: it is not
     // Without OOOC: slots in the order of their entries (a circle as large as the table).
     std::vector<std::uint32_t> order_;

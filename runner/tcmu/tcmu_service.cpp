@@ -32,8 +32,8 @@ TcmuService::~TcmuService() {
 Status TcmuService::start() {
     settings_ = runtime_.settings;
     CHECK(world_.ensure_kernel());
-    if (Result<MarkerFolder> folder = MarkerFolder::open(settings_.run_dir); folder) {
-        markers_ = *std::move(folder);
+    if (Result<InflightFolder> folder = InflightFolder::open(settings_.run_dir); folder) {
+        tables_ = *std::move(folder);
     } else {
         core::log(LogLevel::kWarning, {}, "{}; a restart will have to reset rings",
                   folder.error().what);

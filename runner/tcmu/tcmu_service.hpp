@@ -27,7 +27,7 @@
 #include "tcmu/bring_up.hpp"
 #include "tcmu/control_loop.hpp"
 #include "tcmu/device_event.hpp"
-#include "tcmu/drained_marker.hpp"
+#include "tcmu/inflight_folder.hpp"
 #include "tcmu/served_device.hpp"
 
 namespace lunkit::tcmu {
@@ -111,7 +111,7 @@ class TcmuService final : public core::Service {
     core::Runtime& runtime_;
     const Surroundings world_;
     core::Settings settings_;  // a copy: the original belongs to another thread
-    std::optional<MarkerFolder> markers_;
+    std::optional<InflightFolder> tables_;
     std::unique_ptr<EventChannel> channel_;
     std::unique_ptr<ControlLoop> loop_;  // its thread ends before the rest goes
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -77,6 +78,12 @@ Result<std::vector<UioDevice>> list_uio_devices(const KernelPaths& paths) {
     }
     std::ranges::sort(devices, {}, &UioDevice::minor);
     return devices;
+}
+
+std::uint64_t sysfs_inode(const KernelPaths& paths, std::uint32_t minor) {
+    struct stat status{};
+    const std::string path = fmt::format("{}/uio{}", paths.uio_class, minor);  // a link in sysfs
+    return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 Result<UioNode> open_uio(const KernelPaths& paths, std::uint32_t minor,

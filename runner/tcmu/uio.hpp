@@ -8,8 +8,8 @@
 
 #include "lunkit/result.hpp"
 #include "tcmu/configfs.hpp"
-#include "tcmu/device.hpp"
 #include "tcmu/device_name.hpp"
+#include "tcmu/served_ring.hpp"
 
 namespace lunkit::tcmu {
 
@@ -20,6 +20,10 @@ struct UioDevice {
 
 /// The TCMU devices among the uio nodes, in the order of their minors. Does not block.
 Result<std::vector<UioDevice>> list_uio_devices(const KernelPaths& paths);
+
+/// Of the device's folder in sysfs, which tells it from a later device with this minor. 0: it is
+/// gone. Does not block.
+[[nodiscard]] std::uint64_t sysfs_inode(const KernelPaths& paths, std::uint32_t minor);
 
 /// Worker thread. Opens /dev/uio<minor> and maps it whole (a shorter or longer mapping is refused
 /// by the kernel). A node has one opener at a time: EBUSY is tried again for `patience`, because a

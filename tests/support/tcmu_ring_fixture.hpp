@@ -14,8 +14,24 @@
 #include "tcmu/inflight_table.hpp"
 #include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
+#include "tcmu/served_ring.hpp"
 
 namespace lunkit::test {
+
+/// The model's device as a daemon opens it.
+inline tcmu::ServedRing opened_ring(TcmuKernelModel& model, std::uint32_t slots = 64) {
+    tcmu::UioNode node;
+    node.fd = model.duplicate_user_fd();
+    node.map = *tcmu::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+    return *tcmu::ServedRing::open(std::move(node), slots);
+}
+/// The same, begun with a table that nobody will take over.
+inline tcmu::ServedRing served_ring(TcmuKernelModel& model, std::uint32_t slots = 64) {
+    tcmu::ServedRing ring = opened_ring(model, slots);
+    const Status begun = ring.attach(*tcmu::TableMemory::anonymous(ring.table_bytes()));
+    EXPECT_TRUE(begun.has_value());
+    return ring;
+}
 
 class RingOnModel {
   public:

@@ -76,20 +76,18 @@ struct Rig {
         parts.name = "user_0/disk";
         parts.config = "ram/x";
         parts.node = "/dev/uio0";
-        parts.uio.fd = model.take_user_fd();
-        parts.uio.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+        parts.ring = test::served_ring(model, slots);
         auto own = std::make_unique<MemoryDevice>(kSize);
         memory = own.get();
         parts.block = device ? std::move(device) : std::move(own);
         parts.unit.max_transfer = 1 << 20;
-        parts.slots = slots;
         parts.events.gone = [this] { ++gone; };
         parts.events.write_cache_changed = [this](bool on_now) { write_cache = on_now; };
         parts.events.identity = [this] {
             ++identities;
             return scsi::Identity{.serial = "0123456789"};
         };
-        served = *Device::make(std::move(parts), queue);
+        served = std::make_unique<Device>(std::move(parts), queue);
         served->start();
         settle();
     }
@@ -448,10 +446,29 @@ TEST_F(DeviceTest, InitiatorsHearOfANewCapacity) {
 TEST_F(DeviceTest, GarbageForAMailboxIsRefused) {
     TcmuKernelModel model;
     model.memory()[0] = std::byte{9};
-    DeviceParts parts;
-    parts.uio.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
-    parts.block = std::make_unique<MemoryDevice>(kSize);
-    EXPECT_FALSE(Device::make(std::move(parts), queue).has_value());
+    UioNode node;
+    node.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+    EXPECT_FALSE(ServedRing::open(std::move(node)).has_value());
+}
+
+// A write that was acknowledged later must not be undone should the earlier one be repeated.
+TEST_F(DeviceTest, OverlappingWritesRunOneAfterTheOther) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& disk = *parked;
+    Rig rig(queue, {}, std::move(parked));
+    (void)rig.model.write(cdb_write10(0, 16), bytes_of(8192, std::byte{1}));
+    (void)rig.model.write(cdb_write10(8, 16), bytes_of(8192, std::byte{2}));  // overlaps
+    (void)rig.model.write(cdb_write10(24, 8), bytes_of(4096, std::byte{3}));  // does not
+    (void)rig.model.read(cdb_read10(0, 8), 4096);                             // changes nothing
+    rig.settle();
+    EXPECT_EQ(disk.parked(), 3U);
+    disk.release_one(queue);
+    rig.settle();
+    EXPECT_EQ(rig.model.outstanding(), 3U);
+    EXPECT_EQ(disk.parked(), 3U);  // the second write has begun
+    disk.release_all(queue);
+    rig.settle();
+    EXPECT_EQ(rig.model.outstanding(), 0U);
 }
 
 }  // namespace

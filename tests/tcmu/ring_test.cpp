@@ -324,8 +324,32 @@ TEST(Ring, ResetStartsAnewAndDropsWhatRuns) {
     // What still runs uses data blocks that are others' now: nothing new beside it.
     EXPECT_EQ(on.ring().fetch()->kind, Kind::kNoRoom);
     on.complete(orphan);
-    const auto slot = on.fetch_command();
-    on.complete(slot);
+    // Its Data-Out, were there one, may have been overwritten by the orphan's Data-In.
+    const auto spoiled = on.ring().fetch();
+    EXPECT_EQ(spoiled->kind, Kind::kSpoiled);
+    on.complete(spoiled->slot, {.status = kTaskSetFull});
+    EXPECT_EQ(on.model.order().back(), *id);
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    on.complete(on.fetch_command());
+    EXPECT_EQ(on.model.broken(), "");
+}
+
+// The reset comes between a fetch and the end of what was fetched.
+TEST(Ring, AnswerAfterAResetThatNobodyHasSeenIsDropped) {
+    RingOnModel on;
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    on.complete(on.fetch_command());
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    const auto orphan = on.fetch_command();
+    on.model.reset_ring();
+    const auto id = on.model.read(cdb_read10(0, 8), 4096);
+    on.complete(orphan, {.status = kTaskSetFull});
+    EXPECT_EQ(on.model.tail(), 0U);
+    EXPECT_EQ(on.model.outstanding(), 1U);
+    EXPECT_TRUE(on.ring().has_more());
+    EXPECT_EQ(on.ring().fetch()->kind, Kind::kReset);
+    const auto next = on.ring().fetch();
+    on.complete(next->slot);
     EXPECT_EQ(on.model.order().back(), *id);
     EXPECT_EQ(on.model.broken(), "");
 }

@@ -118,18 +118,21 @@ TEST_F(ServiceLife, DeviceThatCannotBeServedIsListedWithTheReason) {
     EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{512})), -ENODEV);
 }
 
-TEST_F(ServiceLife, StopLeavesAMarkerAndNoExpectations) {
+TEST_F(ServiceLife, StopLeavesTheTableAndNoExpectations) {
     rig.start();
     TcmuKernelModel& model = add();
     EXPECT_TRUE(TcmuServiceRig::serves(model));
     rig.stop();
     EXPECT_EQ(rig.kernel.expects_answers(), false);
-    const std::string marker = FakeKernelTree::get(rig.tree.run_dir() + "/tcmu/uio0.drained");
-    const auto parsed = DrainedMarker::parse(marker);
-    ASSERT_TRUE(parsed.has_value()) << marker;
-    EXPECT_EQ(parsed->name, "user_0/disk");
-    EXPECT_EQ(parsed->device_id, TcmuServiceRig::id_of(0));
-    EXPECT_EQ(parsed->tail, model.tail());
+    EXPECT_TRUE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.inflight"));
+}
+
+TEST_F(ServiceLife, RemovalTakesTheTableAway) {
+    rig.start();
+    (void)add();
+    EXPECT_TRUE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.inflight"));
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+    EXPECT_FALSE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.inflight"));
 }
 
 TEST_F(ServiceLife, StopHandsDevicesOverAndARemovalDoesNot) {
@@ -144,7 +147,7 @@ TEST_F(ServiceLife, StopHandsDevicesOverAndARemovalDoesNot) {
     EXPECT_TRUE(rig.handed_over);
 }
 
-TEST_F(ServiceLife, BrokenRingLeavesNoMarker) {
+TEST_F(ServiceLife, BrokenRingIsNotTakenOver) {
     rig.start();
     TcmuKernelModel& model = add();
     EXPECT_TRUE(TcmuServiceRig::serves(model));
@@ -154,7 +157,11 @@ TEST_F(ServiceLife, BrokenRingLeavesNoMarker) {
     while (rig.service->list()[0].state != core::DeviceState::kFailed) {
     }
     rig.stop();
-    EXPECT_FALSE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.drained"));
+    FakeKernelTree::put(rig.tree.folder("user_0/disk") + "/enable", "1\n");
+    rig.start();
+    while (FakeKernelTree::get(rig.tree.folder("user_0/disk") + "/action/reset_ring") != "1") {
+        std::this_thread::yield();
+    }
 }
 
 // The open that nobody can end is left running, and the main program is told so.

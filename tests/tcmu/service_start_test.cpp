@@ -128,25 +128,15 @@ TEST_F(ServiceStart, DrainedRingIsResumed) {
     EXPECT_TRUE(rig.took_over);
 }
 
-TEST_F(ServiceStart, MarkerIsBelievedOnce) {
+TEST_F(ServiceStart, TableOfAnotherDeviceIsNotTakenOver) {
     TcmuKernelModel& model = rig.add_device(0, "disk", true);
     rig.start();
     rig.wait_for_running(1);
     EXPECT_TRUE(TcmuServiceRig::serves(model));
     rig.stop();
-    const std::string marker = rig.tree.run_dir() + "/tcmu/uio0.drained";
-    EXPECT_TRUE(std::filesystem::exists(marker));
-    rig.start();
-    rig.wait_for_running(1);
-    EXPECT_TRUE(TcmuServiceRig::serves(model));
-    EXPECT_FALSE(std::filesystem::exists(marker));
-}
-
-TEST_F(ServiceStart, MarkerOfAnotherDeviceIsNotBelieved) {
-    TcmuKernelModel& model = rig.add_device(0, "disk", true);
     (void)model.read({0, 0, 0, 0, 0, 0}, 0);
-    const MarkerFolder markers = *MarkerFolder::open(rig.tree.run_dir());
-    ASSERT_TRUE(markers.write(0, {.name = "user_0/disk", .device_id = 1, .tail = 0}).has_value());
+    // Made anew under the same name and number while nobody was there.
+    rig.tree.add_configfs("user_0/disk", 1, TcmuServiceRig::kSize, true, "ram/x");
     rig.start();
     rig.wait_for_running(1);
     EXPECT_TRUE(TcmuServiceRig::serves(model));

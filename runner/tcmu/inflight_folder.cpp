@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcmu/inflight_folder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::tcmu {
+
+namespace {
+
+constexpr std::uint64_t kMagic = 0x6c6b2d6f776e7231;  // "lk-ownr1"
+
+/// The head of a file.
+struct OwnerRecord {
+    std::uint64_t magic;
+    std::uint64_t node;
+    std::uint32_t device_id;
+    std::uint32_t name_length;
+    std::array<char, 1024> name;  // configfs allows 255 bytes for each of its two parts
+};
+static_assert(sizeof(OwnerRecord) <= InflightFolder::kTableOffset);
+
+OwnerRecord record_of(const TableOwner& owner) {
+    OwnerRecord record{.magic = kMagic,
+                       .node = owner.node,
+                       .device_id = owner.device_id,
+                       .name_length = static_cast<std::uint32_t>(owner.name.size()),
+                       .name = {}};
+    std::copy_n(owner.name.begin(), std::min(owner.name.size(), record.name.size()),
+                record.name.begin());
+    return record;
+}
+
+std::string file_name(std::uint32_t minor) {
+    return fmt::format("uio{}.inflight", minor);
+}
+
+std::unexpected<Error> system_failure(const std::string& what) {
+    const int error = errno;
+    return failure(error, what + ": " + std::generic_category().message(error));
+}
+
+}  // namespace
+
+Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
+    TableMemory memory;
+    TRY(memory.mapping_, MemoryMapping::anonymous(bytes));
+    return memory;
+}
+
+Result<InflightFolder> InflightFolder::open(const std::string& run_dir) {
+    if (::mkdir(run_dir.c_str(), 0755) != 0 && errno != EEXIST) {
+        return system_failure("cannot make " + run_dir);
+    }
+    const UniqueFd parent(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!parent) {
+        return system_failure("cannot open " + run_dir);
+    }
+    const std::string path = run_dir + "/tcmu";
+    if (::mkdirat(parent.get(), "tcmu", 0700) != 0 && errno != EEXIST) {
+        return system_failure("cannot make " + path);
+    }
+    InflightFolder folder;
+    folder.folder_.reset(
+        ::openat(parent.get(), "tcmu", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status{};
+    if (!folder.folder_ || ::fstat(folder.folder_.get(), &status) != 0) {
+        return system_failure("cannot open " + path);
+    }
+    if (status.st_uid != ::geteuid()) {
+        return failure(EPERM, path + " belongs to another user");
+    }
+    if ((status.st_mode & 0077) != 0 && ::fchmod(folder.folder_.get(), 0700) != 0) {
+        return system_failure("cannot close " + path + " to others");
+    }
+    return folder;
+}
+
+Result<TableMemory> InflightFolder::find(std::uint32_t minor, const TableOwner& owner,
+                                         std::size_t table_bytes) const {
+    const std::string name = file_name(minor);
+    const UniqueFd fd(
+        ::openat(folder_.get(), name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat status{};
+    if (!fd || ::fstat(fd.get(), &status) != 0) {
+        return system_failure("cannot open " + name);
+    }
+    const OwnerRecord expected = record_of(owner);
+    OwnerRecord found{};
+    if (!S_ISREG(status.st_mode) ||
+        static_cast<std::uint64_t>(status.st_size) != kTableOffset + table_bytes ||
+        ::pread(fd.get(), &found, sizeof found, 0) != static_cast<ssize_t>(sizeof found) ||
+        std::memcmp(&found, &expected, sizeof found) != 0) {
+        return failure(ENOENT, name + " is of another device or version");
+    }
+    TableMemory memory;
+    memory.table_offset_ = kTableOffset;
+    TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
+    return memory;
+}
+
+Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& owner,
+                                         std::size_t table_bytes) const {
+    const std::string name = file_name(minor);
+    remove(minor);
+    const UniqueFd fd(::openat(folder_.get(), name.c_str(),
+                               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(kTableOffset + table_bytes)) != 0) {
+        return system_failure("cannot make " + name);
+    }
+    TableMemory memory;
+    memory.table_offset_ = kTableOffset;
+    TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
+    const OwnerRecord record = record_of(owner);
+    if (::pwrite(fd.get(), &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {
+        const auto error = system_failure("cannot write " + name);
+        remove(minor);
+        return error;
+    }
+    return memory;
+}
+
+void InflightFolder::remove(std::uint32_t minor) const {
+    (void)::unlinkat(folder_.get(), file_name(minor).c_str(), 0);  // it need not be there
+}
+
+}  // namespace lunkit::tcmu

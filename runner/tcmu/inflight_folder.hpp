@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// InflightFolder: where the in-flight tables are kept, one file per device that outlives the
+// daemon: <run_dir>/tcmu/uio<N>.inflight. A successor that finds the file of the device it serves
+// goes on where its predecessor was, however that one ended.
+//
+// A file begins with the device it is of (TableOwner); from kTableOffset on it is the memory of an
+// InflightTable. It belongs to whoever has the uio node open.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
+#include "tcmu/memory_mapping.hpp"
+
+namespace lunkit::tcmu {
+
+/// What tells a device from another one, also from a later one of the same name and number.
+struct TableOwner {
+    std::string name;             ///< "user_<hba>/<dev>"
+    std::uint32_t device_id = 0;  ///< dev_index
+    std::uint64_t node = 0;       ///< inode of its folder in sysfs
+};
+
+/// The memory of a table, zeroed when it is new.
+class TableMemory {
+  public:
+    TableMemory() = default;
+    /// Of this process only: nobody can take over from it.
+    static Result<TableMemory> anonymous(std::size_t bytes);
+
+    [[nodiscard]] std::span<std::byte> table() const {
+        return mapping_.bytes().subspan(table_offset_);
+    }
+    /// All of it, for a SigbusGuard: the file system of the folder may run out of memory.
+    [[nodiscard]] std::span<std::byte> mapping() const { return mapping_.bytes(); }
+
+  private:
+    friend class InflightFolder;
+    MemoryMapping mapping_;
+    std::size_t table_offset_ = 0;
+};
+
+/// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one device
+/// one at a time.
+class InflightFolder {
+  public:
+    static constexpr std::size_t kTableOffset = 4096;
+
+    /// Makes <run_dir>/tcmu where it is missing. An error: it belongs to somebody else, is a link,
+    /// others may write there, ...
+    static Result<InflightFolder> open(const std::string& run_dir);
+
+    /// The file of this very device; ENOENT: there is none, or it is another's.
+    Result<TableMemory> find(std::uint32_t minor, const TableOwner& owner,
+                             std::size_t table_bytes) const;
+    /// A new one, in the place of any that was there.
+    Result<TableMemory> make(std::uint32_t minor, const TableOwner& owner,
+                             std::size_t table_bytes) const;
+    /// The device is no more.
+    void remove(std::uint32_t minor) const;
+
+  private:
+    UniqueFd folder_;
+};
+
+}  // namespace lunkit::tcmu

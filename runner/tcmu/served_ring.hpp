@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServedRing: a device's ring with all that it lies in: the uio node, its mapping, and the memory
+// of the in-flight table, both guarded against pages that are not there.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
+#include "tcmu/inflight_folder.hpp"
+#include "tcmu/memory_mapping.hpp"
+#include "tcmu/ring.hpp"
+#include "tcmu/sigbus_guard.hpp"
+
+namespace lunkit::tcmu {
+
+/// The node of a device: the descriptor (non-blocking) that tells of commands and takes kicks, and
+/// the mapping with mailbox, ring and data area.
+struct UioNode {
+    UniqueFd fd;
+    MemoryMapping map;
+};
+
+/// Made in steps: open(), then resume() or attach(). Any thread, one at a time.
+class ServedRing {
+  public:
+    static constexpr std::uint32_t kSlots = 1024;  ///< commands in flight
+
+    ServedRing() = default;
+    /// Checks the mailbox.
+    static Result<ServedRing> open(UioNode node, std::uint32_t slots = kSlots);
+
+    [[nodiscard]] const MailboxInfo& info() const { return info_; }
+    [[nodiscard]] Result<RingPositions> positions() const;
+    /// What the memory of the table has to hold.
+    [[nodiscard]] std::size_t table_bytes() const { return geometry_.bytes(); }
+
+    /// Goes on with what a predecessor left in `memory`. After an error neither has been begun.
+    Status resume(TableMemory memory);
+    /// Begins at cmd_tail with an empty table. `memory` is zeroed.
+    Status attach(TableMemory memory);
+
+    [[nodiscard]] bool is_begun() const { return ring_.has_value(); }
+    /// Once begun.
+    [[nodiscard]] Ring& ring() { return *ring_; }
+    [[nodiscard]] int fd() const { return node_.fd.get(); }
+    /// A page of mailbox, ring or data area was missing.
+    [[nodiscard]] bool page_missing() const { return guard_.faulted(); }
+    /// A page of the table was: it is no longer what a successor will see.
+    [[nodiscard]] bool table_lost() const { return table_guard_.faulted(); }
+
+  private:
+    Status watch(TableMemory memory);
+
+    UioNode node_;
+    SigbusGuard guard_;  // goes before the mapping
+    MailboxInfo info_;
+    InflightTable::Geometry geometry_;
+    TableMemory memory_;
+    SigbusGuard table_guard_;
+    std::optional<Ring> ring_;
+};
+
+}  // namespace lunkit::tcmu
