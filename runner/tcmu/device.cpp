@@ -34,6 +34,8 @@ constexpr Response kHardwareError{
 
 constexpr Response kBusy{.status = static_cast<std::uint8_t>(scsi::StatusCode::kBusy)};
 
+constexpr ByteRange kAllData{0, std::numeric_limits<std::uint64_t>::max()};
+
 std::uint64_t total_length(std::span<const iovec> iovs) {
     std::uint64_t total = 0;
     for (const iovec& iov : iovs) {
@@ -223,13 +225,8 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
 }
 
 // For commands that are not executed, because nothing can be trusted to arrive where it should.
-void Device::refuse(std::uint32_t index, const Response& response) {
-    for (const std::span<const iovec> iovs :
-         {ring_.table().data_iovs(index), ring_.table().bidi_iovs(index)}) {
-        for (const iovec& iov : iovs) {
-            std::memset(iov.iov_base, 0, iov.iov_len);
-        }
-    }
+void Device::refuse(std::uint32_t index, Response response) {
+    response.clear = kAllData;
     const Slot& slot = ring_.table().at(index);
     count_command(kind_of({slot.cdb.data(), slot.cdb_length}), 0, false);
     answer(index, response);
@@ -255,35 +252,32 @@ void Device::finish(std::uint32_t index, scsi::Command& command, const Data& dat
         response.sense = {command.sense.data(),
                           std::min<std::size_t>(command.sense_length, command.sense.size())};
     }
-    response.read_len = settle_data(index, command, data);
+    settle_data(response, command, data);
     answer(index, response);
 }
 
-// Sees to it that the initiator gets what was produced and nothing else. Gives the length to report
-// by READ_LEN; 0: all of it, so all of it is ours. (The kernel reads a READ_LEN of 0 as "all".)
-std::uint32_t Device::settle_data(std::uint32_t index, const scsi::Command& command,
-                                  const Data& data) {
-    for (const iovec& iov : ring_.table().bidi_iovs(index)) {
-        std::memset(iov.iov_base, 0, iov.iov_len);
-    }
+// Sees to it that the initiator gets what was produced and nothing else. (The kernel reads a
+// READ_LEN of 0 as "all".)
+void Device::settle_data(Response& response, const scsi::Command& command, const Data& data) const {
     const std::uint64_t produced = std::min(command.data_in_length, data.length);
     if (produced == data.length) {
-        return 0;
+        return;
     }
     const bool can_tell = ring_.has(mailbox::kReadLen);
     if (can_tell && produced > 0 && produced <= std::numeric_limits<std::uint32_t>::max()) {
-        return static_cast<std::uint32_t>(produced);
+        response.read_len = static_cast<std::uint32_t>(produced);
+        return;
     }
     const CommandKind kind = kind_of(command.cdb);
     const bool data_out = kind == CommandKind::kWrite || kind == CommandKind::kDataOut;
     if (can_tell && data_out && command.status != scsi::StatusCode::kCheckCondition) {
         // The length counts for Data-In only. Should the initiator have sent this opcode with the
         // wrong direction it gets one zero, and we need not clear the data of every write.
-        zero_iov(data, 0, 1);
-        return 1;
+        response.read_len = 1;
+        response.clear = {0, 1};
+        return;
     }
-    zero_iov(data, produced, data.length - produced);
-    return 0;
+    response.clear = {produced, data.length - produced};
 }
 
 void Device::answer(std::uint32_t index, const Response& response) {

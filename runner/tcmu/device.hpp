@@ -126,10 +126,9 @@ class Device final : public core::Poller, private scsi::Initiators {
     bool take(const Fetched& fetched);
     enum class Turn : std::uint8_t { kFirst, kReplay };
     Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
-    void refuse(std::uint32_t index, const Response& response);
+    void refuse(std::uint32_t index, Response response);
     void finish(std::uint32_t index, scsi::Command& command, const Data& data);
-    [[nodiscard]] std::uint32_t settle_data(std::uint32_t index, const scsi::Command& command,
-                                            const Data& data);
+    void settle_data(Response& response, const scsi::Command& command, const Data& data) const;
     void answer(std::uint32_t index, const Response& response);
     void count_command(CommandKind kind, std::uint64_t bytes, bool good);
 

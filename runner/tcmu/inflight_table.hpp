@@ -10,8 +10,10 @@
 //              position moves on, together with the sequence of the last slot that counts: one of a
 //              later sequence was not taken, its entry will be fetched again.
 //   execute    what may not be done twice keeps a record of its own in `progress`.
-//   complete   the outcome is recorded, completion_tail gets the present cmd_tail, then the state
-//              becomes kCompleting (release); response and cmd_tail follow; then the slot is freed.
+//   complete   the outcome is recorded, then the state becomes kFinished (release): the command is
+//              not executed again, and its data may be cleared. completion_tail gets the present
+//              cmd_tail, then the state becomes kCompleting (release); response and cmd_tail
+//              follow; then the slot is freed.
 //              In a kCompleting slot, cmd_tail still at completion_tail means: not answered yet.
 //              (The tail cannot have come round to the same place: other commands are answered
 //              when this slot is free.)
@@ -49,7 +51,7 @@ struct RingRange {
 enum class SlotState : std::uint32_t {
     kFree = 0,
     kFetched = 1,
-    kFinished = 2,    ///< outcome recorded, waits for its turn (rings without OOOC)
+    kFinished = 2,    ///< outcome recorded (rings without OOOC: waits for its turn)
     kCompleting = 3,  ///< response and cmd_tail are being written
     kOrphan = 4,      ///< still runs, but the kernel has forgotten it (reset_ring)
 };
@@ -69,6 +71,7 @@ struct Slot {
     // outcome
     std::uint32_t completion_tail;
     std::uint32_t read_len;
+    RingRange clear;         // Response::clear: of its data
     std::uint64_t progress;  // scsi::Command::progress
     std::uint8_t status;
     std::uint8_t uflags;
@@ -122,7 +125,7 @@ class InflightTable {
     /// The slots in use, in the order of fetching.
     [[nodiscard]] std::vector<std::uint32_t> in_order() const;
 
-    /// The outcome is recorded, but it is not the command's turn yet.
+    /// The outcome is recorded.
     void finish(std::uint32_t index) { set_state(index, SlotState::kFinished); }
     /// Opens the bracket around a completion; `cmd_tail` is where its response goes.
     void begin_completion(std::uint32_t index, std::uint32_t cmd_tail);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "lunkit/io_request.hpp"
@@ -23,6 +24,9 @@ T read_once(const std::byte* at) {
     auto* field = reinterpret_cast<T*>(const_cast<std::byte*>(at));
     return std::atomic_ref<T>(*field).load(std::memory_order_relaxed);
 }
+
+constexpr Response kBusy{.status = static_cast<std::uint8_t>(scsi::StatusCode::kBusy),
+                         .clear = {0, std::numeric_limits<std::uint64_t>::max()}};
 
 std::unexpected<Error> impossible(const std::string& why) {
     return failure(EPROTO, "ring is broken: " + why);
@@ -148,16 +152,17 @@ Status Ring::check_left_slot(const Slot& slot, std::uint32_t index) {
 // A slot whose outcome is there is not executed again. (Without OOOC others may come before it.)
 Status Ring::answer_recorded() {
     for (const std::uint32_t index : table_.in_order()) {
-        if (order_.empty()) {
-            if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kCompleting)) {
-                CHECK(answer(index));
-            }
-            continue;
-        }
-        if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kCompleting)) {
+        const bool is_recorded =
+            table_.at(index).state != static_cast<std::uint32_t>(SlotState::kFetched);
+        if (is_recorded) {
             table_.finish(index);
+            clear_data(index);
         }
-        order_[order_count_++] = index;
+        if (!order_.empty()) {
+            order_[order_count_++] = index;
+        } else if (is_recorded) {
+            CHECK(answer(index));
+        }
     }
     return order_.empty() ? Status{} : answer_those_in_turn();
 }
@@ -282,6 +287,7 @@ Result<Fetched> Ring::fetch() {
         }
         if (spoiled_until_ && taken->kind == Fetched::Kind::kCommand) {
             taken->kind = Fetched::Kind::kSpoiled;
+            record(taken->slot, kBusy);  // nor is it for a successor to execute
         }
         fetch_ = advanced(fetch_, entry->length);
         if (fetch_ == spoiled_until_) {
@@ -465,22 +471,36 @@ void Ring::notice_reset() {
 
 Status Ring::complete(std::uint32_t index, const Response& response) {
     notice_reset();
-    Slot& slot = table_.at(index);
-    if (slot.state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
+    if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
         table_.release(index);
         return {};
     }
+    record(index, response);
+    clear_data(index);
+    return order_.empty() ? answer(index) : answer_those_in_turn();
+}
+
+void Ring::record(std::uint32_t index, const Response& response) {
+    Slot& slot = table_.at(index);
     slot.status = response.status;
     slot.sense_length = static_cast<std::uint8_t>(std::min(response.sense.size(), kSenseSize));
     std::copy_n(response.sense.begin(), slot.sense_length, slot.sense.begin());
     const bool with_length = has(mailbox::kReadLen) && response.read_len != 0;
     slot.read_len = with_length ? response.read_len : 0;
     slot.uflags = with_length ? kUflagReadLen : 0;
-    if (order_.empty()) {
-        return answer(index);
-    }
+    slot.clear = {.offset = response.clear.offset, .length = response.clear.length};
     table_.finish(index);
-    return answer_those_in_turn();
+}
+
+void Ring::clear_data(std::uint32_t index) {
+    const RingRange clear = table_.at(index).clear;
+    if (clear.length > 0) {
+        const std::span<const iovec> iovs = table_.data_iovs(index);
+        zero_iov(Data(iovs, 0), clear.offset, clear.length);
+    }
+    for (const iovec& iov : table_.bidi_iovs(index)) {
+        std::memset(iov.iov_base, 0, iov.iov_len);
+    }
 }
 
 Status Ring::answer_those_in_turn() {

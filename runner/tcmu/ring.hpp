@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "lunkit/io_request.hpp"
 #include "lunkit/result.hpp"
 #include "tcmu/inflight_table.hpp"
 #include "tcmu/ring_layout.hpp"
@@ -60,6 +61,10 @@ struct Response {
     std::span<const std::uint8_t> sense = {};  ///< at most kSenseSize bytes
     /// Bytes of Data-In; 0: all of it (the field is not sent). Only where the mailbox has READ_LEN.
     std::uint32_t read_len = 0;
+    /// Bytes of the command's data that become zeros before the answer is given, but not before the
+    /// outcome is recorded: the command would be repeated without them. The Data-In of a
+    /// bidirectional command is cleared always.
+    ByteRange clear = {};
 };
 
 /// What fetch() found.
@@ -148,6 +153,8 @@ class Ring {
 
     [[nodiscard]] Status step_over_fillers();
     void notice_reset();
+    void record(std::uint32_t slot, const Response& response);
+    void clear_data(std::uint32_t slot);
     Status answer(std::uint32_t slot);
     Status answer_those_in_turn();
     void write_response(std::size_t at, const Slot& slot);
