@@ -3,7 +3,7 @@
 // (plugins, test doubles, the backing files of an image).
 //
 // Calls are made on the thread of the device's queue. The caller has checked bounds, alignment to
-// the block size and read-only (CheckedDevice in runner/core does). Requests may overlap and may
+// the block size and read-only (host::PluginDevice does). Requests may overlap and may
 // finish in any order; who needs an order waits or locks. The IoRequest and its data outlive the
 // call.
 #pragma once

@@ -49,6 +49,15 @@ void preset_attributes(const ConfigfsDevice& configfs, bool write_cache, bool tm
     }
 }
 
+// LIO does, unless it is told to leave them to the backstore; older kernels always do.
+bool target_answers_reservations(const ConfigfsDevice& configfs) {
+    const auto is_off = [&configfs](File file) {
+        const Result<std::uint64_t> value = configfs.read_number(file);
+        return value && *value == 0;
+    };
+    return !is_off(File::kEmulatePr) && !is_off(File::kPgrSupport);
+}
+
 TableOwner owner_of(const BringUpOrder& order, const Probe& probe, const KernelPaths& paths) {
     return {.name = order.uio.name.folder(),
             .device_id = probe.device_id.value_or(0),
@@ -188,6 +197,7 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
         preset_attributes(*probe.configfs, parts.unit.write_cache,
                           (ring.info().flags & mailbox::kTmr) != 0, name);
     }
+    parts.unit.target_answers_reservations = target_answers_reservations(*probe.configfs);
     parts.unit.block_size = static_cast<std::uint32_t>(block_size);
     parts.unit.max_transfer = max_transfer(info.max_data_area_mb, max_sectors, block_size);
     parts.name = name;

@@ -30,6 +30,8 @@ constexpr std::array<FileName, ConfigfsDevice::kFiles> kNames{{
     {"attrib/hw_block_size", true},
     {"attrib/hw_max_sectors", true},
     {"attrib/emulate_write_cache", false},
+    {"attrib/emulate_pr", false},
+    {"attrib/pgr_support", false},
     {"attrib/tmr_notification", false},
     {"action/block_dev", false},
     {"action/reset_ring", false},

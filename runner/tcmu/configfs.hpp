@@ -47,6 +47,8 @@ class ConfigfsDevice {
         kHwBlockSize,
         kHwMaxSectors,
         kEmulateWriteCache,
+        kEmulatePr,
+        kPgrSupport,
         kTmrNotification,
         kBlockDev,
         kResetRing,
@@ -57,7 +59,7 @@ class ConfigfsDevice {
         kCompanyId,
         kIndex,
     };
-    static constexpr std::size_t kFiles = 15;
+    static constexpr std::size_t kFiles = 17;
 
     ConfigfsDevice() = default;
     /// ENOENT: there is no such device (or one of the files that every kernel has is missing).

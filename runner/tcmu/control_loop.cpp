@@ -33,6 +33,10 @@ Result<std::unique_ptr<ControlLoop>> ControlLoop::make() {
 }
 
 ControlLoop::~ControlLoop() {
+    stop();
+}
+
+void ControlLoop::stop() {
     if (thread_.joinable()) {
         thread_.request_stop();
         inbox_->post([] {});

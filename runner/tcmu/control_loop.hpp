@@ -46,11 +46,13 @@ class ControlLoop {
     ControlLoop& operator=(const ControlLoop&) = delete;
     ControlLoop(ControlLoop&&) = delete;
     ControlLoop& operator=(ControlLoop&&) = delete;
-    /// Ends the thread after the call it is in, and closes the inbox. Not from the loop itself.
+    /// stop()s.
     ~ControlLoop();
 
     /// Begins; `readable` is called whenever `fd` is. fd -1: nothing to wait for.
     void start(int fd, std::function<void()> readable);
+    /// Ends the thread after the call it is in, and closes the inbox. Not from the loop itself.
+    void stop();
     [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const { return inbox_; }
 
     // On the loop's thread.

@@ -44,6 +44,10 @@ std::uint64_t total_length(std::span<const iovec> iovs) {
     return total;
 }
 
+std::string not_told(std::uint64_t suppressed) {
+    return suppressed == 0 ? "" : fmt::format(" ({} more like this were not told)", suppressed);
+}
+
 const char* tmr_name(std::uint8_t type) {
     constexpr std::array<const char*, 8> kNames{
         "an unknown task management function",
@@ -173,15 +177,18 @@ bool Device::take(const Fetched& fetched) {
             refuse(fetched.slot, kBusy);
             break;
         case Fetched::Kind::kTmr:
-            core::log(core::LogLevel::kNotice, {.device = name_},
-                      "an initiator asked for {}; {} running commands are meant, they end normally",
-                      tmr_name(fetched.type), fetched.cmd_count);
+            if (std::uint64_t suppressed = 0; task_management_.admit(&suppressed)) {
+                core::log(core::LogLevel::kNotice, {.device = name_},
+                          "an initiator asked for {}; {} running commands are meant, they end "
+                          "normally{}",
+                          tmr_name(fetched.type), fetched.cmd_count, not_told(suppressed));
+            }
             break;
         case Fetched::Kind::kUnknownOp:
             if (std::uint64_t suppressed = 0; odd_entries_.admit(&suppressed)) {
                 core::log(core::LogLevel::kWarning, {.device = name_},
-                          "the kernel sent an entry of unknown kind {}, answering so",
-                          fetched.type);
+                          "the kernel sent an entry of unknown kind {}, answering so{}",
+                          fetched.type, not_told(suppressed));
             }
             break;
         case Fetched::Kind::kReset:
@@ -332,10 +339,10 @@ void Device::arm() {
     }
     poll_.pending = false;
     if (submitted < 0) {
-        gone(fmt::format("waiting for it fails with error {}", -submitted));
-        return;
+        look_later();
+    } else {
+        look_again();
     }
-    look_again();
 }
 
 void Device::woken(std::int64_t events) {
@@ -344,7 +351,11 @@ void Device::woken(std::int64_t events) {
         settle();
         return;
     }
-    if (events < 0 || (events & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+    if (events < 0) {
+        look_later();  // the wait has failed, not the node
+        return;
+    }
+    if ((events & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
         gone("its uio node is dead");
         return;
     }
@@ -354,6 +365,17 @@ void Device::woken(std::int64_t events) {
 void Device::look_again() {
     if (!again_.pending && !stopping_) {
         again_.pending = true;
+        queue_.post(&again_);
+    }
+}
+
+void Device::look_later() {
+    constexpr std::uint64_t kNanoseconds = 10'000'000;
+    if (again_.pending || stopping_) {
+        return;
+    }
+    again_.pending = true;
+    if (queue_.submit_timer(kNanoseconds, &again_) != LUNKIT_PENDING) {
         queue_.post(&again_);
     }
 }

@@ -135,6 +135,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     void arm();
     void woken(std::int64_t events);
     void look_again();
+    void look_later();
     void read_event_count();
     void kick();
     void gone(const std::string& why);
@@ -183,6 +184,7 @@ class Device final : public core::Poller, private scsi::Initiators {
 
     core::DeviceCounters counters_;
     core::LogLimit odd_entries_;
+    core::LogLimit task_management_;
     std::atomic<core::DeviceState> state_{core::DeviceState::kOpening};
     mutable std::mutex error_mutex_;
     std::string error_;  // under error_mutex_

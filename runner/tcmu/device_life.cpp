@@ -15,6 +15,7 @@ namespace {
 using Phase = ServedDevice::Phase;
 using core::LogLevel;
 
+constexpr std::chrono::milliseconds kCacheRetry{500};
 constexpr std::chrono::seconds kRetryInterval{10};
 
 }  // namespace
@@ -36,13 +37,19 @@ void TcmuService::open(const Entry& entry) {
             }
         });
     };
-    order.events.write_cache_changed = [this, folder = entry->folder,
-                                        inbox = loop_->inbox()](bool enabled) {
-        inbox->post([this, folder, enabled] { unit_says_write_cache(folder, enabled); });
+    order.events.write_cache_changed = [this, weak, inbox = loop_->inbox()](bool /*enabled*/) {
+        inbox->post([this, weak] {
+            if (const Entry told = weak.lock()) {
+                push_write_cache(told);
+            }
+        });
     };
-    order.size_changed = [this, folder = entry->folder,
-                          inbox = loop_->inbox()](std::uint64_t bytes) {
-        inbox->post([this, folder, bytes] { handler_says_size(folder, bytes); });
+    order.size_changed = [this, weak, inbox = loop_->inbox()](std::uint64_t bytes) {
+        inbox->post([this, weak, bytes] {
+            if (const Entry told = weak.lock()) {
+                handler_says_size(told, bytes);
+            }
+        });
     };
     auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
     run_step(
@@ -83,7 +90,13 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     const DeviceInfo info = device.block().info();
     core::log(LogLevel::kInfo, {.device = entry->folder}, "serving {} ({} bytes) at /dev/uio{}",
               entry->uio.name.config, info.size, entry->uio.minor);
-    call_on(device.queue(), [&device] { device.start(); });
+    call_on(device.queue(), [&device, told = entry->told_size] {
+        if (told) {
+            device.capacity_changed();
+        }
+        device.start();
+    });
+    entry->told_size = false;
     if (entry->reply) {
         entry->add_answered = entry->reply.answer(0);
     }
@@ -168,9 +181,12 @@ void TcmuService::push_size(const Entry& entry) {
         });
 }
 
-void TcmuService::handler_says_size(const std::string& folder, std::uint64_t bytes) {
-    const Entry entry = find(folder);
-    if (!entry || !entry->device || entry->phase == Phase::kClosing) {
+void TcmuService::handler_says_size(const Entry& entry, std::uint64_t bytes) {
+    if (entry->phase == Phase::kClosing) {
+        return;
+    }
+    if (!entry->device) {
+        entry->told_size = true;  // opened() asks the device for it
         return;
     }
     call_on(entry->device->queue(), [device = entry->device.get()] { device->capacity_changed(); });
@@ -180,22 +196,33 @@ void TcmuService::handler_says_size(const std::string& folder, std::uint64_t byt
     }
 }
 
-// Makes a RECONFIG to ourselves, which finds nothing to change; so it must not be written here.
-void TcmuService::unit_says_write_cache(const std::string& folder, bool enabled) {
-    const Entry entry = find(folder);
-    if (!entry || !entry->configfs || entry->phase == Phase::kClosing) {
+// MODE SELECT has changed WCE: the kernel's emulate_write_cache follows. One write at a time, of
+// the value that holds then, until both are the same. The kernel may refuse for a while (another
+// change of the device waits, events are blocked).
+void TcmuService::push_write_cache(const Entry& entry) {
+    if (!entry->device || entry->writing_cache || entry->phase == Phase::kClosing) {
         return;
     }
-    call_in_worker(
-        runtime_.queues.workers(), entry.get(), [configfs = entry->configfs, entry, enabled] {
-            const Status status =
-                configfs->write(ConfigfsDevice::File::kEmulateWriteCache, enabled ? "1" : "0");
-            if (!status) {
-                core::log(LogLevel::kWarning, {.device = entry->folder},
-                          "{}, ignoring: the write cache is {}", status.error().what,
-                          enabled ? "on" : "off");
-            }
-        });
+    const bool enabled = entry->device->write_cache();
+    entry->writing_cache = enabled;
+    auto result = std::make_shared<Status>();
+    auto back = on_loop([this, entry, enabled, result] {
+        entry->writing_cache.reset();
+        if (*result && entry->device && entry->device->write_cache() != enabled) {
+            push_write_cache(entry);
+        } else if (!*result) {
+            core::log(LogLevel::kInfo, {.device = entry->folder}, "{}, trying again",
+                      result->error().what);
+            (void)loop_->after(kCacheRetry, [this, entry] { push_write_cache(entry); });
+        }
+    });
+    // Not in the line of the device's steps: a removal shall not wait for it.
+    call_in_worker(runtime_.queues.workers(), &entry->writing_cache,
+                   [configfs = entry->configfs, enabled, result, back = std::move(back)]() mutable {
+                       *result = configfs->write(ConfigfsDevice::File::kEmulateWriteCache,
+                                                 enabled ? "1" : "0");
+                       back();
+                   });
 }
 
 // Drains the device and closes it on a worker; then `reply`, if any, is answered. The kernel does
@@ -207,6 +234,8 @@ void TcmuService::close(const Entry& entry, PendingReply reply) {
     }
     if (reply) {
         entry->reply = std::move(reply);
+    } else if (entry->reply && entry->reply.kind() == DeviceEvent::Kind::kReconfig) {
+        (void)entry->reply.answer(-EINTR);  // nobody will know whether it was done
     }
     if (before == Phase::kClosing) {
         return;
@@ -221,14 +250,15 @@ void TcmuService::close(const Entry& entry, PendingReply reply) {
         closed(entry);
         return;
     }
-    entry->watchdog = loop_->after(2 * settings_.drain_timeout, [this, entry, step = entry->step] {
-        if (entry->step == step) {
-            core::log(LogLevel::kWarning, {.device = entry->folder},
-                      "closing takes too long, going on without");
-            given_up_ = true;
-            closed(entry);
-        }
-    });
+    entry->watchdog =
+        loop_->after(settings_.drain_timeout + kClosingTime, [this, entry, step = entry->step] {
+            if (entry->step == step) {
+                core::log(LogLevel::kWarning, {.device = entry->folder},
+                          "closing takes too long, going on without");
+                given_up_ = true;
+                closed(entry);
+            }
+        });
     ++working_;
     Device* device = entry->device.get();
     Device::Drain drain{.bound = settings_.drain_timeout,

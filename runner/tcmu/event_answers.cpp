@@ -27,6 +27,11 @@ void TcmuService::receive_events() {
         core::log(LogLevel::kError, {}, "{}; TCMU devices can no longer be added or removed",
                   events.error().what);
         loop_->forget_descriptor();
+        // What the kernel tells reaches nobody: it shall not wait for answers.
+        if (const Status off = channel_->expect_answers(false); !off) {
+            core::log(LogLevel::kError, {}, "{}; commands that change devices may hang",
+                      off.error().what);
+        }
         return;
     }
     for (const DeviceEvent& event : *events) {
@@ -128,6 +133,11 @@ void TcmuService::on_reconfig(const Entry& entry, const DeviceEvent& event, Pend
         (void)reply.answer(-ENODEV);
         return;
     }
+    const auto* cache = std::get_if<DeviceEvent::NewWriteCache>(&event.change);
+    if (cache != nullptr && entry->writing_cache == cache->enabled) {
+        (void)reply.answer(0);  // it is our own write that asks, and the unit is ahead of it
+        return;
+    }
     if (entry->phase != Phase::kIdle) {
         wait(entry, event, std::move(reply));
         return;
@@ -179,7 +189,11 @@ void TcmuService::change_size(const Entry& entry, std::uint64_t bytes, PendingRe
             if (*result) {
                 core::log(LogLevel::kNotice, {.device = entry->folder}, "resized to {} bytes",
                           bytes);
-                entry->kernel_size = bytes;
+                if (entry->reply) {
+                    entry->kernel_size = bytes;
+                } else {
+                    entry->wanted_size = bytes;  // the kernel was told that it failed
+                }
                 Device* unit = entry->device.get();
                 call_on(unit->queue(), [unit] { unit->capacity_changed(); });
             }
@@ -233,10 +247,11 @@ void TcmuService::on_foreign(const DeviceEvent& event, PendingReply reply) {
         return;
     }
     const std::uint32_t id = *event.device_id;
-    const ControlLoop::TimerId timer = loop_->after(settings_.foreign_timeout, [this, id, event] {
+    const std::uint64_t number = ++foreign_count_;
+    const auto answer_late = [this, id, number, event] {
         receive_events();  // a newer event of the device would show that this one was answered
         const auto late = foreign_.find(id);
-        if (late == foreign_.end()) {
+        if (late == foreign_.end() || late->second.number != number) {
             return;
         }
         const bool waited =
@@ -246,8 +261,9 @@ void TcmuService::on_foreign(const DeviceEvent& event, PendingReply reply) {
                       event.name);
         }
         foreign_.erase(late);
-    });
-    foreign_.emplace(id, Foreign{std::move(reply), timer});
+    };
+    const ControlLoop::TimerId timer = loop_->after(settings_.foreign_timeout, answer_late);
+    foreign_.emplace(id, Foreign{number, std::move(reply), timer});
 }
 
 // Until what the device is doing has ended, but not for ever.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -17,6 +18,9 @@
 #include "tcmu/device_event.hpp"
 
 namespace lunkit::tcmu {
+
+/// What closing may take beside the draining.
+inline constexpr std::chrono::seconds kClosingTime{2};
 
 /// The service's record of one device, from the first sign of it to the end. Control thread only;
 /// what list() reads changes under the service's mutex.
@@ -62,8 +66,12 @@ struct ServedDevice {
     std::shared_ptr<std::atomic<bool>> stays = std::make_shared<std::atomic<bool>>(false);
     std::uint64_t kernel_size = 0;             ///< what the kernel thinks, bytes
     std::optional<std::uint64_t> wanted_size;  ///< to be told to the kernel
-    bool gone = false;                         ///< its uio node is dead
-    std::string error;                         ///< why it is not served
+    bool told_size = false;                    ///< by the handler, before the device was there
+    /// The kernel's emulate_write_cache is being made to follow the unit's; nothing: it is not. The
+    /// kernel asks us about it by a RECONFIG of its own, while the write waits.
+    std::optional<bool> writing_cache;
+    bool gone = false;  ///< its uio node is dead
+    std::string error;  ///< why it is not served
 };
 
 }  // namespace lunkit::tcmu

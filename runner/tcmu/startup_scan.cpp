@@ -34,12 +34,14 @@ void TcmuService::scan() {
     if (!found) {
         core::log(LogLevel::kError, {}, "{}; devices that exist already are not served",
                   found.error().what);
+        unblock_events();
         return;
     }
     std::erase_if(*found, [this](const UioDevice& uio) {
         return find(uio.name.folder()) != nullptr;  // looked at again, see probe_hangs()
     });
     if (found->empty()) {
+        unblock_events();  // a predecessor may have died in the middle of this
         return;
     }
     const Status blocked = write_parameter(world_.paths, "block_netlink", "1");
@@ -105,12 +107,21 @@ void TcmuService::probe_hangs(const Entry& entry) {
               "the kernel waits for an answer to its removal, which the predecessor owes");
     scan_.hangs = true;
     forget(entry, 0);
-    // Should it only have been slow, it is found then.
+    second_look();
+}
+
+// Should it only have been slow, it is found then.
+void TcmuService::second_look() {
     (void)loop_->after(kSecondLook, [this] {
-        if (!stopping_ && scan_.outstanding == 0 && !scan_.blocked) {
-            scan_ = {};
-            scan();
+        if (stopping_) {
+            return;
         }
+        if (scan_.outstanding > 0 || scan_.blocked) {
+            second_look();  // the first is not over
+            return;
+        }
+        scan_ = {};
+        scan();
     });
 }
 
@@ -138,8 +149,16 @@ void TcmuService::clear_stale_events() {
         return;
     }
     if (scan_.reset_later) {
-        const bool answers_due =
-            std::ranges::any_of(entries_, [](const Entry& entry) { return bool(entry->reply); });
+        if (!std::exchange(scan_.reading, true)) {
+            receive_events();  // what came before the block and was not read yet waits as well
+            scan_.reading = false;
+            if (!scan_.blocked) {
+                return;  // an answer to one of them has come here before us
+            }
+        }
+        const bool answers_due = std::ranges::any_of(entries_, [](const Entry& entry) {
+            return bool(entry->reply) || !entry->waiting.empty();
+        });
         if (answers_due && !stopping_) {
             return;  // becomes_idle() and forget() come back here
         }
@@ -147,8 +166,13 @@ void TcmuService::clear_stale_events() {
             core::log(LogLevel::kWarning, {}, "{}, ignoring", reset.error().what);
         }
     }
+    unblock_events();
+}
+
+void TcmuService::unblock_events() {
     scan_.blocked = false;
-    if (const Status open = write_parameter(world_.paths, "block_netlink", "0"); !open) {
+    const Status open = write_parameter(world_.paths, "block_netlink", "0");
+    if (!open && open.error().code != ENOENT) {
         core::log(LogLevel::kError, {}, "{}; devices can be neither added nor removed",
                   open.error().what);
     }

@@ -23,6 +23,9 @@ TcmuService::TcmuService(core::Runtime& runtime, Surroundings world)
     : runtime_(runtime), world_(std::move(world)), settings_(runtime.settings) {}
 
 TcmuService::~TcmuService() {
+    if (loop_) {
+        loop_->stop();  // what it still runs uses loop_
+    }
     loop_.reset();
     for (auto& [id, foreign] : foreign_) {
         foreign.reply.forget();
@@ -83,7 +86,7 @@ void TcmuService::begin_stop() {
         }
         close(entry, {});
     }
-    (void)loop_->after(settings_.drain_timeout, [this] {
+    (void)loop_->after(settings_.drain_timeout + kClosingTime, [this] {
         given_up_ = true;
         check_stopped();
     });

@@ -77,8 +77,8 @@ class TcmuService final : public core::Service {
     void closed(const Entry& entry);
     void forget(const Entry& entry, int result);
     void became_idle(const Entry& entry);
-    void handler_says_size(const std::string& folder, std::uint64_t bytes);
-    void unit_says_write_cache(const std::string& folder, bool enabled);
+    void handler_says_size(const Entry& entry, std::uint64_t bytes);
+    void push_write_cache(const Entry& entry);
 
     // startup_scan.cpp: devices that were there before us
     void scan();
@@ -87,6 +87,8 @@ class TcmuService final : public core::Service {
     void note_probe(const Entry& entry, const Probe& probe);
     void probe_hangs(const Entry& entry);
     void one_probed();
+    void second_look();
+    void unblock_events();
     void clear_stale_events();
 
     // service_steps.cpp: what runs elsewhere and comes back
@@ -119,9 +121,11 @@ class TcmuService final : public core::Service {
     std::vector<Entry> entries_;  // changed by the control thread, under mutex_
 
     struct Foreign {
+        std::uint64_t number;  // tells its timer from that of an earlier one
         PendingReply reply;
         ControlLoop::TimerId timer;
     };
+    std::uint64_t foreign_count_ = 0;
     std::map<std::uint32_t, Foreign> foreign_;  // by DEVICE_ID; destroyed before channel_
 
     struct Scan {
@@ -130,6 +134,7 @@ class TcmuService final : public core::Service {
         bool add_pending = false;  // somebody's device waits for its answer to ADDED
         bool hangs = false;        // a device of ours waits for its answer to REMOVED
         bool reset_later = false;
+        bool reading = false;                // events, on the way to the reset
         std::vector<std::uint32_t> enabled;  // DEVICE_IDs of ours
     };
     Scan scan_;

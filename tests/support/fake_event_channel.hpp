@@ -39,6 +39,12 @@ class FakeKernelEvents {
         events_.push_back(std::move(event));
         wake();
     }
+    /// From now on there is nothing to be heard.
+    void die() {
+        const std::lock_guard lock(mutex_);
+        dead_ = true;
+        wake();
+    }
     /// Something that a predecessor left without an answer; no event comes of it.
     void leave_waiting(std::uint32_t device_id, tcmu::DeviceEvent::Kind kind) {
         const std::lock_guard lock(mutex_);
@@ -87,6 +93,7 @@ class FakeKernelEvents {
     std::size_t stray_ = 0;
     std::size_t mismatched_ = 0;
     std::optional<bool> expects_;
+    bool dead_ = false;
 };
 
 class FakeEventChannel final : public tcmu::EventChannel {
@@ -97,6 +104,9 @@ class FakeEventChannel final : public tcmu::EventChannel {
         const std::lock_guard lock(kernel_.mutex_);
         std::uint64_t count = 0;
         (void)!::read(kernel_.event_.get(), &count, sizeof count);
+        if (kernel_.dead_) {
+            return failure(EBADF, "the channel is dead");
+        }
         return std::exchange(kernel_.events_, {});
     }
     Status answer(tcmu::DeviceEvent::Kind kind, std::uint32_t device_id, int result) override {

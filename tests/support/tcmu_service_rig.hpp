@@ -176,6 +176,7 @@ class TcmuServiceRig {
     std::unique_ptr<tcmu::TcmuService> service;
     std::atomic<int> resizes{0};
     std::atomic<int> resize_error{0};
+    std::atomic<bool> resizes_hang{false};  // until let_go()
     std::atomic<bool> took_over{false};
     std::atomic<bool> handed_over{false};             // the device that was closed last
     std::function<void(std::uint64_t)> size_changed;  // of the device opened last
@@ -210,6 +211,9 @@ class TcmuServiceRig {
         Task<Status> flush(Queue& queue) override { return memory_.flush(queue); }
         Status resize(std::uint64_t size) override {
             ++rig_.resizes;
+            if (rig_.resizes_hang) {
+                rig_.wait_until_free();
+            }
             if (const int error = rig_.resize_error; error != 0) {
                 return failure(error, "the disk does not want to");
             }
@@ -224,6 +228,12 @@ class TcmuServiceRig {
         std::atomic<std::uint64_t> size_{kSize};
     };
 
+    void wait_until_free() {
+        std::unique_lock lock(mutex_);
+        ++stuck_;
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return free_; });
+    }
     Result<tcmu::UioNode> open_uio(std::uint32_t minor) {
         const std::lock_guard lock(mutex_);
         if (!models_.contains(minor)) {
@@ -240,10 +250,7 @@ class TcmuServiceRig {
             return failure(ENOSPC, "no space for it");
         }
         if (request.config == "ram/stuck") {
-            std::unique_lock lock(mutex_);
-            ++stuck_;
-            changed_.notify_all();
-            changed_.wait(lock, [this] { return free_; });
+            wait_until_free();
         }
         took_over = request.take_over;
         const std::lock_guard lock(mutex_);

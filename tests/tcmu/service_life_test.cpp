@@ -135,6 +135,50 @@ TEST_F(ServiceLife, RemovalTakesTheTableAway) {
     EXPECT_FALSE(std::filesystem::exists(rig.tree.run_dir() + "/tcmu/uio0.inflight"));
 }
 
+TEST_F(ServiceLife, ChangeThatStopInterruptsIsNotCalledDone) {
+    rig.settings.drain_timeout = std::chrono::milliseconds(1);
+    rig.start();
+    (void)add();
+    rig.resizes_hang = true;
+    rig.kernel.send(rig.reconfig(0, "disk", DeviceEvent::NewSize{4096}));
+    EXPECT_TRUE(rig.wait_for_opening());
+    rig.stop(false);
+    EXPECT_EQ(rig.kernel.next_answer(),
+              (Answer{Kind::kReconfig, TcmuServiceRig::id_of(0), -EINTR}));
+    rig.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));
+}
+
+// The kernel was told that it failed, so it has kept the old size.
+TEST_F(ServiceLife, ResizeThatEndsTooLateIsToldToTheKernel) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(50);
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    const WrittenFile control(rig.tree.folder("user_0/disk") + "/control");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    rig.resizes_hang = true;
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{4096})), -ETIMEDOUT);
+    rig.let_go();
+    EXPECT_EQ(control.wait(), "dev_size=4096");
+}
+
+TEST_F(ServiceLife, IdleDeviceIsClosedWithoutAnyTimeToDrain) {
+    rig.settings.drain_timeout = std::chrono::milliseconds(0);
+    rig.start();
+    (void)add();
+    rig.stop();
+    EXPECT_TRUE(rig.handed_over);
+}
+
+TEST_F(ServiceLife, DeadEventChannelMakesNobodyWait) {
+    rig.start();
+    EXPECT_EQ(rig.kernel.expects_answers(), true);
+    rig.kernel.die();
+    while (rig.kernel.expects_answers() == true) {
+        std::this_thread::yield();
+    }
+}
+
 TEST_F(ServiceLife, StopHandsDevicesOverAndARemovalDoesNot) {
     rig.start();
     (void)add(0, "removed");
