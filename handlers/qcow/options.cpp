@@ -22,11 +22,7 @@ Result<QcowOptions> parse_options(std::string_view config) {
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
     TRY(std::string backing, keys.text("backing", "confined"));
-    TRY(const std::string data_file, keys.text("data_file", ""));
     CHECK(keys.finish());
-    if (!data_file.empty()) {
-        return failure(ENOTSUP, "data_file: an external data file is not supported");
-    }
     if (!options.path.starts_with('/')) {
         return failure(EINVAL, "'" + options.path + "' is not an absolute path");
     }

@@ -207,9 +207,9 @@ class HostileTest : public PluginTest {
         ASSERT_TRUE(write_file(image_->path(), *content));
     }
     Result<std::unique_ptr<Subject>> open(bool read_only = false) {
-        return Subject::open(entry(), host_,
-                             {.config = image_->config() + (read_only ? ";readonly=on" : ""),
-                              .read_only = read_only});
+        return Subject::open(
+            entry(), host_,
+            {.config = image_->path() + (read_only ? ";readonly=on" : ""), .read_only = read_only});
     }
     int read_error(Subject& subject, std::uint64_t offset) {
         Bytes data(kSector);

@@ -99,10 +99,6 @@ const ImageKind* find_kind(std::string_view name) {
     return found == std::end(kKinds) ? nullptr : found;
 }
 
-std::string BuiltImage::config() const {
-    return kind_.data_file ? path() + ";data_file=on" : path();
-}
-
 std::string BuiltImage::options() const {
     const std::string extra = kind_.data_file ? ",data_file=" + data_path() : "";
     return kind_.options + extra;

@@ -44,8 +44,6 @@ class BuiltImage {
     [[nodiscard]] const RunFolder& folder() const { return folder_; }
     [[nodiscard]] std::string path() const { return folder_ / "disk.qcow2"; }
     [[nodiscard]] std::string data_path() const { return folder_ / "disk.data"; }
-    /// What the handler is told to open.
-    [[nodiscard]] std::string config() const;
     /// By sector: whether it holds the initial stamp, else zeros.
     [[nodiscard]] const std::vector<bool>& initial() const { return initial_; }
     /// The backing file, never written; may be null.
