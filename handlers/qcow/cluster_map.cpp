@@ -123,12 +123,10 @@ Result<Mapping> ClusterMap::map_within(const Place& place, std::uint64_t offset,
         const Kind kind = found.kind_of(static_cast<std::uint32_t>(within / sub_size));
         if (kind == Kind::kCompressed) {
             if (mapping.length == 0) {
-                mapping = {kind,
-                           std::min(length, geometry_.cluster_size() - within),
-                           found.host_offset,
-                           false,
-                           false,
-                           found.compressed_length};
+                mapping = {.kind = kind,
+                           .length = std::min(length, geometry_.cluster_size() - within),
+                           .host_offset = found.host_offset,
+                           .compressed_length = found.compressed_length};
             }
             break;
         }
@@ -136,13 +134,14 @@ Result<Mapping> ClusterMap::map_within(const Place& place, std::uint64_t offset,
         const bool owned = kind == Kind::kData && found.copied;
         const bool reserved = kind == Kind::kZero && found.host_offset != 0;
         if (mapping.length == 0) {
-            mapping = {kind, 0, host, owned, reserved, 0};
+            mapping = {.kind = kind, .host_offset = host, .owned = owned, .reserved = reserved};
         } else if (kind != mapping.kind || owned != mapping.owned || reserved != mapping.reserved ||
                    (kind == Kind::kData && host != mapping.host_offset + mapping.length)) {
             break;
         }
         mapping.length += std::min(length - mapping.length, sub_size - at % sub_size);
     }
+    mapping.committed = !place.slice->dirty && !place.slice->committing && !l1_waits();
     return mapping;
 }
 
@@ -150,7 +149,7 @@ Task<Result<Mapping>> ClusterMap::map(Queue& queue, std::uint64_t offset, std::u
     CO_TRY(const Place place, co_await find(queue, geometry_.cluster_of(offset)));
     if (place.slice == nullptr) {
         const std::uint64_t end = geometry_.start_of(place.end());
-        co_return Mapping{Kind::kUnallocated, std::min(length, end - offset)};
+        co_return Mapping{.kind = Kind::kUnallocated, .length = std::min(length, end - offset)};
     }
     co_return map_within(place, offset, length);
 }
@@ -243,11 +242,13 @@ ClusterMap::Batch ClusterMap::begin_commit() {
     if (batch.moved) {
         batch.l1.push_back(header_pointer());
     }
+    l1_committing_ = !batch.l1.empty();
     return batch;
 }
 
 void ClusterMap::end_commit(const Batch& batch, bool written) {
     slices_.end_commit(batch.slices, written);
+    l1_committing_ = false;
     if (written) {
         return;
     }

@@ -198,11 +198,11 @@ ByteRange Image::lock_range(ByteRange range) const {
 /// A change that lives in this process alone would be lost with it, and nobody would tell the
 /// initiator, who saw no power fail. So it is in the file before it is acknowledged, if only in the
 /// page cache, unless the configuration says otherwise.
-Task<Status> Image::finish_change(Queue& queue, bool durable, bool remapped) {
+Task<Status> Image::finish_change(Queue& queue, bool durable, bool uncommitted) {
     if (durable) {
         co_return co_await commit_.run(queue, Commit::Until::kDurable);
     }
-    if ((remapped && !options_.lazy) || commit_.is_due()) {
+    if ((uncommitted && !options_.lazy) || commit_.is_due()) {
         co_return co_await commit_.run(queue, Commit::Until::kLinked);
     }
     co_return Status{};

@@ -105,8 +105,8 @@ class Image final : public Source {
     Task<Result<bool>> mark_bitmaps(Queue& queue);
     /// Every result of an operation passes here: damage that was found is remembered in the header.
     Task<Status> settle(Queue& queue, Status status);
-    /// `remapped`: entries have changed.
-    Task<Status> finish_change(Queue& queue, bool durable, bool remapped);
+    /// `uncommitted`: entries that this request depends upon are not in the file.
+    Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;
     [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
         return backing_ != nullptr && offset < backing_->size();
@@ -119,8 +119,13 @@ class Image final : public Source {
                                  const lunkit_data& data, std::uint64_t data_offset);
 
     // image_write.cpp; what is called *_locked has the range exclusively
-    Task<Result<std::uint64_t>> write_in_place(Queue& queue, const IoRequest& io, bool durable,
-                                               bool* all_durable);
+    /// How far a request was written in place, and what of that holds already.
+    struct InPlace {
+        std::uint64_t done = 0;
+        bool durable = true;
+        bool committed = true;  // the entries that lead to it are in the file
+    };
+    Task<Result<InPlace>> write_in_place(Queue& queue, const IoRequest& io, bool durable);
     Task<Status> write_locked(Queue& queue, const IoRequest& io);
     Task<Result<std::uint64_t>> write_new(Queue& queue, const IoRequest& io);
     Task<Result<Target>> choose_target(Queue& queue, ByteRange range);

@@ -42,47 +42,47 @@ std::uint32_t subcluster_bits(const Geometry& geometry, std::uint64_t begin, std
 
 Task<Status> Image::write(Queue& queue, const IoRequest& io, bool durable) {
     CO_CHECK(co_await prepare(queue));
-    bool all_durable = durable;
-    bool remapped = false;
-    Result<std::uint64_t> in_place = co_await write_in_place(queue, io, durable, &all_durable);
+    Result<InPlace> in_place = co_await write_in_place(queue, io, durable);
     Status status;
     if (!in_place) {
         status = std::unexpected(std::move(in_place).error());
-    } else if (*in_place < io.length) {
-        all_durable = false;
-        remapped = true;
-        const IoRequest rest = io.part(*in_place, io.length - *in_place);
+    } else if (in_place->done < io.length) {
+        in_place->durable = false;
+        in_place->committed = false;
+        const IoRequest rest = io.part(in_place->done, io.length - in_place->done);
         RangeLock::Guard guard(ranges_, lock_range(rest.range()), RangeLock::Mode::kExclusive);
         co_await guard.acquire(queue);
         status = co_await write_locked(queue, rest);
     }
     if (status) {
-        status = co_await finish_change(queue, durable && !all_durable, remapped);
+        status = co_await finish_change(queue, durable && !in_place->durable, !in_place->committed);
     }
     co_return co_await settle(queue, std::move(status));
 }
 
-/// Gives how many bytes of the request it has written. `all_durable`: false as soon as something is
-/// not, though `durable`.
-Task<Result<std::uint64_t>> Image::write_in_place(Queue& queue, const IoRequest& io, bool durable,
-                                                  bool* all_durable) {
+Task<Result<Image::InPlace>> Image::write_in_place(Queue& queue, const IoRequest& io,
+                                                   bool durable) {
     RangeLock::Guard guard(ranges_, lock_range(io.range()), RangeLock::Mode::kShared);
     co_await guard.acquire(queue);
-    std::uint64_t done = 0;
-    while (done < io.length) {
+    InPlace result;
+    while (result.done < io.length) {
         CO_TRY(const Mapping mapping,
-               co_await metadata_.map.map(queue, io.offset + done, io.length - done));
+               co_await metadata_.map.map(queue, io.offset + result.done, io.length - result.done));
         if (mapping.kind != Kind::kData || !mapping.owned) {
             break;
         }
-        // Durable data behind an entry that is not would still be lost.
+        // Durable data behind an entry that is not would still be lost; so would be data behind
+        // the entry of a neighbour's write that has not been committed, if this process died.
         const bool at_once = durable && commit_.is_clean();
-        *all_durable = *all_durable && at_once;
-        CO_CHECK(co_await file_.write(queue, mapping.host_offset, *io.data, io.data_offset + done,
-                                      mapping.length, at_once ? LUNKIT_IO_FUA : 0U));
-        done += mapping.length;
+        result.durable = result.durable && at_once;
+        result.committed = result.committed && mapping.committed;
+
+        CO_CHECK(co_await file_.write(queue, mapping.host_offset, *io.data,
+                                      io.data_offset + result.done, mapping.length,
+                                      at_once ? LUNKIT_IO_FUA : 0U));
+        result.done += mapping.length;
     }
-    co_return done;
+    co_return result;
 }
 
 Task<Status> Image::write_locked(Queue& queue, const IoRequest& io) {

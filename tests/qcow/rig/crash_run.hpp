@@ -3,6 +3,7 @@
 // step of the log, in several ways each, and each image that is left is judged:
 //   - the rig's checker finds no corruption (leaks are allowed);
 //   - every sector reads as SectorModel allows;
+//   - when only the process has gone, all that was acknowledged is there;
 //   - for a sample, qemu-img check agrees, and qemu-img convert reads what the rig's reader reads;
 //   - for a sample, the handler itself opens it, reads the same, works on, and closes it clean.
 #pragma once
