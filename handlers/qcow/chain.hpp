@@ -13,10 +13,12 @@
 namespace lunkit::qcow {
 
 struct ChainRequest {
-    std::string path;              ///< of the top image, absolute
-    Image::Options options;        ///< of the top image
-    std::string backing_folder;    ///< absolute; backing files lie beneath it. Empty: none allowed
-    std::uint32_t file_flags = 0;  ///< LUNKIT_FILE_* for the top image, beside READ_ONLY
+    std::string path;            ///< of the top image, absolute
+    Image::Options options;      ///< of the top image
+    std::string backing_folder;  ///< absolute; backing files lie beneath it. Empty: none allowed
+    std::string data_folder;     ///< the same for external data files
+    std::uint32_t file_flags =
+        0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
 };
 
 /// Images deeper than this are refused.

@@ -86,12 +86,21 @@ Result<ClusterState> ClusterMap::state(const Place& place, std::uint64_t guest_c
     }
     TRY(ClusterState state,
         decode(geometry_, load_entry(geometry_, entry_at(place, guest_cluster)), file_.end()));
-    CHECK(check_not_metadata(state));
+    CHECK(check_place(state, guest_cluster));
     return state;
 }
 
-Status ClusterMap::check_not_metadata(const ClusterState& state) const {
-    if (state.host_offset == 0) {
+Status ClusterMap::check_place(const ClusterState& state, std::uint64_t guest_cluster) const {
+    if (!state.placed) {
+        return {};
+    }
+    if (geometry_.data_file) {
+        if (state.host_offset != geometry_.start_of(guest_cluster)) {
+            return corruption(
+                fmt::format("the L2 entry of guest offset {:#x} points to {:#x} of "
+                            "the external data file",
+                            geometry_.start_of(guest_cluster), state.host_offset));
+        }
         return {};
     }
     const std::uint64_t first = geometry_.cluster_of(state.host_offset);
@@ -132,7 +141,7 @@ Result<Mapping> ClusterMap::map_within(const Place& place, std::uint64_t offset,
         }
         const std::uint64_t host = kind == Kind::kData ? found.host_offset + within : 0;
         const bool owned = kind == Kind::kData && found.copied;
-        const bool reserved = kind == Kind::kZero && found.host_offset != 0;
+        const bool reserved = kind == Kind::kZero && found.placed;
         if (mapping.length == 0) {
             mapping = {.kind = kind, .host_offset = host, .owned = owned, .reserved = reserved};
         } else if (kind != mapping.kind || owned != mapping.owned || reserved != mapping.reserved ||

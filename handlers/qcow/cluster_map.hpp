@@ -101,7 +101,8 @@ class ClusterMap {
     [[nodiscard]] std::byte* entry_at(const Place& place, std::uint64_t guest_cluster) const {
         return place.slice->data() + (guest_cluster - place.first) * geometry_.l2_entry_size();
     }
-    [[nodiscard]] Status check_not_metadata(const ClusterState& state) const;
+    /// A host cluster is where one may be: not in metadata.
+    [[nodiscard]] Status check_place(const ClusterState& state, std::uint64_t guest_cluster) const;
     [[nodiscard]] Result<Mapping> map_within(const Place& place, std::uint64_t offset,
                                              std::uint64_t length) const;
     Task<Status> fill_table(Queue& queue, std::uint64_t from, std::uint64_t to) const;

@@ -27,18 +27,19 @@ Status named(const ImageFile& file, Status status) {
 
 }  // namespace
 
-Image::Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing)
+Image::Image(ImageFile file, Header header, Options options, Parts parts)
     : file_(std::move(file)),
+      data_file_(std::move(parts.data_file)),
       header_(std::move(header)),
       geometry_(header_),
       options_(std::move(options)),
-      backing_(std::move(backing)),
+      backing_(std::move(parts.backing)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, metadata_) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
-                                           std::unique_ptr<Source> backing) {
+                                           Parts parts) {
     if (!options.read_only && header.has(kCorrupt)) {
         return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
     }
@@ -49,7 +50,7 @@ Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Option
                                   "with readonly=on");
     }
     std::unique_ptr<Image> image(
-        new Image(std::move(file), std::move(header), std::move(options), std::move(backing)));
+        new Image(std::move(file), std::move(header), std::move(options), std::move(parts)));
     CHECK(named(image->file_, image->load()));
     return image;
 }
@@ -142,10 +143,10 @@ Task<Status> Image::prepare(Queue& queue) {
         prepared_ = true;
         co_return Status{};
     }
-    std::uint64_t kept = 0;
+    std::uint64_t kept = header_.raw_data_file() ? std::uint64_t{kRawExternalData} : 0;
     if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
         CO_TRY(const bool marked, co_await mark_bitmaps(queue));
-        kept = marked ? std::uint64_t{kBitmapsConsistent} : 0;
+        kept |= marked ? std::uint64_t{kBitmapsConsistent} : 0;
     }
     if (header_.autoclear_features != kept) {
         std::vector<std::byte> bytes(8);

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -46,10 +47,15 @@ class Image final : public Source {
         kKeep,     ///< stays reserved, where there is some
     };
 
-    /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only;
-    /// `backing`: what the header names, or nullptr.
+    /// What else an image consists of, as its header names it.
+    struct Parts {
+        std::unique_ptr<Source> backing;     ///< or nullptr
+        std::optional<ImageFile> data_file;  ///< there when the header has one; open as the image
+    };
+
+    /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only.
     static Result<std::unique_ptr<Image>> open(ImageFile file, Header header, Options options,
-                                               std::unique_ptr<Source> backing);
+                                               Parts parts);
     /// Worker thread, after the last request; blocks. Commits what a flush has not.
     ~Image() override;
     Image(const Image&) = delete;
@@ -84,7 +90,7 @@ class Image final : public Source {
     struct Target {
         std::uint64_t guest_cluster = 0;
         Refcounts::Run run;
-        bool reused = false;            // it is the one that the entry has already
+        bool own = false;  // the guest cluster's already, by its entry or as in every data file
         bool copy_whole_first = false;  // the old cluster goes: all of it must be copied
         bool copy_whole_last = false;
     };
@@ -96,7 +102,7 @@ class Image final : public Source {
         Buffer tail;
     };
 
-    Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing);
+    Image(ImageFile file, Header header, Options options, Parts parts);
     Status load();
     Status load_snapshots();
 
@@ -140,6 +146,8 @@ class Image final : public Source {
     // image_clear.cpp
     Task<Status> clear_locked(Queue& queue, ByteRange range, Space space, std::uint64_t disk_end);
     Task<Status> clear_clusters(Queue& queue, std::uint64_t first, std::uint64_t end, Space space);
+    Task<Status> clear_raw_data(Queue& queue, ByteRange range, Space space);
+    Task<void> discard_data(Queue& queue, ByteRange range);
     Task<Result<std::uint64_t>> clear_slice(Queue& queue, std::uint64_t first, std::uint64_t end,
                                             Space space);
     [[nodiscard]] ClusterState cleared(const ClusterState& old, std::uint64_t guest_cluster,
@@ -149,7 +157,11 @@ class Image final : public Source {
     // image_grow.cpp
     Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
 
+    /// Where host clusters of data are.
+    [[nodiscard]] ImageFile& data_file() { return data_file_ ? *data_file_ : file_; }
+
     ImageFile file_;
+    std::optional<ImageFile> data_file_;
     Header header_;
     Geometry geometry_;
     Options options_;

@@ -93,8 +93,9 @@ Task<Status> ImageFile::write_bytes(Queue& queue, std::uint64_t offset,
     co_return co_await write(queue, offset, data, 0, from.size());
 }
 
-Task<Status> ImageFile::zero(Queue& queue, std::uint64_t offset, std::uint64_t length) {
-    const Outcome outcome = co_await file_.zero(queue, offset, length, 0);
+Task<Status> ImageFile::zero(Queue& queue, std::uint64_t offset, std::uint64_t length,
+                             std::uint32_t flags) {
+    const Outcome outcome = co_await file_.zero(queue, offset, length, flags);
     CO_CHECK(to_status(outcome));
     co_return Status{};
 }
@@ -107,6 +108,17 @@ Task<Status> ImageFile::discard(Queue& queue, std::uint64_t offset, std::uint64_
 Task<Status> ImageFile::flush(Queue& queue) {
     const Outcome outcome = co_await file_.flush(queue);
     co_return to_status(outcome);
+}
+
+Task<Status> ImageFile::resize(Queue& queue, std::uint64_t size) {
+    const auto work = [this, size]() -> std::int64_t {
+        const Status resized = file_.resize(size);
+        return resized ? 0 : -resized.error().code;
+    };
+    const Outcome outcome = co_await queue.offload(this, work);
+    CO_CHECK(to_status(outcome));
+    wrote_until(size);
+    co_return Status{};
 }
 
 Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) const {

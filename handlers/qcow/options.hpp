@@ -17,6 +17,7 @@ struct QcowOptions {
     std::uint64_t cache_bytes = 0;  ///< of metadata
     bool lazy = false;              ///< see Image::Options
     std::string backing_folder;     ///< empty: backing files are refused
+    std::string data_folder;        ///< empty: external data files are refused
 };
 
 inline constexpr const char* kConfigHelp =
@@ -30,7 +31,9 @@ inline constexpr const char* kConfigHelp =
     "                     end of lunkitd by force loses what was not flushed (flush)\n"
     "  backing=confined|off|<folder>\n"
     "                     backing files may lie beneath the image's own folder (confined),\n"
-    "                     nowhere (off), or beneath <folder>";
+    "                     nowhere (off), or beneath <folder>\n"
+    "  data_file=off|confined|<folder>\n"
+    "                     the same for the external data file of an image (off)";
 
 [[nodiscard]] Result<QcowOptions> parse_options(std::string_view config);
 

@@ -28,6 +28,7 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
     request.options.cache_bytes = options.cache_bytes;
     request.options.lazy = options.lazy;
     request.backing_folder = options.backing_folder;
+    request.data_folder = options.data_folder;
     return request;
 }
 

@@ -276,6 +276,60 @@ TEST_F(BackingFiles, AreNotWrittenToNorMarked) {
     EXPECT_EQ(noise(kMiB, 1), test::read_file(folder_ / "base"));
 }
 
+class DataFile : public QcowDeviceTest {
+  protected:
+    void create_with_data(const std::string& raw, const std::string& data) {
+        create("image", "data_file=" + data + ",data_file_raw=" + raw, 4 * kMiB);
+    }
+};
+
+TEST_F(DataFile, IsRefusedUnlessAllowed) {
+    create_with_data("off", folder_ / "data");
+    EXPECT_THAT(why_not("image"), HasSubstr("data_file=off"));
+    EXPECT_EQ("", why_not("image", 0, ";data_file=confined"));
+    EXPECT_EQ("", why_not("image", 0, ";data_file=" + folder_.path()));
+}
+TEST_F(DataFile, OutsideOfTheFolderIsRefused) {
+    test::BuildFolder elsewhere;
+    create_with_data("off", elsewhere / "data");
+    EXPECT_THAT(why_not("image", 0, ";data_file=confined"), HasSubstr("outside"));
+}
+TEST_F(DataFile, MustBeARegularFileAndNotTheImage) {
+    create_with_data("off", folder_ / "data");
+    std::filesystem::remove(folder_ / "data");
+    ASSERT_EQ(0, ::mkfifo((folder_ / "data").c_str(), 0600));
+    EXPECT_NE("", why_not("image", 0, ";data_file=confined"));
+    std::filesystem::remove(folder_ / "data");
+    std::filesystem::create_hard_link(folder_ / "image", folder_ / "data");
+    EXPECT_NE("", why_not("image", 0, ";data_file=confined"));
+}
+TEST_F(DataFile, ThatIsRawHoldsTheDiskByItself) {
+    create_with_data("on", folder_ / "data");
+    open("image", ";data_file=confined");
+    std::string model = noise(4 * kMiB, 1);
+    ASSERT_TRUE(write(0, model));
+    ASSERT_TRUE(discard(kMiB, kMiB));
+    ASSERT_TRUE(write_zeroes(3 * kMiB + 512, 4096));
+    close();
+    model.replace(kMiB, kMiB, kMiB, '\0');
+    model.replace(3 * kMiB + 512, 4096, 4096, '\0');
+    EXPECT_EQ(model, test::read_file(folder_ / "data"));
+    expect_clean("image");
+    expect_content("image", model);
+    qemu_img({"info", folder_ / "image"});
+    EXPECT_THAT(printed_, HasSubstr("data file raw: true"));
+}
+TEST_F(DataFile, GivesDiscardedSpaceBack) {
+    create_with_data("off", folder_ / "data");
+    open("image", ";data_file=confined");
+    ASSERT_TRUE(write(0, noise(4 * kMiB, 1)));
+    ASSERT_TRUE(flush());
+    const std::uint64_t before = blocks_of("data");
+    ASSERT_TRUE(discard(0, 3 * kMiB));
+    EXPECT_LT(blocks_of("data"), before / 2);
+    EXPECT_EQ(std::string(4096, '\0'), read(kMiB, 4096));
+}
+
 TEST_F(QcowDeviceTest, CheckConfigOpensTheImageAndLeavesItAlone) {
     create("image", "", kMiB);
     const std::string path = "qcow/" + (folder_ / "image");

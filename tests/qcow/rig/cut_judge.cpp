@@ -188,7 +188,7 @@ std::optional<std::string> CutJudge::reopen() {
     RecordingHost host(random_(), nullptr);
     auto subject = Subject::open(
         entry_, host,
-        {.config = image_.path() + options_.config, .take_over = (random_() & 1) != 0});
+        {.config = image_.config() + options_.config, .take_over = (random_() & 1) != 0});
     if (!subject && subject.error().code == EROFS && check_image(replayer_.file(disk_)).dirty) {
         return {};  // left to qemu-img check -r
     }

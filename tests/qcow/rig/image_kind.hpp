@@ -28,8 +28,9 @@ struct ImageKind {
     bool bitmap = false;
     bool dirty = false;  ///< lazy refcounts, and its writer was killed
     bool data_file = false;
-    bool empty = false;  ///< nothing written yet
-    bool toy = false;    ///< within what the toy writer can do
+    bool data_file_raw = false;  ///< to be kept readable by itself
+    bool empty = false;          ///< nothing written yet
+    bool toy = false;            ///< within what the toy writer can do
 };
 
 [[nodiscard]] std::span<const ImageKind> image_kinds();
@@ -44,6 +45,8 @@ class BuiltImage {
     [[nodiscard]] const RunFolder& folder() const { return folder_; }
     [[nodiscard]] std::string path() const { return folder_ / "disk.qcow2"; }
     [[nodiscard]] std::string data_path() const { return folder_ / "disk.data"; }
+    /// What the handler is told to open.
+    [[nodiscard]] std::string config() const;
     /// By sector: whether it holds the initial stamp, else zeros.
     [[nodiscard]] const std::vector<bool>& initial() const { return initial_; }
     /// The backing file, never written; may be null.
