@@ -31,8 +31,10 @@ struct CrashOptions {
     unsigned reopen_every = 400;  ///< the same for opening by the handler
     unsigned fault_every = 0;     ///< one of so many file operations fails; 0 = none
     std::string config = {};      ///< further ";key=value" for the handler
-    bool clean_close = true;      ///< an orderly end, itself subject to cuts
-    std::string keep;             ///< folder for the files of a bad cut; empty: not kept
+    std::uint64_t grown_size =
+        0;                    ///< bytes that the script makes the disk grow to; 0 = it does not
+    bool clean_close = true;  ///< an orderly end, itself subject to cuts
+    std::string keep;         ///< folder for the files of a bad cut; empty: not kept
 };
 
 struct CrashReport {

@@ -113,8 +113,9 @@ std::optional<std::string> CutJudge::judge_content(ImageView image, Survival sur
     if (!reader) {
         return reader.error().what;
     }
-    if ((*reader)->sectors() != model_.sectors()) {
-        return fmt::format("the disk has {} sectors", (*reader)->sectors());
+    const std::uint64_t sectors = (*reader)->sectors();
+    if (sectors != model_.sectors() && sectors != options_.grown_size / kSector) {
+        return fmt::format("the disk has {} sectors", sectors);
     }
     for (std::uint64_t number = 0; number < model_.sectors(); ++number) {
         const std::byte* const sector = (*reader)->sector(number);
@@ -126,6 +127,12 @@ std::optional<std::string> CutJudge::judge_content(ImageView image, Survival sur
                              : model_.objection_after_cut(number, sector);
         if (objection) {
             return objection;
+        }
+    }
+    for (std::uint64_t number = model_.sectors(); number < sectors; ++number) {
+        const std::byte* const sector = (*reader)->sector(number);
+        if (sector == nullptr || stamp_of(sector, number) != kZeros) {
+            return fmt::format("sector {}, behind the disk's old end, is not zeros", number);
         }
     }
     return {};
