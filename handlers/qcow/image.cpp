@@ -43,12 +43,6 @@ Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Option
     if (!options.read_only && header.has(kCorrupt)) {
         return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
     }
-    if (!options.read_only && header.has(kDirty)) {
-        return failure(EROFS, file.path() +
-                                  " was not closed properly and its refcounts may be "
-                                  "wrong: run 'qemu-img check -r all' on it, or serve it "
-                                  "with readonly=on");
-    }
     std::unique_ptr<Image> image(
         new Image(std::move(file), std::move(header), std::move(options), std::move(parts)));
     CHECK(named(image->file_, image->load()));
@@ -82,7 +76,7 @@ Status Image::load_snapshots() {
     std::vector<std::byte> bytes(
         std::min(most_snapshot_table_bytes(header_), file_.end() - header_.snapshots_offset));
     CHECK(file_.read_blocking(header_.snapshots_offset, bytes));
-    TRY(const SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
+    TRY(SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
     if (!options_.snapshot.empty()) {
         const Snapshot* const chosen = find_snapshot(table, options_.snapshot);
         if (chosen == nullptr) {
@@ -110,6 +104,7 @@ Status Image::load_snapshots() {
         }
         apart = apart && claim(snapshot.l1_table_offset, snapshot.l1_size * std::uint64_t{8});
     }
+    snapshots_ = std::move(table);
     return apart ? Status{} : corruption("the snapshots' tables overlap");
 }
 
@@ -128,6 +123,7 @@ Image::~Image() {
     }
 }
 
+/// Refcounts that may be wrong are counted anew first, as everything else relies on them.
 /// Autoclear features describe data that we are about to change without keeping them up to date. So
 /// their bits go first, durably (rule R14). Bitmaps have a gentler way: each is marked as in use.
 Task<Status> Image::prepare(Queue& queue) {
@@ -139,7 +135,13 @@ Task<Status> Image::prepare(Queue& queue) {
     }
     AsyncMutex::Guard guard(prepare_mutex_);
     co_await guard.acquire(queue);
-    if (prepared_ || header_.autoclear_features == 0) {
+    if (prepared_) {
+        co_return Status{};
+    }
+    if (header_.has(kDirty)) {
+        CO_CHECK(co_await repair(queue));
+    }
+    if (header_.autoclear_features == 0) {
         prepared_ = true;
         co_return Status{};
     }

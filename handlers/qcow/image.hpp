@@ -25,10 +25,12 @@
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
 #include "qcow/buffer.hpp"
+#include "qcow/census.hpp"
 #include "qcow/commit.hpp"
 #include "qcow/header.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/snapshot_table.hpp"
 #include "qcow/source.hpp"
 
 namespace lunkit::qcow {
@@ -106,6 +108,10 @@ class Image final : public Source {
     Status load();
     Status load_snapshots();
 
+    // image_repair.cpp
+    Task<Status> repair(Queue& queue);
+    Task<Status> count_all(Queue& queue, Census& census);
+
     /// Before the first change of the file.
     Task<Status> prepare(Queue& queue);
     Task<Result<bool>> mark_bitmaps(Queue& queue);
@@ -173,6 +179,8 @@ class Image final : public Source {
     AsyncMutex prepare_mutex_;
     AsyncMutex grow_mutex_;
     bool prepared_ = false;
+    bool unrepairable_ = false;
+    SnapshotTable snapshots_;
     bool corrupt_ = false;
     // The cluster that was inflated last. What is at a host offset stays as long as an entry
     // calls it compressed, since compressed clusters are never written here.

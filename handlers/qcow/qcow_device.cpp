@@ -92,11 +92,10 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
     TRY(const std::unique_ptr<Image> image, open_chain(request.host, chain));
-    if (writable && (image->header().has(kCorrupt) || image->header().has(kDirty))) {
+    if (writable && image->header().has(kCorrupt)) {
         return failure(EROFS, options.path +
-                                  " is marked as corrupt or was not closed properly: "
-                                  "repair it with 'qemu-img check -r all', or serve it "
-                                  "with readonly=on");
+                                  " is marked as corrupt: repair it with 'qemu-img check -r all', "
+                                  "or serve it with readonly=on");
     }
     return {};
 }

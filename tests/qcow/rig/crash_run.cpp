@@ -27,9 +27,7 @@ class LivePart {
     std::optional<std::string> run(CrashReport& report) {
         RecordingHost host(options_.seed, &log_);
         auto subject = Subject::open(entry_, host, {.config = image_.config() + options_.config});
-        // A dirty image may also be left to qemu-img.
-        if (!subject && (subject.error().code == ENOTSUP ||
-                         (subject.error().code == EROFS && image_.kind().dirty))) {
+        if (!subject && subject.error().code == ENOTSUP) {
             report.refused = subject.error().what;
             return {};
         }

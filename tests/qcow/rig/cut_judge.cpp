@@ -196,9 +196,6 @@ std::optional<std::string> CutJudge::reopen() {
     auto subject = Subject::open(
         entry_, host,
         {.config = image_.config() + options_.config, .take_over = (random_() & 1) != 0});
-    if (!subject && subject.error().code == EROFS && check_image(replayer_.file(disk_)).dirty) {
-        return {};  // left to qemu-img check -r
-    }
     if (!subject) {
         return "the handler does not open it again: " + subject.error().what;
     }
