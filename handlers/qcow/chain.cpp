@@ -2,6 +2,7 @@
 #include "qcow/chain.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,6 +16,7 @@
 #include "lunkit/try.hpp"
 #include "qcow/confined_path.hpp"
 #include "qcow/header.hpp"
+#include "qcow/new_image.hpp"
 
 namespace lunkit::qcow {
 
@@ -174,6 +176,25 @@ Result<std::unique_ptr<Source>> open_source(Chain& chain, const std::string& pat
 }
 
 }  // namespace
+
+Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size) {
+    Result<std::uint64_t> bytes = new_image_bytes(size);
+    if (!bytes) {
+        return failure(bytes.error().code, request.path + ": " + bytes.error().what);
+    }
+    TRY(ImageFile file, ImageFile::open(host, request.path, request.file_flags | LUNKIT_FILE_CREATE,
+                                        nullptr, *bytes));
+    if (file.info().was_created == 0) {
+        return {};
+    }
+    const Status written = write_new_image(file, size);
+    if (!written) {
+        (void)::unlink(request.path.c_str());  // it is not an image; the error says what matters
+        return failure(written.error().code,
+                       request.path + " cannot be written: " + std::strerror(written.error().code));
+    }
+    return {};
+}
 
 Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host, const ChainRequest& request) {
     const std::uint32_t flags =

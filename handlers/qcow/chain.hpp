@@ -24,6 +24,10 @@ struct ChainRequest {
 /// Images deeper than this are refused.
 inline constexpr int kMaxChainDepth = 32;
 
+/// A new image at request.path, for a disk of `size` bytes; nothing where there is a file already.
+/// Worker thread; blocks.
+Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size);
+
 /// Worker thread; blocks. Errors are sentences that name the file and the field.
 [[nodiscard]] Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host,
                                                         const ChainRequest& request);

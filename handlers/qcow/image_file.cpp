@@ -44,11 +44,11 @@ Result<std::size_t> read_pages(int fd, std::uint64_t offset, std::span<std::byte
 }  // namespace
 
 Result<ImageFile> ImageFile::open(const lunkit_host& host, const std::string& path,
-                                  std::uint32_t flags, const char* base) {
+                                  std::uint32_t flags, const char* base, std::uint64_t size) {
     ImageFile image;
     image.host_ = &host;
     image.path_ = path;
-    TRY(image.file_, File::open(host, path, flags, 0, base));
+    TRY(image.file_, File::open(host, path, flags, size, base));
     TRY(image.info_, image.file_.info());
     image.end_ = image.info_.size;
     return image;

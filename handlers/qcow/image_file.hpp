@@ -22,8 +22,10 @@ namespace lunkit::qcow {
 class ImageFile {
   public:
     /// Worker thread; blocks. `flags`, `base`: as lunkit::File::open.
+    /// `size`: for LUNKIT_FILE_CREATE.
     static Result<ImageFile> open(const lunkit_host& host, const std::string& path,
-                                  std::uint32_t flags, const char* base = nullptr);
+                                  std::uint32_t flags, const char* base = nullptr,
+                                  std::uint64_t size = 0);
 
     [[nodiscard]] const lunkit_host& host() const { return *host_; }
     [[nodiscard]] const std::string& path() const { return path_; }

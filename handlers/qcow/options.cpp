@@ -41,6 +41,7 @@ Result<QcowOptions> parse_options(std::string_view config) {
     QcowOptions options;
     options.path = keys.target();
     TRY(options.read_only, keys.boolean("readonly", false));
+    TRY(options.create, keys.boolean("create", false));
     TRY(options.snapshot, keys.text("snapshot", ""));
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
@@ -60,6 +61,9 @@ Result<QcowOptions> parse_options(std::string_view config) {
     TRY(options.backing_folder, folder_for("backing", std::move(backing), options.path));
     TRY(options.data_folder, folder_for("data_file", std::move(data_file), options.path));
     options.read_only = options.read_only || !options.snapshot.empty();
+    if (options.create && options.read_only) {
+        return failure(EINVAL, "create=on makes no sense for what is served read-only");
+    }
     return options;
 }
 

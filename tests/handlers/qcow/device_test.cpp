@@ -320,6 +320,41 @@ TEST_F(BackingFiles, AreNotWrittenToNorMarked) {
     EXPECT_EQ(noise(kMiB, 1), test::read_file(folder_ / "base"));
 }
 
+class NewImage : public QcowDeviceTest {};
+
+TEST_F(NewImage, IsMadeOnlyWhenAskedForAndWithASize) {
+    EXPECT_NE("", why_not("image", 4 * kMiB));
+    EXPECT_NE("", why_not("image", 0, ";create=on"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "image"));
+    const std::string path = "qcow/" + (folder_ / "image");
+    EXPECT_TRUE(handlers().check_config(path + ";create=on", false));
+    EXPECT_FALSE(handlers().check_config("qcow//nowhere/image;create=on", false));
+    EXPECT_FALSE(handlers().check_config(path + ";create=on;readonly=on", true));
+}
+TEST_F(NewImage, IsOneToQemuAndKeepsWhatIsWritten) {
+    const Status made = try_open("image", 5 * kMiB + 512, ";create=on");
+    ASSERT_TRUE(made) << made.error().what;
+    ASSERT_TRUE(write(3 * kMiB, std::string(kMiB, 'x')));
+    close();
+    expect_clean("image");
+    std::string model(5 * kMiB + 512, '\0');
+    model.replace(3 * kMiB, kMiB, kMiB, 'x');
+    expect_content("image", model);
+    // A second time it is there, and is not made anew.
+    ASSERT_TRUE(try_open("image", 5 * kMiB + 512, ";create=on"));
+    EXPECT_EQ(model, read(0, model.size()));
+    close();
+    EXPECT_THAT(why_not("image", kMiB, ";create=on"), HasSubstr("the LUN has 1048576"));
+}
+TEST_F(NewImage, HasRoomForLargeDisksAndRefusesWhatTheFormatCannot) {
+    const std::uint64_t tera = 1ULL << 40U;
+    ASSERT_TRUE(try_open("image", 20 * tera, ";create=on"));
+    ASSERT_TRUE(write(20 * tera - kMiB, std::string(kMiB, 'x')));
+    close();
+    expect_clean("image");
+    EXPECT_THAT(why_not("other", 4096 * tera, ";create=on"), HasSubstr("more than an image"));
+}
+
 class DataFile : public QcowDeviceTest {
   protected:
     void create_with_data(const std::string& raw, const std::string& data) {
