@@ -10,6 +10,7 @@ wanted=(
     usr/sbin/lunkitd
     usr/bin/lunkit
     LIB/lunkit/handler_file.so
+    LIB/lunkit/handler_qcow.so
     LIB/lunkit/handler_ram.so
     usr/include/lunkit/handler.h
     usr/include/lunkit/handler.hpp
@@ -20,6 +21,7 @@ wanted=(
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf
     usr/share/man/man8/lunkitd.8
+    usr/share/man/man7/lunkit-qcow.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
 )

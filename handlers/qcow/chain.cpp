@@ -2,10 +2,12 @@
 #include "qcow/chain.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "lunkit/try.hpp"
 #include "qcow/confined_path.hpp"
 #include "qcow/header.hpp"
+#include "qcow/new_image.hpp"
 
 namespace lunkit::qcow {
 
@@ -39,27 +42,40 @@ using FileIdentity = std::pair<dev_t, ino_t>;
 /// What the images of a chain have in common while it is opened, top first.
 struct Chain {
     const lunkit_host& host;
-    const std::string& folder;
-    std::uint64_t cache_bytes;
+    const ChainRequest& request;
     std::vector<FileIdentity> files;
 
-    Status enter(const ImageFile& file) {
+    Result<struct stat> enter(const ImageFile& file) {
         struct stat status{};
         if (::fstat(file.info().fd, &status) != 0) {
             return failure(errno, file.path() + ": " + std::strerror(errno));
         }
         const FileIdentity identity{status.st_dev, status.st_ino};
         if (std::ranges::find(files, identity) != files.end()) {
-            return failure(ELOOP, file.path() + " is, in the end, its own backing file");
+            return failure(ELOOP, file.path() + " is, in the end, its own backing or data file");
         }
         if (files.size() >= kMaxChainDepth) {
             return failure(ELOOP, fmt::format("{}: a chain of more than {} images", file.path(),
                                               kMaxChainDepth));
         }
         files.push_back(identity);
-        return {};
+        return status;
     }
 };
+
+/// A name in an image at `image_path`, absolute, as a path beneath `root`, relative to that.
+Result<std::string> resolve(const std::string& root, const std::string& image_path,
+                            const std::string& name) {
+    std::string_view folder = folder_of(image_path);
+    const std::string_view base = root == "/." ? std::string_view{} : root;
+    if (folder == base || name.starts_with('/')) {
+        return confined_path(root, "", name);
+    }
+    if (!folder.starts_with(base) || folder[base.size()] != '/') {
+        return failure(EPERM, fmt::format("'{}' lies outside of {}", name, root));
+    }
+    return confined_path(root, folder.substr(base.size() + 1), name);
+}
 
 Result<Header> read_header(const ImageFile& file) {
     std::vector<std::byte> start(std::min(file.end(), kMaxClusterSize));
@@ -74,14 +90,15 @@ Result<Header> read_header(const ImageFile& file) {
 Result<std::unique_ptr<Source>> open_source(Chain& chain, const std::string& path,
                                             const std::string& format);
 
-/// The backing file of an image at `path`, relative to the chain's folder; nullptr if it has none.
-Result<std::unique_ptr<Source>> open_backing(Chain& chain, const std::string& folder,
-                                             const Header& header, const std::string& image_path) {
+/// The backing file of an image; nullptr if it has none.
+Result<std::unique_ptr<Source>> open_backing(Chain& chain, const Header& header,
+                                             const std::string& image_path) {
     if (!header.backing_file) {
         return nullptr;
     }
     const std::string& name = *header.backing_file;
-    if (chain.folder.empty()) {
+    const std::string& root = chain.request.backing_folder;
+    if (root.empty()) {
         return failure(EPERM,
                        fmt::format("{} has the backing file '{}', and backing=off forbids it",
                                    image_path, name));
@@ -95,56 +112,97 @@ Result<std::unique_ptr<Source>> open_backing(Chain& chain, const std::string& fo
                          : fmt::format("{}: backing file format '{}' is not supported", image_path,
                                        header.backing_format));
     }
-    Result<std::string> path = confined_path(chain.folder, folder, name);
+    Result<std::string> path = resolve(root, image_path, name);
     if (!path) {
         return failure(path.error().code, image_path + ": backing file: " + path.error().what);
     }
     return open_source(chain, *path, header.backing_format);
 }
 
+/// The external data file of an image, if it has one. `flags`: those of the image.
+Result<std::optional<ImageFile>> open_data_file(Chain& chain, const Header& header,
+                                                const std::string& image_path,
+                                                std::uint32_t flags) {
+    if (!header.has(kExternalDataFile)) {
+        return std::nullopt;
+    }
+    const std::string& root = chain.request.data_folder;
+    if (root.empty()) {
+        return failure(EPERM, fmt::format("{} has the external data file '{}', which data_file=off "
+                                          "(the default) forbids",
+                                          image_path, *header.data_file));
+    }
+    Result<std::string> path = resolve(root, image_path, *header.data_file);
+    if (!path) {
+        return failure(path.error().code, image_path + ": data file: " + path.error().what);
+    }
+    TRY(ImageFile file,
+        ImageFile::open(chain.host, *path, flags | LUNKIT_FILE_CONFINED, root.c_str()));
+    TRY(const struct stat status, chain.enter(file));
+    if (!S_ISREG(status.st_mode)) {
+        return failure(EPERM, image_path + ": its external data file is no regular file");
+    }
+    return file;
+}
+
+/// An image of the chain: what its header names, and itself. `path`: absolute.
+Result<std::unique_ptr<Image>> open_image(Chain& chain, ImageFile file, const std::string& path,
+                                          Image::Options options, std::uint32_t flags) {
+    TRY(Header header, read_header(file));
+    Image::Parts parts;
+    TRY(parts.data_file, open_data_file(chain, header, path, flags));
+    TRY(parts.backing, open_backing(chain, header, path));
+    return Image::open(std::move(file), std::move(header), std::move(options), std::move(parts));
+}
+
+/// `path`: beneath the folder of backing files.
 Result<std::unique_ptr<Source>> open_source(Chain& chain, const std::string& path,
                                             const std::string& format) {
+    const std::string& root = chain.request.backing_folder;
     TRY(ImageFile file,
         ImageFile::open(chain.host, path, LUNKIT_FILE_READ_ONLY | LUNKIT_FILE_CONFINED,
-                        chain.folder.c_str()));
+                        root.c_str()));
     CHECK(chain.enter(file));
     if (format == "raw") {
         return std::make_unique<RawSource>(std::move(file));
     }
-    TRY(Header header, read_header(file));
-    TRY(std::unique_ptr<Source> backing,
-        open_backing(chain, std::string(folder_of(path)), header, path));
     Image::Options options;
     options.read_only = true;
-    options.cache_bytes = chain.cache_bytes;
+    options.cache_bytes = chain.request.options.cache_bytes;
+    const std::string absolute = (root == "/." ? "" : root) + "/" + path;
     TRY(std::unique_ptr<Image> image,
-        Image::open(std::move(file), std::move(header), std::move(options), std::move(backing)));
+        open_image(chain, std::move(file), absolute, std::move(options), LUNKIT_FILE_READ_ONLY));
     return std::unique_ptr<Source>(std::move(image));
 }
 
 }  // namespace
 
+Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size) {
+    Result<std::uint64_t> bytes = new_image_bytes(size);
+    if (!bytes) {
+        return failure(bytes.error().code, request.path + ": " + bytes.error().what);
+    }
+    TRY(ImageFile file, ImageFile::open(host, request.path, request.file_flags | LUNKIT_FILE_CREATE,
+                                        nullptr, *bytes));
+    if (file.info().was_created == 0) {
+        return {};
+    }
+    const Status written = write_new_image(file, size);
+    if (!written) {
+        (void)::unlink(request.path.c_str());  // it is not an image; the error says what matters
+        return failure(written.error().code,
+                       request.path + " cannot be written: " + std::strerror(written.error().code));
+    }
+    return {};
+}
+
 Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host, const ChainRequest& request) {
     const std::uint32_t flags =
         request.file_flags | (request.options.read_only ? LUNKIT_FILE_READ_ONLY : 0U);
     TRY(ImageFile file, ImageFile::open(host, request.path, flags));
-    Chain chain{host, request.backing_folder, request.options.cache_bytes, {}};
+    Chain chain{host, request, {}};
     CHECK(chain.enter(file));
-    TRY(Header header, read_header(file));
-    // The top image lies in the folder itself, or deeper if a wider folder is configured.
-    std::string_view folder = folder_of(request.path);
-    if (folder == chain.folder || folder.empty()) {
-        folder = {};
-    } else if (!chain.folder.empty() && folder.starts_with(chain.folder + "/")) {
-        folder.remove_prefix(chain.folder.size() + 1);
-    } else if (!chain.folder.empty() && header.backing_file &&
-               !header.backing_file->starts_with('/')) {
-        return failure(EPERM, fmt::format("{}: its backing file '{}' lies outside of {}",
-                                          request.path, *header.backing_file, chain.folder));
-    }
-    TRY(std::unique_ptr<Source> backing,
-        open_backing(chain, std::string(folder), header, request.path));
-    return Image::open(std::move(file), std::move(header), request.options, std::move(backing));
+    return open_image(chain, std::move(file), request.path, request.options, flags);
 }
 
 }  // namespace lunkit::qcow

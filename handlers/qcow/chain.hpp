@@ -13,14 +13,20 @@
 namespace lunkit::qcow {
 
 struct ChainRequest {
-    std::string path;              ///< of the top image, absolute
-    Image::Options options;        ///< of the top image
-    std::string backing_folder;    ///< absolute; backing files lie beneath it. Empty: none allowed
-    std::uint32_t file_flags = 0;  ///< LUNKIT_FILE_* for the top image, beside READ_ONLY
+    std::string path;            ///< of the top image, absolute
+    Image::Options options;      ///< of the top image
+    std::string backing_folder;  ///< absolute; backing files lie beneath it. Empty: none allowed
+    std::string data_folder;     ///< the same for external data files
+    std::uint32_t file_flags =
+        0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
 };
 
 /// Images deeper than this are refused.
 inline constexpr int kMaxChainDepth = 32;
+
+/// A new image at request.path, for a disk of `size` bytes; nothing where there is a file already.
+/// Worker thread; blocks.
+Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size);
 
 /// Worker thread; blocks. Errors are sentences that name the file and the field.
 [[nodiscard]] Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host,

@@ -86,12 +86,21 @@ Result<ClusterState> ClusterMap::state(const Place& place, std::uint64_t guest_c
     }
     TRY(ClusterState state,
         decode(geometry_, load_entry(geometry_, entry_at(place, guest_cluster)), file_.end()));
-    CHECK(check_not_metadata(state));
+    CHECK(check_place(state, guest_cluster));
     return state;
 }
 
-Status ClusterMap::check_not_metadata(const ClusterState& state) const {
-    if (state.host_offset == 0) {
+Status ClusterMap::check_place(const ClusterState& state, std::uint64_t guest_cluster) const {
+    if (!state.placed) {
+        return {};
+    }
+    if (geometry_.data_file) {
+        if (state.host_offset != geometry_.start_of(guest_cluster)) {
+            return corruption(
+                fmt::format("the L2 entry of guest offset {:#x} points to {:#x} of "
+                            "the external data file",
+                            geometry_.start_of(guest_cluster), state.host_offset));
+        }
         return {};
     }
     const std::uint64_t first = geometry_.cluster_of(state.host_offset);
@@ -123,26 +132,25 @@ Result<Mapping> ClusterMap::map_within(const Place& place, std::uint64_t offset,
         const Kind kind = found.kind_of(static_cast<std::uint32_t>(within / sub_size));
         if (kind == Kind::kCompressed) {
             if (mapping.length == 0) {
-                mapping = {kind,
-                           std::min(length, geometry_.cluster_size() - within),
-                           found.host_offset,
-                           false,
-                           false,
-                           found.compressed_length};
+                mapping = {.kind = kind,
+                           .length = std::min(length, geometry_.cluster_size() - within),
+                           .host_offset = found.host_offset,
+                           .compressed_length = found.compressed_length};
             }
             break;
         }
         const std::uint64_t host = kind == Kind::kData ? found.host_offset + within : 0;
         const bool owned = kind == Kind::kData && found.copied;
-        const bool reserved = kind == Kind::kZero && found.host_offset != 0;
+        const bool reserved = kind == Kind::kZero && found.placed;
         if (mapping.length == 0) {
-            mapping = {kind, 0, host, owned, reserved, 0};
+            mapping = {.kind = kind, .host_offset = host, .owned = owned, .reserved = reserved};
         } else if (kind != mapping.kind || owned != mapping.owned || reserved != mapping.reserved ||
                    (kind == Kind::kData && host != mapping.host_offset + mapping.length)) {
             break;
         }
         mapping.length += std::min(length - mapping.length, sub_size - at % sub_size);
     }
+    mapping.committed = !place.slice->dirty && !place.slice->committing && !l1_waits();
     return mapping;
 }
 
@@ -150,7 +158,7 @@ Task<Result<Mapping>> ClusterMap::map(Queue& queue, std::uint64_t offset, std::u
     CO_TRY(const Place place, co_await find(queue, geometry_.cluster_of(offset)));
     if (place.slice == nullptr) {
         const std::uint64_t end = geometry_.start_of(place.end());
-        co_return Mapping{Kind::kUnallocated, std::min(length, end - offset)};
+        co_return Mapping{.kind = Kind::kUnallocated, .length = std::min(length, end - offset)};
     }
     co_return map_within(place, offset, length);
 }
@@ -243,11 +251,13 @@ ClusterMap::Batch ClusterMap::begin_commit() {
     if (batch.moved) {
         batch.l1.push_back(header_pointer());
     }
+    l1_committing_ = !batch.l1.empty();
     return batch;
 }
 
 void ClusterMap::end_commit(const Batch& batch, bool written) {
     slices_.end_commit(batch.slices, written);
+    l1_committing_ = false;
     if (written) {
         return;
     }

@@ -30,6 +30,7 @@ struct Mapping {
     std::uint64_t host_offset = 0;        ///< kData, kCompressed: where it begins
     bool owned = false;                   ///< kData: may be overwritten in place
     bool reserved = false;                ///< kZero: it has host clusters
+    bool committed = true;                ///< kData: who reads the file finds it so too
     std::uint32_t compressed_length = 0;  ///< kCompressed: bytes; `length` ends with the cluster
 };
 
@@ -100,10 +101,15 @@ class ClusterMap {
     [[nodiscard]] std::byte* entry_at(const Place& place, std::uint64_t guest_cluster) const {
         return place.slice->data() + (guest_cluster - place.first) * geometry_.l2_entry_size();
     }
-    [[nodiscard]] Status check_not_metadata(const ClusterState& state) const;
+    /// A host cluster is where one may be: not in metadata.
+    [[nodiscard]] Status check_place(const ClusterState& state, std::uint64_t guest_cluster) const;
     [[nodiscard]] Result<Mapping> map_within(const Place& place, std::uint64_t offset,
                                              std::uint64_t length) const;
     Task<Status> fill_table(Queue& queue, std::uint64_t from, std::uint64_t to) const;
+    /// L1 entries, or where they are, are newer here than in the file.
+    [[nodiscard]] bool l1_waits() const {
+        return !dirty_sectors_.empty() || moved_ || l1_committing_;
+    }
     [[nodiscard]] PendingWrite l1_sector(std::uint64_t sector) const;
     [[nodiscard]] PendingWrite header_pointer() const;
 
@@ -114,6 +120,7 @@ class ClusterMap {
     std::vector<std::uint64_t> l1_;
     std::uint64_t l1_offset_ = 0;
     bool moved_ = false;  // the header does not say so yet
+    bool l1_committing_ = false;
     std::set<std::uint64_t> dirty_sectors_;
 };
 

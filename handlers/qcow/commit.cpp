@@ -100,8 +100,11 @@ void Commit::end(Batch& batch, bool written) {
     append(unsynced_ ? written_ : releasable_, std::move(batch.unlinked));
 }
 
-/// A flush of the file: everything that was written before it is durable.
+/// A flush of the files: everything that was written before it is durable.
 Task<Status> Commit::barrier(Queue& queue) {
+    if (data_file_ != nullptr) {
+        CO_CHECK(co_await data_file_->flush(queue));
+    }
     CO_CHECK(co_await file_.flush(queue));
     append(releasable_, std::exchange(written_, {}));
     unsynced_ = false;
@@ -176,6 +179,13 @@ Task<void> Commit::punch(Queue& queue, const UnlinkedClusters& released) {
     }
 }
 
+Status Commit::barrier_blocking() const {
+    if (data_file_ != nullptr) {
+        CHECK(data_file_->flush_blocking());
+    }
+    return file_.flush_blocking();
+}
+
 Status Commit::run_blocking() {
     Batch batch = begin();
     const Status written = write_blocking(batch);
@@ -189,19 +199,19 @@ Status Commit::run_blocking() {
     const Status counted = write_all_blocking(file_, counts.counters);
     metadata_.refcounts.end_commit(counts, counted.has_value());
     CHECK(counted);
-    return file_.flush_blocking();
+    return barrier_blocking();
 }
 
 Status Commit::write_blocking(const Batch& batch) {
     CHECK(write_all_blocking(file_, batch.counts.counters));
-    CHECK(file_.flush_blocking());
+    CHECK(barrier_blocking());
     if (!batch.counts.pointers.empty()) {
         CHECK(write_all_blocking(file_, batch.counts.pointers));
-        CHECK(file_.flush_blocking());
+        CHECK(barrier_blocking());
     }
     CHECK(write_all_blocking(file_, batch.links.slices));
     CHECK(write_all_blocking(file_, batch.links.l1));
-    return file_.flush_blocking();
+    return barrier_blocking();
 }
 
 Status Commit::release_blocking() {

@@ -55,7 +55,9 @@ struct Metadata {
 
 class Commit {
   public:
-    Commit(ImageFile& file, Metadata& metadata) : file_(file), metadata_(metadata) {}
+    /// `data_file`: an external one, or nullptr; barriers cover both.
+    Commit(ImageFile& file, ImageFile* data_file, Metadata& metadata)
+        : file_(file), data_file_(data_file), metadata_(metadata) {}
 
     enum class Until : std::uint8_t {
         kLinked,   ///< what changed before the call is written; the file system may still lose it
@@ -83,12 +85,14 @@ class Commit {
     void end(Batch& batch, bool written);
     Task<Status> write(Queue& queue, const Batch& batch, Until until);
     Task<Status> barrier(Queue& queue);
+    [[nodiscard]] Status barrier_blocking() const;
     Task<Status> release(Queue& queue);
     Task<void> punch(Queue& queue, const UnlinkedClusters& released);
     Status write_blocking(const Batch& batch);
     Status release_blocking();
 
     ImageFile& file_;
+    ImageFile* const data_file_;
     Metadata& metadata_;
     AsyncMutex mutex_;
     std::uint64_t asked_ = 0;    // number of the latest call

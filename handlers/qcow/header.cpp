@@ -171,6 +171,26 @@ Status read_backing_name(const Raw& raw, Header& header) {
     return {};
 }
 
+/// qcow2.rst "External data file bit", "Raw external data bit".
+Status check_data_file(const Header& header) {
+    if (!header.has(kExternalDataFile)) {
+        return {};
+    }
+    if (!header.data_file || header.data_file->empty()) {
+        return failure(ENOTSUP, "the image does not name its external data file");
+    }
+    if (header.data_file->find('\0') != std::string::npos) {
+        return bad("the external data file's name contains a NUL");
+    }
+    if (header.nb_snapshots != 0) {
+        return bad("internal snapshots and an external data file exclude each other");
+    }
+    if (header.raw_data_file() && header.backing_file) {
+        return bad("a raw external data file and a backing file exclude each other");
+    }
+    return {};
+}
+
 Status check_features(const Header& header, const Extensions& extensions) {
     const std::uint64_t unknown = header.incompatible_features & ~kKnownIncompatible;
     if (unknown != 0) {
@@ -179,9 +199,7 @@ Status check_features(const Header& header, const Extensions& extensions) {
                                     feature_name(extensions.feature_names, bit) +
                                     " is not known here");
     }
-    if (header.has(kExternalDataFile)) {
-        return failure(ENOTSUP, "an external data file is not supported");
-    }
+    CHECK(check_data_file(header));
     constexpr std::uint32_t kMinExtendedL2Bits = 14;
     if (header.has(kExtendedL2) && header.cluster_bits < kMinExtendedL2Bits) {
         return bad("extended L2 entries need clusters of 16 KiB or more");
@@ -265,6 +283,7 @@ Result<Header> parse_header(std::span<const std::byte> start, std::uint64_t file
         parse_extensions(raw.cluster.subspan(header.header_length, end - header.header_length)));
     header.backing_format = std::move(extensions.backing_format);
     header.bitmaps = extensions.bitmaps;
+    header.data_file = std::move(extensions.data_file);
 
     CHECK(check_features(header, extensions));
     CHECK(check_encryption(raw, extensions));

@@ -43,6 +43,7 @@ enum IncompatibleFeature : std::uint64_t {
 /// Bits of autoclear_features.
 enum AutoclearFeature : std::uint64_t {
     kBitmapsConsistent = 1U << 0U,
+    kRawExternalData = 1U << 1U,
 };
 
 /// Where fields that change later are; offsets in bytes from the start of the file.
@@ -81,10 +82,15 @@ struct Header {
     std::optional<std::string> backing_file;
     std::string backing_format;  ///< empty: not said
     std::optional<BitmapsExtension> bitmaps;
+    std::optional<std::string> data_file;  ///< there when kExternalDataFile is
 
     [[nodiscard]] std::uint64_t cluster_size() const { return 1ULL << cluster_bits; }
     [[nodiscard]] bool has(IncompatibleFeature bit) const {
         return (incompatible_features & bit) != 0;
+    }
+    /// The external data file is to be kept readable as a raw image of the disk.
+    [[nodiscard]] bool raw_data_file() const {
+        return has(kExternalDataFile) && (autoclear_features & kRawExternalData) != 0;
     }
 };
 

@@ -25,6 +25,7 @@ enum ExtensionType : std::uint32_t {
 
 constexpr std::size_t kFeatureEntrySize = 48;
 constexpr std::size_t kMaxFormatName = 15;
+constexpr std::size_t kMaxDataFileName = 1023;
 constexpr std::uint32_t kMaxBitmaps = 65535;
 constexpr std::uint64_t kMaxBitmapDirectory = 64ULL << 20U;
 
@@ -73,7 +74,10 @@ Status take(Extensions& extensions, std::uint32_t type, std::span<const std::byt
             extensions.has_encryption_header = true;
             return {};
         case kDataFileName:
-            extensions.has_data_file_name = true;
+            if (data.size() > kMaxDataFileName) {
+                return failure(EINVAL, "the external data file's name is too long");
+            }
+            extensions.data_file = text_of(data);
             return {};
         default:
             return {};  // unknown ones are kept as they are, for those who know them

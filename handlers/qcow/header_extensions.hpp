@@ -17,7 +17,7 @@ struct Extensions {
     std::string backing_format;
     std::optional<BitmapsExtension> bitmaps;
     bool has_encryption_header = false;
-    bool has_data_file_name = false;
+    std::optional<std::string> data_file;
     std::span<const std::byte> feature_names;  ///< entries of 48 bytes; a view
 };
 

@@ -27,29 +27,24 @@ Status named(const ImageFile& file, Status status) {
 
 }  // namespace
 
-Image::Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing)
+Image::Image(ImageFile file, Header header, Options options, Parts parts)
     : file_(std::move(file)),
+      data_file_(std::move(parts.data_file)),
       header_(std::move(header)),
       geometry_(header_),
       options_(std::move(options)),
-      backing_(std::move(backing)),
+      backing_(std::move(parts.backing)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, metadata_) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
-                                           std::unique_ptr<Source> backing) {
+                                           Parts parts) {
     if (!options.read_only && header.has(kCorrupt)) {
         return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
     }
-    if (!options.read_only && header.has(kDirty)) {
-        return failure(EROFS, file.path() +
-                                  " was not closed properly and its refcounts may be "
-                                  "wrong: run 'qemu-img check -r all' on it, or serve it "
-                                  "with readonly=on");
-    }
     std::unique_ptr<Image> image(
-        new Image(std::move(file), std::move(header), std::move(options), std::move(backing)));
+        new Image(std::move(file), std::move(header), std::move(options), std::move(parts)));
     CHECK(named(image->file_, image->load()));
     return image;
 }
@@ -81,7 +76,7 @@ Status Image::load_snapshots() {
     std::vector<std::byte> bytes(
         std::min(most_snapshot_table_bytes(header_), file_.end() - header_.snapshots_offset));
     CHECK(file_.read_blocking(header_.snapshots_offset, bytes));
-    TRY(const SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
+    TRY(SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
     if (!options_.snapshot.empty()) {
         const Snapshot* const chosen = find_snapshot(table, options_.snapshot);
         if (chosen == nullptr) {
@@ -109,6 +104,7 @@ Status Image::load_snapshots() {
         }
         apart = apart && claim(snapshot.l1_table_offset, snapshot.l1_size * std::uint64_t{8});
     }
+    snapshots_ = std::move(table);
     return apart ? Status{} : corruption("the snapshots' tables overlap");
 }
 
@@ -127,6 +123,7 @@ Image::~Image() {
     }
 }
 
+/// Refcounts that may be wrong are counted anew first, as everything else relies on them.
 /// Autoclear features describe data that we are about to change without keeping them up to date. So
 /// their bits go first, durably (rule R14). Bitmaps have a gentler way: each is marked as in use.
 Task<Status> Image::prepare(Queue& queue) {
@@ -138,14 +135,20 @@ Task<Status> Image::prepare(Queue& queue) {
     }
     AsyncMutex::Guard guard(prepare_mutex_);
     co_await guard.acquire(queue);
-    if (prepared_ || header_.autoclear_features == 0) {
+    if (prepared_) {
+        co_return Status{};
+    }
+    if (header_.has(kDirty)) {
+        CO_CHECK(co_await repair(queue));
+    }
+    if (header_.autoclear_features == 0) {
         prepared_ = true;
         co_return Status{};
     }
-    std::uint64_t kept = 0;
+    std::uint64_t kept = header_.raw_data_file() ? std::uint64_t{kRawExternalData} : 0;
     if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
         CO_TRY(const bool marked, co_await mark_bitmaps(queue));
-        kept = marked ? std::uint64_t{kBitmapsConsistent} : 0;
+        kept |= marked ? std::uint64_t{kBitmapsConsistent} : 0;
     }
     if (header_.autoclear_features != kept) {
         std::vector<std::byte> bytes(8);
@@ -198,11 +201,11 @@ ByteRange Image::lock_range(ByteRange range) const {
 /// A change that lives in this process alone would be lost with it, and nobody would tell the
 /// initiator, who saw no power fail. So it is in the file before it is acknowledged, if only in the
 /// page cache, unless the configuration says otherwise.
-Task<Status> Image::finish_change(Queue& queue, bool durable, bool remapped) {
+Task<Status> Image::finish_change(Queue& queue, bool durable, bool uncommitted) {
     if (durable) {
         co_return co_await commit_.run(queue, Commit::Until::kDurable);
     }
-    if ((remapped && !options_.lazy) || commit_.is_due()) {
+    if ((uncommitted && !options_.lazy) || commit_.is_due()) {
         co_return co_await commit_.run(queue, Commit::Until::kLinked);
     }
     co_return Status{};

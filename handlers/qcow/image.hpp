@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,10 +25,12 @@
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
 #include "qcow/buffer.hpp"
+#include "qcow/census.hpp"
 #include "qcow/commit.hpp"
 #include "qcow/header.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/snapshot_table.hpp"
 #include "qcow/source.hpp"
 
 namespace lunkit::qcow {
@@ -46,10 +49,15 @@ class Image final : public Source {
         kKeep,     ///< stays reserved, where there is some
     };
 
-    /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only;
-    /// `backing`: what the header names, or nullptr.
+    /// What else an image consists of, as its header names it.
+    struct Parts {
+        std::unique_ptr<Source> backing;     ///< or nullptr
+        std::optional<ImageFile> data_file;  ///< there when the header has one; open as the image
+    };
+
+    /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only.
     static Result<std::unique_ptr<Image>> open(ImageFile file, Header header, Options options,
-                                               std::unique_ptr<Source> backing);
+                                               Parts parts);
     /// Worker thread, after the last request; blocks. Commits what a flush has not.
     ~Image() override;
     Image(const Image&) = delete;
@@ -84,7 +92,7 @@ class Image final : public Source {
     struct Target {
         std::uint64_t guest_cluster = 0;
         Refcounts::Run run;
-        bool reused = false;            // it is the one that the entry has already
+        bool own = false;  // the guest cluster's already, by its entry or as in every data file
         bool copy_whole_first = false;  // the old cluster goes: all of it must be copied
         bool copy_whole_last = false;
     };
@@ -96,17 +104,21 @@ class Image final : public Source {
         Buffer tail;
     };
 
-    Image(ImageFile file, Header header, Options options, std::unique_ptr<Source> backing);
+    Image(ImageFile file, Header header, Options options, Parts parts);
     Status load();
     Status load_snapshots();
+
+    // image_repair.cpp
+    Task<Status> repair(Queue& queue);
+    Task<Status> count_all(Queue& queue, Census& census);
 
     /// Before the first change of the file.
     Task<Status> prepare(Queue& queue);
     Task<Result<bool>> mark_bitmaps(Queue& queue);
     /// Every result of an operation passes here: damage that was found is remembered in the header.
     Task<Status> settle(Queue& queue, Status status);
-    /// `remapped`: entries have changed.
-    Task<Status> finish_change(Queue& queue, bool durable, bool remapped);
+    /// `uncommitted`: entries that this request depends upon are not in the file.
+    Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;
     [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
         return backing_ != nullptr && offset < backing_->size();
@@ -119,8 +131,13 @@ class Image final : public Source {
                                  const lunkit_data& data, std::uint64_t data_offset);
 
     // image_write.cpp; what is called *_locked has the range exclusively
-    Task<Result<std::uint64_t>> write_in_place(Queue& queue, const IoRequest& io, bool durable,
-                                               bool* all_durable);
+    /// How far a request was written in place, and what of that holds already.
+    struct InPlace {
+        std::uint64_t done = 0;
+        bool durable = true;
+        bool committed = true;  // the entries that lead to it are in the file
+    };
+    Task<Result<InPlace>> write_in_place(Queue& queue, const IoRequest& io, bool durable);
     Task<Status> write_locked(Queue& queue, const IoRequest& io);
     Task<Result<std::uint64_t>> write_new(Queue& queue, const IoRequest& io);
     Task<Result<Target>> choose_target(Queue& queue, ByteRange range);
@@ -135,6 +152,8 @@ class Image final : public Source {
     // image_clear.cpp
     Task<Status> clear_locked(Queue& queue, ByteRange range, Space space, std::uint64_t disk_end);
     Task<Status> clear_clusters(Queue& queue, std::uint64_t first, std::uint64_t end, Space space);
+    Task<Status> clear_raw_data(Queue& queue, ByteRange range, Space space);
+    Task<void> discard_data(Queue& queue, ByteRange range);
     Task<Result<std::uint64_t>> clear_slice(Queue& queue, std::uint64_t first, std::uint64_t end,
                                             Space space);
     [[nodiscard]] ClusterState cleared(const ClusterState& old, std::uint64_t guest_cluster,
@@ -144,7 +163,11 @@ class Image final : public Source {
     // image_grow.cpp
     Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
 
+    /// Where host clusters of data are.
+    [[nodiscard]] ImageFile& data_file() { return data_file_ ? *data_file_ : file_; }
+
     ImageFile file_;
+    std::optional<ImageFile> data_file_;
     Header header_;
     Geometry geometry_;
     Options options_;
@@ -156,6 +179,8 @@ class Image final : public Source {
     AsyncMutex prepare_mutex_;
     AsyncMutex grow_mutex_;
     bool prepared_ = false;
+    bool unrepairable_ = false;
+    SnapshotTable snapshots_;
     bool corrupt_ = false;
     // The cluster that was inflated last. What is at a host offset stays as long as an entry
     // calls it compressed, since compressed clusters are never written here.

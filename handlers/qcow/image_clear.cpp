@@ -87,6 +87,8 @@ Task<Status> Image::clear_part(Queue& queue, ByteRange range) {
 
 Task<Status> Image::clear_clusters(Queue& queue, std::uint64_t first, std::uint64_t end,
                                    Space space) {
+    const ByteRange range{geometry_.start_of(first), geometry_.start_of(end - first)};
+    CO_CHECK(co_await clear_raw_data(queue, range, space));
     while (first < end) {
         if (!metadata_.map.has_table(first) && !backing_covers(geometry_.start_of(first))) {
             // Zeros already, as far as this table reaches and the backing file does not.
@@ -99,7 +101,30 @@ Task<Status> Image::clear_clusters(Queue& queue, std::uint64_t first, std::uint6
             CO_CHECK(co_await commit_.run(queue, Commit::Until::kLinked));
         }
     }
+    if (space == Space::kRelease) {
+        co_await discard_data(queue, range);
+    }
     co_return Status{};
+}
+
+/// A data file that is a raw image must hold the zeros too.
+Task<Status> Image::clear_raw_data(Queue& queue, ByteRange range, Space space) {
+    if (!header_.raw_data_file() || range.offset >= data_file().end()) {
+        co_return Status{};
+    }
+    const std::uint64_t length = std::min(range.length, data_file().end() - range.offset);
+    co_return co_await data_file().zero(queue, range.offset, length,
+                                        space == Space::kRelease ? LUNKIT_ZERO_MAY_UNMAP : 0U);
+}
+
+/// Gives space in the data file back. The range is locked, so nobody writes to it; that its entries
+/// are not durable does no harm, since what nobody flushed may as well be zeros already.
+Task<void> Image::discard_data(Queue& queue, ByteRange range) {
+    if (!geometry_.data_file || header_.raw_data_file() || range.offset >= data_file().end()) {
+        co_return;
+    }
+    const std::uint64_t length = std::min(range.length, data_file().end() - range.offset);
+    (void)co_await data_file().discard(queue, range.offset, length);  // a favour, no more
 }
 
 /// Clears what one slice of an L2 table covers; gives the next cluster.
@@ -117,7 +142,7 @@ Task<Result<std::uint64_t>> Image::clear_slice(Queue& queue, std::uint64_t first
             continue;
         }
         metadata_.map.set_state(place, first, state);
-        if (state.host_offset == 0) {
+        if (!state.placed && !geometry_.data_file) {
             unlink(old, true);
         }
     }
@@ -136,6 +161,7 @@ ClusterState Image::cleared(const ClusterState& old, std::uint64_t guest_cluster
     }
     if (space == Space::kKeep && old.owns_host_cluster() && geometry_.can_zero()) {
         state.host_offset = old.host_offset;
+        state.placed = true;
         state.copied = true;
     }
     return state;

@@ -44,11 +44,11 @@ Result<std::size_t> read_pages(int fd, std::uint64_t offset, std::span<std::byte
 }  // namespace
 
 Result<ImageFile> ImageFile::open(const lunkit_host& host, const std::string& path,
-                                  std::uint32_t flags, const char* base) {
+                                  std::uint32_t flags, const char* base, std::uint64_t size) {
     ImageFile image;
     image.host_ = &host;
     image.path_ = path;
-    TRY(image.file_, File::open(host, path, flags, 0, base));
+    TRY(image.file_, File::open(host, path, flags, size, base));
     TRY(image.info_, image.file_.info());
     image.end_ = image.info_.size;
     return image;
@@ -93,8 +93,9 @@ Task<Status> ImageFile::write_bytes(Queue& queue, std::uint64_t offset,
     co_return co_await write(queue, offset, data, 0, from.size());
 }
 
-Task<Status> ImageFile::zero(Queue& queue, std::uint64_t offset, std::uint64_t length) {
-    const Outcome outcome = co_await file_.zero(queue, offset, length, 0);
+Task<Status> ImageFile::zero(Queue& queue, std::uint64_t offset, std::uint64_t length,
+                             std::uint32_t flags) {
+    const Outcome outcome = co_await file_.zero(queue, offset, length, flags);
     CO_CHECK(to_status(outcome));
     co_return Status{};
 }
@@ -109,7 +110,21 @@ Task<Status> ImageFile::flush(Queue& queue) {
     co_return to_status(outcome);
 }
 
+Task<Status> ImageFile::resize(Queue& queue, std::uint64_t size) {
+    const auto work = [this, size]() -> std::int64_t {
+        const Status resized = file_.resize(size);
+        return resized ? 0 : -resized.error().code;
+    };
+    const Outcome outcome = co_await queue.offload(this, work);
+    CO_CHECK(to_status(outcome));
+    wrote_until(size);
+    co_return Status{};
+}
+
 Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) const {
+    if (to.empty()) {
+        return {};
+    }
     if (!ByteRange::fits(offset, to.size(), end_)) {
         return failure(EIO, fmt::format("{}: metadata at {:#x} lies beyond the end of the file",
                                         path_, offset));

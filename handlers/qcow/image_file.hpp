@@ -22,8 +22,10 @@ namespace lunkit::qcow {
 class ImageFile {
   public:
     /// Worker thread; blocks. `flags`, `base`: as lunkit::File::open.
+    /// `size`: for LUNKIT_FILE_CREATE.
     static Result<ImageFile> open(const lunkit_host& host, const std::string& path,
-                                  std::uint32_t flags, const char* base = nullptr);
+                                  std::uint32_t flags, const char* base = nullptr,
+                                  std::uint64_t size = 0);
 
     [[nodiscard]] const lunkit_host& host() const { return *host_; }
     [[nodiscard]] const std::string& path() const { return path_; }
@@ -42,10 +44,13 @@ class ImageFile {
     Task<Status> write(Queue& queue, std::uint64_t offset, const lunkit_data& data,
                        std::uint64_t data_offset, std::uint64_t length, std::uint32_t flags = 0);
     Task<Status> write_bytes(Queue& queue, std::uint64_t offset, std::span<const std::byte> from);
-    /// Zeros that read as such; the host chooses how.
-    Task<Status> zero(Queue& queue, std::uint64_t offset, std::uint64_t length);
+    /// Zeros that read as such; the host chooses how. `flags`: LUNKIT_ZERO_*.
+    Task<Status> zero(Queue& queue, std::uint64_t offset, std::uint64_t length,
+                      std::uint32_t flags);
     Task<Status> discard(Queue& queue, std::uint64_t offset, std::uint64_t length);
     Task<Status> flush(Queue& queue);
+    /// Longer.
+    Task<Status> resize(Queue& queue, std::uint64_t size);
 
     Status read_blocking(std::uint64_t offset, std::span<std::byte> to) const;
     Status write_blocking(std::uint64_t offset, std::span<const std::byte> from);

@@ -53,6 +53,9 @@ Task<Status> Image::grow(Queue& queue, std::uint64_t size) {
         co_await lock.acquire(queue);
         CO_CHECK(co_await clear_locked(queue, range, Space::kRelease, size));
     }
+    if (header_.raw_data_file() && data_file().end() < size) {
+        CO_CHECK(co_await data_file().resize(queue, size));
+    }
     CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
     std::vector<std::byte> bytes(8);
     store_be(bytes.data(), size);

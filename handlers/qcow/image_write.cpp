@@ -27,7 +27,7 @@ namespace {
 /// Whether replacing `old` loses a host cluster whose content is still wanted.
 bool must_copy_whole(const Geometry& geometry, const ClusterState& old) {
     return !geometry.extended_l2 || old.type == ClusterState::Type::kCompressed ||
-           (old.host_offset != 0 && !old.copied);
+           (old.placed && !old.copied);
 }
 
 /// Bits of the subclusters of a cluster that [begin, end), offsets in it, covers.
@@ -42,47 +42,46 @@ std::uint32_t subcluster_bits(const Geometry& geometry, std::uint64_t begin, std
 
 Task<Status> Image::write(Queue& queue, const IoRequest& io, bool durable) {
     CO_CHECK(co_await prepare(queue));
-    bool all_durable = durable;
-    bool remapped = false;
-    Result<std::uint64_t> in_place = co_await write_in_place(queue, io, durable, &all_durable);
+    Result<InPlace> in_place = co_await write_in_place(queue, io, durable);
     Status status;
     if (!in_place) {
         status = std::unexpected(std::move(in_place).error());
-    } else if (*in_place < io.length) {
-        all_durable = false;
-        remapped = true;
-        const IoRequest rest = io.part(*in_place, io.length - *in_place);
+    } else if (in_place->done < io.length) {
+        in_place->durable = false;
+        in_place->committed = false;
+        const IoRequest rest = io.part(in_place->done, io.length - in_place->done);
         RangeLock::Guard guard(ranges_, lock_range(rest.range()), RangeLock::Mode::kExclusive);
         co_await guard.acquire(queue);
         status = co_await write_locked(queue, rest);
     }
     if (status) {
-        status = co_await finish_change(queue, durable && !all_durable, remapped);
+        status = co_await finish_change(queue, durable && !in_place->durable, !in_place->committed);
     }
     co_return co_await settle(queue, std::move(status));
 }
 
-/// Gives how many bytes of the request it has written. `all_durable`: false as soon as something is
-/// not, though `durable`.
-Task<Result<std::uint64_t>> Image::write_in_place(Queue& queue, const IoRequest& io, bool durable,
-                                                  bool* all_durable) {
+Task<Result<Image::InPlace>> Image::write_in_place(Queue& queue, const IoRequest& io,
+                                                   bool durable) {
     RangeLock::Guard guard(ranges_, lock_range(io.range()), RangeLock::Mode::kShared);
     co_await guard.acquire(queue);
-    std::uint64_t done = 0;
-    while (done < io.length) {
+    InPlace result;
+    while (result.done < io.length) {
         CO_TRY(const Mapping mapping,
-               co_await metadata_.map.map(queue, io.offset + done, io.length - done));
+               co_await metadata_.map.map(queue, io.offset + result.done, io.length - result.done));
         if (mapping.kind != Kind::kData || !mapping.owned) {
             break;
         }
-        // Durable data behind an entry that is not would still be lost.
+        // Durable data behind an entry that is not would still be lost; so would be data behind
+        // the entry of a neighbour's write that has not been committed, if this process died.
         const bool at_once = durable && commit_.is_clean();
-        *all_durable = *all_durable && at_once;
-        CO_CHECK(co_await file_.write(queue, mapping.host_offset, *io.data, io.data_offset + done,
-                                      mapping.length, at_once ? LUNKIT_IO_FUA : 0U));
-        done += mapping.length;
+        result.durable = result.durable && at_once;
+        result.committed = result.committed && mapping.committed;
+        CO_CHECK(co_await data_file().write(queue, mapping.host_offset, *io.data,
+                                            io.data_offset + result.done, mapping.length,
+                                            at_once ? LUNKIT_IO_FUA : 0U));
+        result.done += mapping.length;
     }
-    co_return done;
+    co_return result;
 }
 
 Task<Status> Image::write_locked(Queue& queue, const IoRequest& io) {
@@ -90,8 +89,8 @@ Task<Status> Image::write_locked(Queue& queue, const IoRequest& io) {
         CO_TRY(const Mapping mapping,
                co_await metadata_.map.map(queue, io.offset + done, io.length - done));
         if (mapping.kind == Kind::kData && mapping.owned) {
-            CO_CHECK(co_await file_.write(queue, mapping.host_offset, *io.data,
-                                          io.data_offset + done, mapping.length));
+            CO_CHECK(co_await data_file().write(queue, mapping.host_offset, *io.data,
+                                                io.data_offset + done, mapping.length));
             done += mapping.length;
             continue;
         }
@@ -139,7 +138,7 @@ Task<Result<Image::Target>> Image::choose_target(Queue& queue, ByteRange range) 
     target.guest_cluster = first;
     if (old.owns_host_cluster()) {
         target.run = {old.host_offset, 1, false};
-        target.reused = true;
+        target.own = true;
         target.copy_whole_first = !geometry_.extended_l2;
         target.copy_whole_last = target.copy_whole_first;
         co_return target;
@@ -153,7 +152,12 @@ Task<Result<Image::Target>> Image::choose_target(Queue& queue, ByteRange range) 
         }
         copy_whole.push_back(must_copy_whole(geometry_, next));
     }
-    CO_TRY(target.run, co_await metadata_.refcounts.allocate(queue, copy_whole.size(), 1));
+    if (geometry_.data_file) {
+        target.run = {geometry_.start_of(first), copy_whole.size(), false};
+        target.own = true;
+    } else {
+        CO_TRY(target.run, co_await metadata_.refcounts.allocate(queue, copy_whole.size(), 1));
+    }
     target.copy_whole_last = copy_whole[target.run.clusters - 1];
     co_return target;
 }
@@ -219,13 +223,14 @@ Task<Status> Image::write_copy(Queue& queue, Target target, const Copy& copy, co
     const std::uint64_t tail = copy.tail.size();
     if (head + tail == 0 || io.data->kind != LUNKIT_DATA_IOV) {
         if (head > 0) {
-            CO_CHECK(co_await file_.write_bytes(queue, host_of(copy.begin), copy.head.span()));
+            CO_CHECK(
+                co_await data_file().write_bytes(queue, host_of(copy.begin), copy.head.span()));
         }
-        CO_CHECK(
-            co_await file_.write(queue, host_of(io.offset), *io.data, io.data_offset, io.length));
+        CO_CHECK(co_await data_file().write(queue, host_of(io.offset), *io.data, io.data_offset,
+                                            io.length));
         if (tail > 0) {
-            CO_CHECK(co_await file_.write_bytes(queue, host_of(io.offset + io.length),
-                                                copy.tail.span()));
+            CO_CHECK(co_await data_file().write_bytes(queue, host_of(io.offset + io.length),
+                                                      copy.tail.span()));
         }
         co_return Status{};
     }
@@ -240,7 +245,7 @@ Task<Status> Image::write_copy(Queue& queue, Target target, const Copy& copy, co
         pieces.push_back({copy.tail.data(), copy.tail.size()});
     }
     const Data data(pieces, head + io.length + tail);
-    co_return co_await file_.write(queue, host_of(io.offset - head), data, 0, data.length);
+    co_return co_await data_file().write(queue, host_of(io.offset - head), data, 0, data.length);
 }
 
 /// Makes the entries point to the target; `filled`: the guest bytes that have been written there.
@@ -262,11 +267,12 @@ Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
         ClusterState state =
             old[i].type == ClusterState::Type::kCompressed ? ClusterState{} : old[i];
         state.host_offset = target.run.offset + geometry_.start_of(i);
+        state.placed = true;
         state.copied = true;
         state.allocated |= bits;
         state.zeroed &= ~bits;
         metadata_.map.set_state(place, guest_cluster, state);
-        if (!target.reused) {
+        if (!target.own) {
             unlink(old[i], false);
         }
     }
@@ -275,7 +281,7 @@ Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
 
 /// The target is not needed after all; nothing has ever pointed to it.
 Task<void> Image::give_back(Queue& queue, Target target) {
-    if (target.reused) {
+    if (target.own) {
         co_return;
     }
     AsyncMutex::Guard guard(metadata_.mutex);
@@ -288,7 +294,7 @@ Task<void> Image::give_back(Queue& queue, Target target) {
 
 /// The host clusters of an entry that has been replaced. Compressed data may lie in two.
 void Image::unlink(const ClusterState& old, bool punch) {
-    if (old.host_offset == 0) {
+    if (!old.placed) {
         return;
     }
     const bool compressed = old.type == ClusterState::Type::kCompressed;

@@ -33,8 +33,12 @@ Result<ClusterState> decode_compressed(const Geometry& geometry, L2Entry entry,
         return corruption("a compressed L2 entry has the COPIED flag or a subcluster bitmap");
     }
     const std::uint32_t offset_bits = 70 - geometry.cluster_bits;  // "x" of the specification
+    if (geometry.data_file) {
+        return corruption("a compressed L2 entry in an image with an external data file");
+    }
     ClusterState state;
     state.type = ClusterState::Type::kCompressed;
+    state.placed = true;
     state.host_offset = entry.word & ((1ULL << offset_bits) - 1);
     const std::uint64_t extra_sectors = (entry.word & (kCompressedFlag - 1)) >> offset_bits;
     state.compressed_length =
@@ -54,7 +58,7 @@ Status decode_bitmap(const Geometry& geometry, L2Entry entry, ClusterState& stat
     if (!geometry.extended_l2) {
         const bool zero = (entry.word & kZeroFlag) != 0;
         state.zeroed = zero ? 1 : 0;
-        state.allocated = (!zero && state.host_offset != 0) ? 1 : 0;
+        state.allocated = (!zero && state.placed) ? 1 : 0;
         return {};
     }
     state.allocated = static_cast<std::uint32_t>(entry.bitmap);
@@ -62,7 +66,7 @@ Status decode_bitmap(const Geometry& geometry, L2Entry entry, ClusterState& stat
     if ((state.allocated & state.zeroed) != 0) {
         return corruption("an L2 entry calls a subcluster both allocated and zero");
     }
-    if (state.host_offset == 0 && state.allocated != 0) {
+    if (!state.placed && state.allocated != 0) {
         return corruption("an L2 entry has allocated subclusters and no cluster");
     }
     return {};
@@ -79,7 +83,8 @@ Geometry::Geometry(const Header& header)
     : cluster_bits(header.cluster_bits),
       refcount_order(header.refcount_order),
       version(header.version),
-      extended_l2(header.has(kExtendedL2)) {}
+      extended_l2(header.has(kExtendedL2)),
+      data_file(header.has(kExternalDataFile)) {}
 
 std::uint64_t Geometry::slice_size() const {
     constexpr std::uint64_t kSlice = 4096;
@@ -124,10 +129,12 @@ Result<ClusterState> decode(const Geometry& geometry, L2Entry entry, std::uint64
         return corruption(
             fmt::format("L2 entry {:#018x} does not point to a cluster's start", entry.word));
     }
-    if (state.host_offset == 0 && state.copied) {
+    // The first cluster of a data file is at 0.
+    state.placed = state.host_offset != 0 || (geometry.data_file && state.copied);
+    if (!state.placed && state.copied) {
         return corruption("an L2 entry has the COPIED flag and no cluster");
     }
-    if (state.host_offset != 0) {
+    if (state.placed && !geometry.data_file) {
         CHECK(check_host_range(geometry, state.host_offset, file_end));
     }
     CHECK(decode_bitmap(geometry, entry, state));

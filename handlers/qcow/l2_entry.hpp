@@ -21,6 +21,7 @@ struct Geometry {
     std::uint32_t refcount_order;
     std::uint32_t version;
     bool extended_l2;
+    bool data_file;  ///< host clusters of data are in another file, each at its guest offset
 
     [[nodiscard]] std::uint64_t cluster_size() const { return 1ULL << cluster_bits; }
     [[nodiscard]] std::uint32_t l2_entry_size() const { return extended_l2 ? 16 : 8; }
@@ -62,8 +63,9 @@ enum class Kind : std::uint8_t { kUnallocated, kZero, kData, kCompressed };
 struct ClusterState {
     enum class Type : std::uint8_t { kStandard, kCompressed };
     Type type = Type::kStandard;
-    bool copied = false;            ///< the host cluster belongs to this entry alone
-    std::uint64_t host_offset = 0;  ///< 0: none. kCompressed: any byte, else a cluster's start
+    bool placed = false;                  ///< there is a host cluster
+    bool copied = false;                  ///< it belongs to this entry alone
+    std::uint64_t host_offset = 0;        ///< kCompressed: any byte, else a cluster's start
     std::uint32_t compressed_length = 0;  ///< kCompressed: bytes, at most two clusters
     std::uint32_t allocated = 0;          ///< a bit per subcluster: the data is in the host cluster
     std::uint32_t zeroed = 0;             ///< a bit per subcluster: reads as zeros
@@ -71,7 +73,7 @@ struct ClusterState {
     [[nodiscard]] Kind kind_of(std::uint32_t subcluster) const;
     /// There is a host cluster that may be written without telling anybody else.
     [[nodiscard]] bool owns_host_cluster() const {
-        return type == Type::kStandard && host_offset != 0 && copied;
+        return type == Type::kStandard && placed && copied;
     }
     bool operator==(const ClusterState&) const = default;
 };
@@ -87,7 +89,8 @@ struct L2Entry {
 void store_entry(const Geometry& geometry, std::byte* to, L2Entry entry);
 
 /// Checks everything that an entry alone can show. `file_end`: bytes of the file; what lies a whole
-/// cluster or more beyond is an error. EIO, class internal, with a sentence.
+/// cluster or more beyond is an error (with an external data file the caller knows the only right
+/// offset). EIO, class internal, with a sentence.
 [[nodiscard]] Result<ClusterState> decode(const Geometry& geometry, L2Entry entry,
                                           std::uint64_t file_end);
 /// Standard entries only: compressed ones are never written.

@@ -10,6 +10,29 @@
 
 namespace lunkit::qcow {
 
+namespace {
+
+/// confined: the image's own folder; off: ""; or a folder's absolute path.
+Result<std::string> folder_for(const char* key, std::string choice, const std::string& image) {
+    if (choice == "off") {
+        return std::string();
+    }
+    if (choice == "confined") {
+        const std::string_view folder = folder_of(image);
+        return folder.empty() ? std::string("/.") : std::string(folder);
+    }
+    if (!choice.starts_with('/') || choice.size() == 1) {
+        return failure(EINVAL, std::string(key) + "=" + choice +
+                                   ": expected confined, off or the absolute path of a folder");
+    }
+    while (choice.ends_with('/')) {
+        choice.pop_back();
+    }
+    return choice;
+}
+
+}  // namespace
+
 Result<QcowOptions> parse_options(std::string_view config) {
     constexpr std::uint64_t kCache = 32ULL << 20U;
     constexpr std::uint64_t kLeastCache = 64ULL << 10U;
@@ -18,15 +41,13 @@ Result<QcowOptions> parse_options(std::string_view config) {
     QcowOptions options;
     options.path = keys.target();
     TRY(options.read_only, keys.boolean("readonly", false));
+    TRY(options.create, keys.boolean("create", false));
     TRY(options.snapshot, keys.text("snapshot", ""));
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
     TRY(std::string backing, keys.text("backing", "confined"));
-    TRY(const std::string data_file, keys.text("data_file", ""));
+    TRY(std::string data_file, keys.text("data_file", "off"));
     CHECK(keys.finish());
-    if (!data_file.empty()) {
-        return failure(ENOTSUP, "data_file: an external data file is not supported");
-    }
     if (!options.path.starts_with('/')) {
         return failure(EINVAL, "'" + options.path + "' is not an absolute path");
     }
@@ -37,21 +58,12 @@ Result<QcowOptions> parse_options(std::string_view config) {
         return failure(EINVAL, "commit=" + commit + ": expected write or flush");
     }
     options.lazy = commit == "flush";
-    if (backing == "confined") {
-        options.backing_folder = folder_of(options.path);
-        if (options.backing_folder.empty()) {
-            options.backing_folder = "/.";
-        }
-    } else if (backing.starts_with('/') && backing.size() > 1) {
-        while (backing.ends_with('/')) {
-            backing.pop_back();
-        }
-        options.backing_folder = std::move(backing);
-    } else if (backing != "off") {
-        return failure(EINVAL, "backing=" + backing +
-                                   ": expected confined, off or the absolute path of a folder");
-    }
+    TRY(options.backing_folder, folder_for("backing", std::move(backing), options.path));
+    TRY(options.data_folder, folder_for("data_file", std::move(data_file), options.path));
     options.read_only = options.read_only || !options.snapshot.empty();
+    if (options.create && options.read_only) {
+        return failure(EINVAL, "create=on makes no sense for what is served read-only");
+    }
     return options;
 }
 

@@ -13,15 +13,18 @@ namespace lunkit::qcow {
 struct QcowOptions {
     std::string path;  ///< absolute
     bool read_only = false;
+    bool create = false;            ///< make the image if there is none
     std::string snapshot;           ///< empty: the disk as it is
     std::uint64_t cache_bytes = 0;  ///< of metadata
     bool lazy = false;              ///< see Image::Options
     std::string backing_folder;     ///< empty: backing files are refused
+    std::string data_folder;        ///< empty: external data files are refused
 };
 
 inline constexpr const char* kConfigHelp =
     "<absolute path>[;key=value]...\n"
     "  readonly=on|off    serve it read-only (off)\n"
+    "  create=on|off      make a missing image, empty, of the LUN's size (off)\n"
     "  snapshot=<id>      serve this internal snapshot, read-only\n"
     "  cache=<size>       memory for metadata (32M)\n"
     "  commit=write|flush when a write is in a new place, its metadata goes to the file before "
@@ -30,7 +33,9 @@ inline constexpr const char* kConfigHelp =
     "                     end of lunkitd by force loses what was not flushed (flush)\n"
     "  backing=confined|off|<folder>\n"
     "                     backing files may lie beneath the image's own folder (confined),\n"
-    "                     nowhere (off), or beneath <folder>";
+    "                     nowhere (off), or beneath <folder>\n"
+    "  data_file=off|confined|<folder>\n"
+    "                     the same for the external data file of an image (off)";
 
 [[nodiscard]] Result<QcowOptions> parse_options(std::string_view config);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qcow/qcow_device.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -8,12 +10,14 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "lunkit/try.hpp"
 #include "qcow/chain.hpp"
+#include "qcow/confined_path.hpp"
 #include "qcow/options.hpp"
 
 namespace lunkit::qcow {
@@ -28,7 +32,18 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
     request.options.cache_bytes = options.cache_bytes;
     request.options.lazy = options.lazy;
     request.backing_folder = options.backing_folder;
+    request.data_folder = options.data_folder;
     return request;
+}
+
+/// Whether open() could create the image later.
+Status check_folder_of(const std::string& path) {
+    const std::string folder(folder_of(path));
+    if (::access((folder + "/").c_str(), W_OK | X_OK) != 0) {
+        return failure(errno, path + " cannot be created: " + folder +
+                                  "/: " + std::generic_category().message(errno));
+    }
+    return {};
 }
 
 /// A resize on its way to the queue's thread, and its result on the way back.
@@ -67,6 +82,9 @@ struct GrowCall : lunkit_completion {
 Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request) {
     TRY(const QcowOptions options, parse_options(request.config));
     const ChainRequest chain = chain_request(options, request.read_only);
+    if (options.create && !request.read_only && request.size != 0) {
+        CHECK(create_missing(request.host, chain, request.size));
+    }
     TRY(std::unique_ptr<Image> image, open_chain(request.host, chain));
     const std::uint64_t usable = image->size() / request.block_size * request.block_size;
     if (usable == 0) {
@@ -90,12 +108,18 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     const bool writable = !chain.options.read_only;
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
-    TRY(const std::unique_ptr<Image> image, open_chain(request.host, chain));
-    if (writable && (image->header().has(kCorrupt) || image->header().has(kDirty))) {
+    const Result<std::unique_ptr<Image>> opened = open_chain(request.host, chain);
+    if (!opened && options.create && ::access(options.path.c_str(), F_OK) != 0 && errno == ENOENT) {
+        return check_folder_of(options.path);
+    }
+    if (!opened) {
+        return std::unexpected(opened.error());
+    }
+    const std::unique_ptr<Image>& image = *opened;
+    if (writable && image->header().has(kCorrupt)) {
         return failure(EROFS, options.path +
-                                  " is marked as corrupt or was not closed properly: "
-                                  "repair it with 'qemu-img check -r all', or serve it "
-                                  "with readonly=on");
+                                  " is marked as corrupt: repair it with 'qemu-img check -r all', "
+                                  "or serve it with readonly=on");
     }
     return {};
 }

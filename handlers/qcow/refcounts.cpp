@@ -193,6 +193,46 @@ Task<Result<std::uint64_t>> Refcounts::count(Queue& queue, std::uint64_t cluster
     co_return load_refcount(slice->data(), geometry_.refcount_order, index_in_slice(cluster));
 }
 
+Status Refcounts::count_own(Census& census) const {
+    CHECK(census.add(table_offset_, table_.size() * 8));
+    for (const std::uint64_t block : table_) {
+        if (block != 0) {
+            CHECK(census.add(block, geometry_.cluster_size()));
+        }
+    }
+    return {};
+}
+
+Task<Result<std::uint64_t>> Refcounts::adopt(Queue& queue, const Census& census) {
+    std::uint64_t wrong = 0;
+    const std::span<const std::uint32_t> counts = census.counts();
+    for (std::uint64_t cluster = 0; cluster < counts.size(); ++cluster) {
+        const std::uint64_t wanted = counts[cluster];
+        if (!has_block(cluster)) {
+            if (wanted != 0) {
+                co_return std::unexpected(check_counted(cluster).error());
+            }
+            continue;
+        }
+        if (wanted > max_refcount(geometry_.refcount_order)) {
+            co_return corruption(
+                fmt::format("the cluster at {:#x} has {} users, more than its "
+                            "refcount can say",
+                            geometry_.start_of(cluster), wanted));
+        }
+        CO_TRY(Slice * slice, co_await slices_.load(queue, slice_of(cluster)));
+        const std::uint64_t index = index_in_slice(cluster);
+        if (load_refcount(slice->data(), geometry_.refcount_order, index) == wanted) {
+            continue;
+        }
+        store_refcount(slice->data(), geometry_.refcount_order, index, wanted);
+        slices_.mark_dirty(*slice);
+        ++wrong;
+    }
+    hint_ = 1;
+    co_return wrong;
+}
+
 void Refcounts::set_table_entry(std::uint64_t index, std::uint64_t block_offset) {
     table_[index] = block_offset;
     dirty_sectors_.insert(index * 8 / kSector);

@@ -21,6 +21,7 @@
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
+#include "qcow/census.hpp"
 #include "qcow/cluster_set.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
@@ -51,6 +52,10 @@ class Refcounts {
     Task<Result<std::uint64_t>> release(Queue& queue, std::uint64_t cluster);
     Result<std::uint64_t> release_blocking(std::uint64_t cluster);
     Task<Result<std::uint64_t>> count(Queue& queue, std::uint64_t cluster);
+    /// The table and its blocks are counted too.
+    Status count_own(Census& census) const;
+    /// Makes all counts what the census says; gives how many were not.
+    Task<Result<std::uint64_t>> adopt(Queue& queue, const Census& census);
 
     struct Batch {
         std::vector<PendingWrite> counters;

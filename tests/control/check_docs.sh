@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The manual pages against what they describe: the options of both programs, the commands, the keys of
-# lunkitd.conf with their defaults, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
+# lunkitd.conf with their defaults, those of the qcow handler, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
 # Usage: check_docs.sh ROOT LUNKITD LUNKIT
 set -u
 root=${1:?usage: check_docs.sh ROOT LUNKITD LUNKIT} lunkitd=${2:?} lunkit=${3:?}
@@ -68,7 +68,14 @@ while read -r key; do
     grep -qx -- "$key" "$folder/words" || { echo "lunkitd.8 does not name the key $key"; failed=1; }
 done <"$folder/a"
 
-for page in "$docs"/*.[158]; do
+# Keys of the qcow handler, as it explains and as it reads them.
+sed -nE 's/^ *"  ([a-z_]+)=.*/\1/p' "$root/handlers/qcow/options.hpp" >"$folder/a"
+sed -nE 's/^\.It Cm ([a-z_]+).*/\1/p' "$docs/lunkit-qcow.7" >"$folder/b"
+same "keys of the qcow handler" "$folder/a" "$folder/b"
+grep -oE 'keys\.[a-z]+\("[a-z_]+"' "$root/handlers/qcow/options.cpp" | cut -d'"' -f2 >"$folder/b"
+same "keys that the qcow handler explains (<) and reads (>)" "$folder/a" "$folder/b"
+
+for page in "$docs"/*.[1578]; do
     lint=$(mandoc -T lint -W style "$page" 2>/dev/null | grep -v 'referenced manual not found')
     if [ -n "$lint" ]; then
         echo "$lint"

@@ -61,6 +61,50 @@ TEST_P(Crash, AfterFailedOperationsNothingIsLostEither) {
     run(options);
 }
 
+struct Growth {
+    const char* kind;
+    std::uint64_t size;
+};
+class CrashOfAGrowingDisk : public PluginTest, public testing::WithParamInterface<Growth> {};
+
+TEST_P(CrashOfAGrowingDisk, LeavesTheOldOrTheNewSizeAndZerosBehind) {
+    CrashOptions options;
+    options.grown_size = GetParam().size;
+    options.workload.requests = 12;
+    options.workload.longest = 128 * 1024;
+    options.most_cuts = 120;
+    options.qemu_every = 100;
+    options.script = [](Workload& workload, RecordingHost&) {
+        if (auto finding = workload.run(); finding) {
+            return finding;
+        }
+        workload.grow(GetParam().size);
+        return workload.run();
+    };
+    for (const char* const config : {"", ";commit=flush"}) {
+        options.config = config;
+        const CrashReport report = run_crash(entry(), *find_kind(GetParam().kind), options);
+        EXPECT_FALSE(report.finding) << *report.finding;
+        EXPECT_FALSE(report.refused) << *report.refused;
+        std::cout << report.cuts << " cuts, " << report.states << " states\n";
+    }
+}
+
+// A larger L1 table, one that needs more refcount blocks too, remains in the last cluster, a
+// backing file that is longer than the disk was, and a data file that must become as long as the
+// disk.
+INSTANTIATE_TEST_SUITE_P(Kind, CrashOfAGrowingDisk,
+                         testing::Values(Growth{"c512", 8U << 20U},
+                                         Growth{"c512-refcount64", 80U << 20U},
+                                         Growth{"snapshot-c4k", 40U << 20U},
+                                         Growth{"backing-long", 8U << 20U},
+                                         Growth{"data-file-raw", 8U << 20U}),
+                         [](const auto& made) {
+                             std::string name = made.param.kind;
+                             std::ranges::replace(name, '-', '_');
+                             return name;
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Kind, Crash, testing::ValuesIn(image_kinds()), [](const auto& made) {
     std::string name = made.param.name;
     std::ranges::replace(name, '-', '_');

@@ -189,7 +189,9 @@ const std::vector<Refused>& refused() {
         {"C21BackingAbsolute", "v3", backing("/etc/passwd", "raw"), "outside|backing"},
         {"C21BackingParent", "v3", backing("../../etc/passwd", "raw"), "outside|backing"},
         {"C21BackingMissing", "v3", backing("nothing.raw", "raw"), "nothing.raw"},
-        {"C22DataFile", "v3", or64(72, 4), "data file"},
+        {"C22DataFileWithoutName", "v3", or64(72, 4), "data file"},
+        {"C22DataFileAndSnapshots", "data-file", put32(60, 1), "data file|snapshot"},
+        {"C22RawDataFileAndBacking", "data-file-backing", or64(88, 2), "data file"},
         {"C25CorruptBitReadWrite", "v3", or64(72, 2), "corrupt"},
     };
     return kRows;
@@ -270,6 +272,8 @@ const std::vector<Damaged>& damaged() {
              std::fill_n(i.begin() + static_cast<std::ptrdiff_t>(place.offset), 64,
                          std::byte{0xa5});
          }},
+        {"C18CompressedWithDataFile", "data-file", put64_in(l2_at, kCompressed | 0x50000)},
+        {"C22DataFileEntryElsewhere", "data-file", put64_in(l2_at, 0x10000 | kCopied)},
         {"C19SubclusterBoth", "extl2",
          [](Bytes& i) { store_be<std::uint64_t>(&i[l2_at(i) + 8], ~0ULL); }},
     };

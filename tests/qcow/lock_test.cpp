@@ -3,6 +3,8 @@
 // served, and an image that they use is not served.
 #include <unistd.h>
 
+#include <utility>
+
 #include "host/handler_registry.hpp"
 #include "rig/image_kind.hpp"
 #include "rig/plugin_test.hpp"
@@ -25,7 +27,10 @@ class Lock : public PluginTest {
         image_ = std::move(*built);
     }
     [[nodiscard]] Result<std::unique_ptr<BlockDevice>> open() const {
-        return registry_.open({.config = "qcow/" + image_->path(), .name = "disk"});
+        host::OpenDevice request;
+        request.config = "qcow/" + image_->path();
+        request.name = "disk";
+        return registry_.open(std::move(request));
     }
 
     host::HandlerRegistry registry_;

@@ -92,14 +92,58 @@ TEST_F(QcowDeviceTest, UnknownExtensionsAndCompatibleBitsSurvive) {
     close();
     EXPECT_EQ(before, bytes_at("image", 0, 512));
 }
-TEST_F(QcowDeviceTest, DirtyAndCorruptImagesAreServedReadOnlyOnly) {
+TEST_F(QcowDeviceTest, CorruptImagesAreServedReadOnlyOnly) {
     create("image", "", 4 * kMiB);
-    patch("image", 72, std::string("\0\0\0\0\0\0\0\1", 8));
-    EXPECT_THAT(why_not("image"), HasSubstr("qemu-img check -r all"));
-    EXPECT_EQ("", why_not("image", 0, ";readonly=on"));
     patch("image", 72, std::string("\0\0\0\0\0\0\0\2", 8));
     EXPECT_THAT(why_not("image"), HasSubstr("marked as corrupt"));
     EXPECT_EQ("", why_not("image", 0, ";readonly=on"));
+}
+class DirtyImage : public QcowDeviceTest {
+  protected:
+    /// As a writer leaves it that defers refcounts and is killed: they are all 0 but for the first.
+    void make_dirty(const std::string& options) {
+        create("image", options, 4 * kMiB);
+        qemu_io("image", "write -P 1 0 1M;write -P 2 2M 64k");
+        qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+        qemu_io("image", "write -P 3 512k 1M");
+        model_ = content_by_qemu("image");
+        patch("image", 72, std::string("\0\0\0\0\0\0\0\1", 8));
+        patch("image", 0x20000 + 8, std::string(1000, '\0'));
+    }
+    std::string model_;
+};
+TEST_F(DirtyImage, IsMendedBeforeTheFirstWrite) {
+    make_dirty("lazy_refcounts=on");
+    open("image");
+    EXPECT_EQ(model_, read(0, 4 * kMiB));
+    EXPECT_EQ('\1', bytes_at("image", 72, 8)[7]);
+    ASSERT_TRUE(write(3 * kMiB, std::string(kMiB, 'n')));
+    EXPECT_EQ('\0', bytes_at("image", 72, 8)[7]);
+    model_.replace(3 * kMiB, kMiB, kMiB, 'n');
+    close();
+    expect_clean("image");
+    expect_content("image", model_);
+}
+TEST_F(DirtyImage, WithTwoOwnersOfOneClusterIsNotWritten) {
+    make_dirty("lazy_refcounts=on");
+    // The active L1 table's entry, of a table of its own, becomes the snapshot's too.
+    const std::string header = bytes_at("image", 0, 104);
+    const auto number = [](const std::string& bytes) {
+        std::uint64_t value = 0;
+        for (const char byte : bytes) {
+            value = value << 8U | static_cast<unsigned char>(byte);
+        }
+        return value;
+    };
+    const std::uint64_t active = number(header.substr(40, 8));
+    const std::uint64_t snapshots = number(header.substr(64, 8));
+    const std::uint64_t kept = number(bytes_at("image", snapshots, 8));
+    patch("image", static_cast<off_t>(kept), bytes_at("image", active, 8));
+    open("image");
+    EXPECT_EQ(model_, read(0, 4 * kMiB));
+    EXPECT_FALSE(write(0, std::string(512, 'x')));
+    EXPECT_FALSE(write(0, std::string(512, 'x')));
+    EXPECT_EQ('\1', bytes_at("image", 72, 8)[7]);
 }
 TEST_F(QcowDeviceTest, FoundDamageSetsTheCorruptBitAndStopsWrites) {
     create("image", "", 4 * kMiB);
@@ -274,6 +318,95 @@ TEST_F(BackingFiles, AreNotWrittenToNorMarked) {
     ASSERT_TRUE(write(512, std::string(kMiB / 2, 'x')));
     close();
     EXPECT_EQ(noise(kMiB, 1), test::read_file(folder_ / "base"));
+}
+
+class NewImage : public QcowDeviceTest {};
+
+TEST_F(NewImage, IsMadeOnlyWhenAskedForAndWithASize) {
+    EXPECT_NE("", why_not("image", 4 * kMiB));
+    EXPECT_NE("", why_not("image", 0, ";create=on"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "image"));
+    const std::string path = "qcow/" + (folder_ / "image");
+    EXPECT_TRUE(handlers().check_config(path + ";create=on", false));
+    EXPECT_FALSE(handlers().check_config("qcow//nowhere/image;create=on", false));
+    EXPECT_FALSE(handlers().check_config(path + ";create=on;readonly=on", true));
+}
+TEST_F(NewImage, IsOneToQemuAndKeepsWhatIsWritten) {
+    const Status made = try_open("image", 5 * kMiB + 512, ";create=on");
+    ASSERT_TRUE(made) << made.error().what;
+    ASSERT_TRUE(write(3 * kMiB, std::string(kMiB, 'x')));
+    close();
+    expect_clean("image");
+    std::string model(5 * kMiB + 512, '\0');
+    model.replace(3 * kMiB, kMiB, kMiB, 'x');
+    expect_content("image", model);
+    // A second time it is there, and is not made anew.
+    ASSERT_TRUE(try_open("image", 5 * kMiB + 512, ";create=on"));
+    EXPECT_EQ(model, read(0, model.size()));
+    close();
+    EXPECT_THAT(why_not("image", kMiB, ";create=on"), HasSubstr("the LUN has 1048576"));
+}
+TEST_F(NewImage, HasRoomForLargeDisksAndRefusesWhatTheFormatCannot) {
+    const std::uint64_t tera = 1ULL << 40U;
+    ASSERT_TRUE(try_open("image", 20 * tera, ";create=on"));
+    ASSERT_TRUE(write(20 * tera - kMiB, std::string(kMiB, 'x')));
+    close();
+    expect_clean("image");
+    EXPECT_THAT(why_not("other", 4096 * tera, ";create=on"), HasSubstr("more than an image"));
+}
+
+class DataFile : public QcowDeviceTest {
+  protected:
+    void create_with_data(const std::string& raw, const std::string& data) {
+        create("image", "data_file=" + data + ",data_file_raw=" + raw, 4 * kMiB);
+    }
+};
+
+TEST_F(DataFile, IsRefusedUnlessAllowed) {
+    create_with_data("off", folder_ / "data");
+    EXPECT_THAT(why_not("image"), HasSubstr("data_file=off"));
+    EXPECT_EQ("", why_not("image", 0, ";data_file=confined"));
+    EXPECT_EQ("", why_not("image", 0, ";data_file=" + folder_.path()));
+}
+TEST_F(DataFile, OutsideOfTheFolderIsRefused) {
+    test::BuildFolder elsewhere;
+    create_with_data("off", elsewhere / "data");
+    EXPECT_THAT(why_not("image", 0, ";data_file=confined"), HasSubstr("outside"));
+}
+TEST_F(DataFile, MustBeARegularFileAndNotTheImage) {
+    create_with_data("off", folder_ / "data");
+    std::filesystem::remove(folder_ / "data");
+    ASSERT_EQ(0, ::mkfifo((folder_ / "data").c_str(), 0600));
+    EXPECT_NE("", why_not("image", 0, ";data_file=confined"));
+    std::filesystem::remove(folder_ / "data");
+    std::filesystem::create_hard_link(folder_ / "image", folder_ / "data");
+    EXPECT_NE("", why_not("image", 0, ";data_file=confined"));
+}
+TEST_F(DataFile, ThatIsRawHoldsTheDiskByItself) {
+    create_with_data("on", folder_ / "data");
+    open("image", ";data_file=confined");
+    std::string model = noise(4 * kMiB, 1);
+    ASSERT_TRUE(write(0, model));
+    ASSERT_TRUE(discard(kMiB, kMiB));
+    ASSERT_TRUE(write_zeroes(3 * kMiB + 512, 4096));
+    close();
+    model.replace(kMiB, kMiB, kMiB, '\0');
+    model.replace(3 * kMiB + 512, 4096, 4096, '\0');
+    EXPECT_EQ(model, test::read_file(folder_ / "data"));
+    expect_clean("image");
+    expect_content("image", model);
+    qemu_img({"info", folder_ / "image"});
+    EXPECT_THAT(printed_, HasSubstr("data file raw: true"));
+}
+TEST_F(DataFile, GivesDiscardedSpaceBack) {
+    create_with_data("off", folder_ / "data");
+    open("image", ";data_file=confined");
+    ASSERT_TRUE(write(0, noise(4 * kMiB, 1)));
+    ASSERT_TRUE(flush());
+    const std::uint64_t before = blocks_of("data");
+    ASSERT_TRUE(discard(0, 3 * kMiB));
+    EXPECT_LT(blocks_of("data"), before / 2);
+    EXPECT_EQ(std::string(4096, '\0'), read(kMiB, 4096));
 }
 
 TEST_F(QcowDeviceTest, CheckConfigOpensTheImageAndLeavesItAlone) {

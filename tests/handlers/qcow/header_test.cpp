@@ -147,7 +147,7 @@ TEST(Header, RefusesEncryptionByName) {
     lone.extension(104, 0x0537be77, std::string(16, '\0'));
     EXPECT_THAT(lone.why(), HasSubstr("contradict"));
 }
-TEST(Header, RefusesAnExternalDataFile) {
+TEST(Header, RefusesAnExternalDataFileWithoutAName) {
     EXPECT_THAT(ImageBytes().put64(72, kExternalDataFile).why(), HasSubstr("data file"));
 }
 TEST(Header, Version2IgnoresWhatOnlyVersion3Has) {

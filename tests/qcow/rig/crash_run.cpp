@@ -3,7 +3,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <memory>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -24,9 +27,7 @@ class LivePart {
     std::optional<std::string> run(CrashReport& report) {
         RecordingHost host(options_.seed, &log_);
         auto subject = Subject::open(entry_, host, {.config = image_.config() + options_.config});
-        // A dirty image may also be left to qemu-img.
-        if (!subject && (subject.error().code == ENOTSUP ||
-                         (subject.error().code == EROFS && image_.kind().dirty))) {
+        if (!subject && subject.error().code == ENOTSUP) {
             report.refused = subject.error().what;
             return {};
         }
@@ -47,8 +48,9 @@ class LivePart {
         if (options_.clean_close || finding) {
             (*subject)->close();
         } else {
-            // As killed: nobody waits for the handler's memory.
-            (void)subject->release();
+            // As killed: nobody waits for the handler's memory. The leak checker may know.
+            static auto* const killed = new std::vector<std::unique_ptr<Subject>>;
+            killed->push_back(std::move(*subject));
         }
         report.file_operations += host.operations();
         if (!finding && options_.clean_close && options_.fault_every == 0) {
@@ -83,6 +85,23 @@ class LivePart {
         const CheckReport check = check_image(*image);
         if (!check.sound() || check.dirty || check.leaked_clusters != 0) {
             return "after an orderly close: " + check.text();
+        }
+        return image_.kind().data_file_raw ? check_raw_data() : std::nullopt;
+    }
+
+    /// Who knows nothing of the image reads the disk in its raw data file.
+    [[nodiscard]] std::optional<std::string> check_raw_data() const {
+        const auto data = read_file(image_.data_path());
+        if (!data) {
+            return data.error().what;
+        }
+        static const Bytes kZeroSector(kSector);
+        for (std::uint64_t s = 0; s < model_.sectors(); ++s) {
+            const bool there = (s + 1) * kSector <= data->size();
+            const std::byte* const sector = there ? &(*data)[s * kSector] : kZeroSector.data();
+            if (auto objection = model_.objection(s, sector, kNever - 1, kNever); objection) {
+                return "the raw data file: " + *objection;
+            }
         }
         return {};
     }

@@ -3,6 +3,7 @@
 // step of the log, in several ways each, and each image that is left is judged:
 //   - the rig's checker finds no corruption (leaks are allowed);
 //   - every sector reads as SectorModel allows;
+//   - when only the process has gone, all that was acknowledged is there;
 //   - for a sample, qemu-img check agrees, and qemu-img convert reads what the rig's reader reads;
 //   - for a sample, the handler itself opens it, reads the same, works on, and closes it clean.
 #pragma once
@@ -30,8 +31,10 @@ struct CrashOptions {
     unsigned reopen_every = 400;  ///< the same for opening by the handler
     unsigned fault_every = 0;     ///< one of so many file operations fails; 0 = none
     std::string config = {};      ///< further ";key=value" for the handler
-    bool clean_close = true;      ///< an orderly end, itself subject to cuts
-    std::string keep;             ///< folder for the files of a bad cut; empty: not kept
+    std::uint64_t grown_size =
+        0;                    ///< bytes that the script makes the disk grow to; 0 = it does not
+    bool clean_close = true;  ///< an orderly end, itself subject to cuts
+    std::string keep;         ///< folder for the files of a bad cut; empty: not kept
 };
 
 struct CrashReport {

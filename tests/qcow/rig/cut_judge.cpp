@@ -63,28 +63,37 @@ std::optional<std::string> CutJudge::judge_cut() {
             !replayer_.moved_the_barrier()) {
             continue;
         }
-        replayer_.apply(survival);
-        ++report_.states;
-        std::optional<std::string> finding = judge_state();
-        if (finding) {
-            *finding = fmt::format("cut at {} of {}, surviving: {}: {}", replayer_.time(),
-                                   log_.steps().size(), name_of(survival), *finding);
-            keep_files(*finding);
-        }
-        replayer_.restore();
-        if (finding || !replayer_.anything_pending()) {
+        if (auto finding = judge(survival); finding) {
             return finding;
         }
+        if (!replayer_.anything_pending()) {
+            break;
+        }
     }
-    return {};
+    // What was acknowledged outlives the process, unless the configuration renounces that.
+    const bool renounced = options_.config.find("commit=flush") != std::string::npos;
+    return renounced ? std::nullopt : judge(Survival::kKilled);
 }
 
-std::optional<std::string> CutJudge::judge_state() {
+std::optional<std::string> CutJudge::judge(Survival survival) {
+    replayer_.apply(survival);
+    ++report_.states;
+    std::optional<std::string> finding = judge_state(survival);
+    if (finding) {
+        *finding = fmt::format("cut at {} of {}, surviving: {}: {}", replayer_.time(),
+                               log_.steps().size(), name_of(survival), *finding);
+        keep_files(*finding);
+    }
+    replayer_.restore();
+    return finding;
+}
+
+std::optional<std::string> CutJudge::judge_state(Survival survival) {
     const ImageView image = replayer_.file(disk_);
     if (const CheckReport check = check_image(image); !check.sound()) {
         return check.text();
     }
-    if (auto finding = judge_content(image); finding) {
+    if (auto finding = judge_content(image, survival); finding) {
         return finding;
     }
     if (options_.qemu_every != 0 && report_.states % options_.qemu_every == 1) {
@@ -98,22 +107,32 @@ std::optional<std::string> CutJudge::judge_state() {
     return {};
 }
 
-std::optional<std::string> CutJudge::judge_content(ImageView image) {
+std::optional<std::string> CutJudge::judge_content(ImageView image, Survival survival) {
     const ImageView data = data_ == kAbsent ? ImageView() : replayer_.file(data_);
     auto reader = QcowReader::open(image, image_.backing(), data, inflated_);
     if (!reader) {
         return reader.error().what;
     }
-    if ((*reader)->sectors() != model_.sectors()) {
-        return fmt::format("the disk has {} sectors", (*reader)->sectors());
+    const std::uint64_t sectors = (*reader)->sectors();
+    if (sectors != model_.sectors() && sectors != options_.grown_size / kSector) {
+        return fmt::format("the disk has {} sectors", sectors);
     }
     for (std::uint64_t number = 0; number < model_.sectors(); ++number) {
         const std::byte* const sector = (*reader)->sector(number);
         if (sector == nullptr) {
             return fmt::format("sector {}: {}", number, (*reader)->why());
         }
-        if (auto objection = model_.objection_after_cut(number, sector); objection) {
+        auto objection = survival == Survival::kKilled
+                             ? model_.objection(number, sector, replayer_.time(), replayer_.time())
+                             : model_.objection_after_cut(number, sector);
+        if (objection) {
             return objection;
+        }
+    }
+    for (std::uint64_t number = model_.sectors(); number < sectors; ++number) {
+        const std::byte* const sector = (*reader)->sector(number);
+        if (sector == nullptr || stamp_of(sector, number) != kZeros) {
+            return fmt::format("sector {}, behind the disk's old end, is not zeros", number);
         }
     }
     return {};
@@ -177,9 +196,6 @@ std::optional<std::string> CutJudge::reopen() {
     auto subject = Subject::open(
         entry_, host,
         {.config = image_.config() + options_.config, .take_over = (random_() & 1) != 0});
-    if (!subject && subject.error().code == EROFS && check_image(replayer_.file(disk_)).dirty) {
-        return {};  // left to qemu-img check -r
-    }
     if (!subject) {
         return "the handler does not open it again: " + subject.error().what;
     }

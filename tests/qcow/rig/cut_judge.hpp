@@ -25,8 +25,9 @@ class CutJudge {
 
   private:
     [[nodiscard]] std::optional<std::string> judge_cut();
-    [[nodiscard]] std::optional<std::string> judge_state();
-    [[nodiscard]] std::optional<std::string> judge_content(ImageView image);
+    [[nodiscard]] std::optional<std::string> judge(Survival survival);
+    [[nodiscard]] std::optional<std::string> judge_state(Survival survival);
+    [[nodiscard]] std::optional<std::string> judge_content(ImageView image, Survival survival);
     [[nodiscard]] std::optional<std::string> ask_qemu();
     [[nodiscard]] std::optional<std::string> reopen();
     [[nodiscard]] std::optional<std::string> work_on(Subject& subject, Bytes& content);

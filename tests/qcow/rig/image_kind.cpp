@@ -69,7 +69,15 @@ constexpr ImageKind kKinds[] = {
     {.name = "preallocated", .options = "preallocation=metadata"},
     {.name = "bitmap", .options = "compat=v3", .bitmap = true},
     {.name = "data-file", .options = "data_file_raw=off", .data_file = true},
-    {.name = "data-file-raw", .options = "data_file_raw=on", .data_file = true},
+    {.name = "data-file-raw",
+     .options = "data_file_raw=on",
+     .data_file = true,
+     .data_file_raw = true},
+    {.name = "data-file-extl2", .options = "data_file_raw=off,extended_l2=on", .data_file = true},
+    {.name = "data-file-backing",
+     .options = "data_file_raw=off",
+     .backing = Backing::kRaw,
+     .data_file = true},
 };
 
 /// Runs of written sectors of all lengths, aligned to nothing.
@@ -100,7 +108,7 @@ const ImageKind* find_kind(std::string_view name) {
 }
 
 std::string BuiltImage::config() const {
-    return kind_.data_file ? path() + ";data_file=on" : path();
+    return kind_.data_file ? path() + ";data_file=confined" : path();
 }
 
 std::string BuiltImage::options() const {

@@ -28,8 +28,9 @@ struct ImageKind {
     bool bitmap = false;
     bool dirty = false;  ///< lazy refcounts, and its writer was killed
     bool data_file = false;
-    bool empty = false;  ///< nothing written yet
-    bool toy = false;    ///< within what the toy writer can do
+    bool data_file_raw = false;  ///< to be kept readable by itself
+    bool empty = false;          ///< nothing written yet
+    bool toy = false;            ///< within what the toy writer can do
 };
 
 [[nodiscard]] std::span<const ImageKind> image_kinds();

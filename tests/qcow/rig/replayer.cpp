@@ -55,7 +55,8 @@ void put(Bytes& to, const FileEvent& event, bool late, std::uint64_t begin, std:
 }  // namespace
 
 const char* name_of(Survival survival) {
-    constexpr const char* kNames[] = {"none", "all", "prefix", "subset", "torn"};
+    constexpr const char* kNames[] = {"none",   "all",  "prefix",
+                                      "subset", "torn", "what had completed"};
     return kNames[static_cast<std::size_t>(survival)];
 }
 
@@ -215,9 +216,11 @@ void Replayer::apply(Survival survival) {
         const std::size_t prefix = order.empty() ? 0 : random_() % (order.size() + 1);
         std::vector<bool> chosen(order.size());
         for (std::uint32_t i = 0; i < order.size(); ++i) {
-            chosen[i] =
-                survival == Survival::kAll || (survival == Survival::kPrefix ? i < prefix : coin());
-            const bool torn = survival == Survival::kTorn && coin();
+            const bool completed = survival == Survival::kKilled && i < file.pending.size();
+            chosen[i] = survival == Survival::kAll || completed ||
+                        (survival == Survival::kPrefix ? i < prefix : coin());
+            const bool may_tear = survival == Survival::kTorn || survival == Survival::kKilled;
+            const bool torn = may_tear && !completed && coin();
             if (chosen[i] || torn) {
                 choose(file, log_.events()[order[i]], i, torn);
             }

@@ -26,7 +26,9 @@ enum class Survival : std::uint8_t {
     kPrefix,  ///< the first so many, in the order of their completion
     kSubset,  ///< each by itself
     kTorn,    ///< sectors of each by themselves
+    kKilled,  ///< no power cut: the process is gone, and what it has completed is in the files
 };
+/// Those of a power cut.
 inline constexpr Survival kSurvivals[] = {Survival::kNone, Survival::kAll, Survival::kPrefix,
                                           Survival::kSubset, Survival::kTorn};
 [[nodiscard]] const char* name_of(Survival survival);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 #include <ranges>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -160,8 +161,8 @@ void SectorModel::cut_at(Time time) {
     if (by_durability_.size() != requests_.size()) {
         by_durability_.resize(requests_.size());
         std::iota(by_durability_.begin(), by_durability_.end(), kInitial + 1);
-        std::ranges::stable_sort(by_durability_, {},
-                                 [this](Generation g) { return request(g).durable; });
+        std::ranges::sort(by_durability_, {},
+                          [this](Generation g) { return std::pair(request(g).durable, g); });
     }
     while (durable_count_ < by_durability_.size()) {
         const Request& made = request(by_durability_[durable_count_]);

@@ -184,6 +184,12 @@ std::optional<std::string> Workload::drain() {
     return finding_;
 }
 
+void Workload::grow(std::uint64_t bytes) {
+    if (const Status status = subject_.resize(bytes); !status) {
+        found("growing: " + status.error().what);
+    }
+}
+
 std::optional<std::string> Workload::run() {
     for (unsigned issued = 0; issued < options_.requests && !finding_;) {
         if (in_flight_.size() < options_.depth && below(3) != 0) {

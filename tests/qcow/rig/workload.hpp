@@ -65,6 +65,8 @@ class Workload {
         start(verb, range, flags);
         (void)drain();  // what it finds is kept, and told by the next caller
     }
+    /// The disk; the model keeps its size, nothing is requested behind that.
+    void grow(std::uint64_t bytes);
     [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
 
   private:
