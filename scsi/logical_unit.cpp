@@ -4,7 +4,6 @@
 #include "scsi/logical_unit.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "scsi/cdb.hpp"
 #include "scsi/ending.hpp"
@@ -125,7 +124,7 @@ void finish(const Unit& unit, const Ending& ending, Command& command) {
 }  // namespace
 
 LogicalUnit::LogicalUnit(BlockDevice& device, Initiators& initiators, LogicalUnitOptions options)
-    : state_(std::make_unique<State>(device, initiators, std::move(options))) {}
+    : state_(std::make_unique<State>(device, initiators, options)) {}
 
 LogicalUnit::~LogicalUnit() = default;
 

@@ -118,7 +118,7 @@ void put_supported_rod_types(ParameterData& data) {
     constexpr unsigned kTokenOut = 0x01;
     constexpr unsigned kTokenIn = 0x02;
     const std::size_t at = begin(data, CopyDescriptor::kSupportedRodTypes);
-    data.be16(0).be16(2 * 64);
+    data.be16(0).be16(std::uint64_t{2} * 64);
     put_rod_type(data, rod_type::kPointInTimeCopyChangeVulnerable, kTokenIn | kTokenOut);
     put_rod_type(data, rod_type::kBlockDeviceZero, kTokenIn);
     end(data, at);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scsi/unit.hpp"
 
-#include <utility>
 
 #include "scsi/errno_sense.hpp"
 
 namespace lunkit::scsi {
 
 Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options)
-    : device(block_device, copies.tokens), initiators(front_end), options(std::move(unit_options)) {
+    : device(block_device, copies.tokens), initiators(front_end), options(unit_options) {
     mode.write_cache_enabled = options.write_cache;
     default_mode = mode;
     refresh();
