@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -48,7 +48,7 @@ struct Chain {
     Result<struct stat> enter(const ImageFile& file) {
         struct stat status{};
         if (::fstat(file.info().fd, &status) != 0) {
-            return failure(errno, file.path() + ": " + std::strerror(errno));
+            return failure(errno, file.path() + ": " + std::generic_category().message(errno));
         }
         const FileIdentity identity{status.st_dev, status.st_ino};
         if (std::ranges::find(files, identity) != files.end()) {
@@ -191,7 +191,8 @@ Status create_missing(const lunkit_host& host, const ChainRequest& request, std:
     if (!written) {
         (void)::unlink(request.path.c_str());  // it is not an image; the error says what matters
         return failure(written.error().code,
-                       request.path + " cannot be written: " + std::strerror(written.error().code));
+                       request.path + " cannot be written: " +
+                           std::generic_category().message(written.error().code));
     }
     return {};
 }

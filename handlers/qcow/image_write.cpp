@@ -45,7 +45,7 @@ Task<Status> Image::write(Queue& queue, const IoRequest& io, bool durable) {
     Result<InPlace> in_place = co_await write_in_place(queue, io, durable);
     Status status;
     if (!in_place) {
-        status = std::unexpected(std::move(in_place).error());
+        status = std::unexpected(in_place.error());
     } else if (in_place->done < io.length) {
         in_place->durable = false;
         in_place->committed = false;
