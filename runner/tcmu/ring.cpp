@@ -462,7 +462,9 @@ Status Ring::step_over_fillers() {
 // An answer to a ring that was reset would destroy the reset.
 void Ring::notice_reset() {
     bool was_reset = false;
-    (void)check_positions(load_head(), &was_reset);  // fetch() tells of what is impossible
+    if (!check_positions(load_head(), &was_reset)) {
+        return;  // fetch() tells of what is impossible
+    }
     if (was_reset) {
         (void)restart();
         reset_untold_ = true;
