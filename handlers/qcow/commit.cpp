@@ -87,7 +87,7 @@ Task<Status> Commit::run(Queue& queue, Until until) {
 
 Commit::Batch Commit::begin() {
     return {metadata_.refcounts.begin_commit(), metadata_.map.begin_commit(),
-            std::exchange(metadata_.unlinked, {})};
+            std::exchange(metadata_.unlinked, {}), std::exchange(metadata_.ordered, false)};
 }
 
 void Commit::end(Batch& batch, bool written) {
@@ -95,6 +95,7 @@ void Commit::end(Batch& batch, bool written) {
     metadata_.map.end_commit(batch.links, written);
     if (!written) {
         append(metadata_.unlinked, std::move(batch.unlinked));
+        metadata_.ordered = metadata_.ordered || batch.ordered;
         return;
     }
     append(unsynced_ ? written_ : releasable_, std::move(batch.unlinked));
@@ -113,7 +114,7 @@ Task<Status> Commit::barrier(Queue& queue) {
 
 Task<Status> Commit::write(Queue& queue, const Batch& batch, Until until) {
     CO_CHECK(co_await write_all(file_, queue, merged(batch.counts.counters)));
-    if (batch.has_links() || !batch.counts.pointers.empty()) {
+    if (batch.wants_barrier()) {
         CO_CHECK(co_await barrier(queue));
     }
     if (!batch.counts.pointers.empty()) {
@@ -187,6 +188,7 @@ Status Commit::barrier_blocking() const {
 }
 
 Status Commit::run_blocking() {
+    CHECK(metadata_.refcounts.return_stock_blocking());
     Batch batch = begin();
     const Status written = write_blocking(batch);
     unsynced_ = false;

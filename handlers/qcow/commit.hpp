@@ -15,7 +15,8 @@
 // All changes of a moment are copied and written together, whatever their number:
 //   1. counters (only those that went up, or down for a removal that is durable already); data and
 //      new tables have been written by those who made them
-//      barrier                                   (a flush of the file)
+//      barrier (a flush of the file), unless every new link is to a cluster of the stock (see
+//      refcounts.hpp) and in the place of zeros: R1 holds already, and R2 has nothing to order
 //   2. pointers to refcount blocks, the header's to the refcount table   - seldom
 //      barrier
 //   3. L2 entries, L1 entries, the header's pointer to the L1 table
@@ -48,6 +49,7 @@ struct Metadata {
     const Geometry& geometry;
     ClusterSet clusters;        ///< known to be metadata
     UnlinkedClusters unlinked;  ///< since the last commit
+    bool ordered = false;       ///< links since then need what was written before to be durable
     Refcounts refcounts;
     ClusterMap map;
     AsyncMutex mutex;  ///< held by those who change the above across awaits
@@ -79,6 +81,12 @@ class Commit {
         Refcounts::Batch counts;
         ClusterMap::Batch links;
         UnlinkedClusters unlinked;
+        bool ordered;
+        /// Counters and data must be durable before the links; so must new tables, and new stock
+        /// before it is handed out.
+        [[nodiscard]] bool wants_barrier() const {
+            return ordered || counts.stock || !counts.pointers.empty() || !links.l1.empty();
+        }
         [[nodiscard]] bool has_links() const { return !links.slices.empty() || !links.l1.empty(); }
     };
     [[nodiscard]] Batch begin();

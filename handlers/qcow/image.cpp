@@ -112,7 +112,8 @@ Image::~Image() {
     if (options_.read_only || corrupt_) {
         return;
     }
-    if (metadata_.map.dirty() || metadata_.refcounts.dirty() || !commit_.is_clean()) {
+    if (metadata_.map.dirty() || metadata_.refcounts.dirty() || metadata_.refcounts.has_stock() ||
+        !commit_.is_clean()) {
         if (const Status status = commit_.run_blocking(); !status) {
             const std::string text = fmt::format(
                 "{}: what was written since the last flush is lost: {}", file_.path(),

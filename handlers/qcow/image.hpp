@@ -145,6 +145,7 @@ class Image final : public Source {
     Task<Result<Buffer>> read_piece(Queue& queue, ByteRange range, bool skip_zeros);
     Task<Result<bool>> reads_as_zeros(Queue& queue, ByteRange range);
     Task<Status> write_copy(Queue& queue, Target target, const Copy& copy, const IoRequest& io);
+    [[nodiscard]] bool is_zeros(const ClusterState& state, std::uint64_t guest_cluster) const;
     Task<Status> link(Queue& queue, Target target, ByteRange filled);
     Task<void> give_back(Queue& queue, Target target);
     void unlink(const ClusterState& old, bool punch);

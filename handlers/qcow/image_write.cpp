@@ -156,7 +156,7 @@ Task<Result<Image::Target>> Image::choose_target(Queue& queue, ByteRange range) 
         target.run = {geometry_.start_of(first), copy_whole.size(), false};
         target.own = true;
     } else {
-        CO_TRY(target.run, co_await metadata_.refcounts.allocate(queue, copy_whole.size(), 1));
+        CO_TRY(target.run, co_await metadata_.refcounts.allocate_data(queue, copy_whole.size()));
     }
     target.copy_whole_last = copy_whole[target.run.clusters - 1];
     co_return target;
@@ -248,6 +248,12 @@ Task<Status> Image::write_copy(Queue& queue, Target target, const Copy& copy, co
     co_return co_await data_file().write(queue, host_of(io.offset - head), data, 0, data.length);
 }
 
+/// A whole cluster that has no host cluster and reads as zeros.
+bool Image::is_zeros(const ClusterState& state, std::uint64_t guest_cluster) const {
+    return !state.placed && (state.zeroed == geometry_.all_subclusters() ||
+                             !backing_covers(geometry_.start_of(guest_cluster)));
+}
+
 /// Makes the entries point to the target; `filled`: the guest bytes that have been written there.
 Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
     AsyncMutex::Guard guard(metadata_.mutex);
@@ -264,6 +270,8 @@ Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
         const std::uint64_t begin = std::max(filled.offset, start) - start;
         const std::uint64_t end = std::min(filled.end(), start + geometry_.cluster_size()) - start;
         const std::uint32_t bits = subcluster_bits(geometry_, begin, end);
+        metadata_.ordered =
+            metadata_.ordered || !target.run.counted || !is_zeros(old[i], guest_cluster);
         ClusterState state =
             old[i].type == ClusterState::Type::kCompressed ? ClusterState{} : old[i];
         state.host_offset = target.run.offset + geometry_.start_of(i);

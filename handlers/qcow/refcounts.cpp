@@ -106,6 +106,51 @@ Task<Result<Refcounts::Run>> Refcounts::allocate(Queue& queue, std::uint64_t wan
     co_return run_at(search.start, search.length);
 }
 
+Task<Result<Refcounts::Run>> Refcounts::allocate_data(Queue& queue, std::uint64_t wanted) {
+    if (stock_.empty()) {
+        CO_TRY(const Run run, co_await allocate(queue, wanted, 1));
+        (void)co_await order_stock(queue);  // if there is none, each link has a barrier
+        co_return run;
+    }
+    Stock& stock = stock_.front();
+    const Run run{geometry_.start_of(stock.first), std::min(wanted, stock.clusters), true, true};
+    stock.first += run.clusters;
+    stock.clusters -= run.clusters;
+    if (stock.clusters == 0) {
+        stock_.pop_front();
+    }
+    if (stock_.size() <= 1) {
+        (void)co_await order_stock(queue);  // the same
+    }
+    co_return run;
+}
+
+/// Only where there is nothing free before the end of the file.
+Task<Status> Refcounts::order_stock(Queue& queue) {
+    constexpr std::uint64_t kFewestBytes = 256ULL << 10U;
+    constexpr std::uint64_t kMostBytes = 64ULL << 20U;
+    constexpr std::uint64_t kMost = 1024;
+    if (ordered_.clusters != 0 || hint_ < fresh_from_) {
+        co_return Status{};
+    }
+    const std::uint64_t share = std::clamp(file_.end() / 8, kFewestBytes, kMostBytes);
+    const std::uint64_t wanted = std::clamp<std::uint64_t>(geometry_.cluster_of(share), 1, kMost);
+    CO_TRY(const Run run, co_await allocate(queue, wanted, 1));
+    ordered_ = {geometry_.cluster_of(run.offset), run.clusters};
+    co_return Status{};
+}
+
+Status Refcounts::return_stock_blocking() {
+    std::deque<Stock> all = std::exchange(stock_, {});
+    all.push_back(std::exchange(ordered_, {}));
+    for (const Stock& stock : all) {
+        for (std::uint64_t i = 0; i < stock.clusters; ++i) {
+            CHECK(release_blocking(stock.first + i));
+        }
+    }
+    return {};
+}
+
 Task<Result<Refcounts::Run>> Refcounts::reserve(Queue& queue, std::uint64_t clusters) {
     if (clusters <= first_of_block(1) / 2) {
         co_return co_await allocate(queue, clusters, clusters);
@@ -119,7 +164,7 @@ Refcounts::Run Refcounts::run_at(std::uint64_t first, std::uint64_t clusters) {
     if (!file_.is_block_device()) {
         fresh_from_ = std::max(fresh_from_, first + clusters);
     }
-    return {geometry_.start_of(first), clusters, fresh};
+    return {geometry_.start_of(first), clusters, fresh, false};
 }
 
 /// Damaged counts may call clusters free that are in use; those that we know of are not given away.
@@ -258,6 +303,12 @@ PendingWrite Refcounts::header_pointer() const {
 Refcounts::Batch Refcounts::begin_commit() {
     Batch batch;
     batch.counters = slices_.begin_commit();
+    batch.stock = ordered_.clusters != 0;
+    if (batch.stock) {
+        // The file must reach to its end: a pointer behind the end is an error of the image.
+        const std::uint64_t end = geometry_.start_of(ordered_.first + ordered_.clusters);
+        batch.counters.push_back({end - kSector, std::vector<std::byte>(kSector)});
+    }
     for (const std::uint64_t sector : std::exchange(dirty_sectors_, {})) {
         batch.pointers.push_back(table_sector(sector));
     }
@@ -271,6 +322,9 @@ Refcounts::Batch Refcounts::begin_commit() {
 void Refcounts::end_commit(const Batch& batch, bool written) {
     slices_.end_commit(batch.counters, written);
     if (written) {
+        if (batch.stock) {
+            stock_.push_back(std::exchange(ordered_, {}));
+        }
         return;
     }
     moved_ = moved_ || batch.moved;

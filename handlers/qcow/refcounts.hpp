@@ -9,11 +9,16 @@
 // before the pointer to them is. The pointers, and the counters of existing blocks, go to the file
 // by a commit, in the order that commit.hpp tells.
 //
+// A file that grows at its end has a stock: clusters whose counts went up, durably, before anybody
+// wanted them, and that read as zeros. A pointer to one of them needs no barrier of its own. A
+// crash leaks what is in stock, which are holes of the file; close() gives it back.
+//
 // allocate(), release() and reserve() change counters across awaits: the caller holds the image's
 // metadata mutex.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <set>
 #include <vector>
@@ -43,9 +48,15 @@ class Refcounts {
         std::uint64_t offset = 0;    ///< in the file
         std::uint64_t clusters = 0;  ///< consecutive
         bool fresh = false;          ///< never written before: reads as zeros
+        bool counted = false;        ///< fresh, and its counts are durable already
     };
     /// `least` to `wanted` clusters in a row, each with a count of 1 from now on.
     Task<Result<Run>> allocate(Queue& queue, std::uint64_t wanted, std::uint64_t least);
+    /// 1 to `wanted` clusters for data: from the stock, if there is one.
+    Task<Result<Run>> allocate_data(Queue& queue, std::uint64_t wanted);
+    [[nodiscard]] bool has_stock() const { return !stock_.empty() || ordered_.clusters != 0; }
+    /// Nobody needs the stock any more; the counts go down.
+    Status return_stock_blocking();
     /// The same for any number in a row, also where a run spans many refcount blocks.
     Task<Result<Run>> reserve(Queue& queue, std::uint64_t clusters);
     /// Lowers the count of `cluster`; gives the new one.
@@ -61,6 +72,7 @@ class Refcounts {
         std::vector<PendingWrite> counters;
         std::vector<PendingWrite> pointers;  ///< to be written when `counters` are durable
         bool moved = false;                  ///< the header points to another table
+        bool stock = false;  ///< `counters` has those of new stock: a barrier makes it ready
     };
     [[nodiscard]] bool dirty() const {
         return slices_.dirty() > 0 || !dirty_sectors_.empty() || moved_;
@@ -91,6 +103,13 @@ class Refcounts {
         bool done = false;
         void restart() { length = 0; }
     };
+
+    /// Clusters in a row, behind everything that was ever written.
+    struct Stock {
+        std::uint64_t first = 0;
+        std::uint64_t clusters = 0;
+    };
+    Task<Status> order_stock(Queue& queue);
 
     [[nodiscard]] std::uint64_t block_index(std::uint64_t cluster) const {
         return cluster >> geometry_.refcount_block_bits();
@@ -136,6 +155,8 @@ class Refcounts {
     std::uint64_t table_offset_ = 0;
     bool moved_ = false;                     // the header does not say so yet
     std::set<std::uint64_t> dirty_sectors_;  // of the table
+    std::deque<Stock> stock_;                // ready to be handed out
+    Stock ordered_;                          // until a commit has made its counts durable
     std::uint64_t hint_ = 1;                 // no cluster below is free
     std::uint64_t fresh_from_ = 0;           // nothing at or behind this cluster was ever written
     std::uint64_t limit_ = 0;                // clusters that the file can have
