@@ -212,7 +212,7 @@ int main(int argc, char** argv) {
         std::vector<double> write;
         std::vector<double> flush;
         std::vector<double> qemu;
-        const auto fresh = [&] {
+        const auto fresh = [&]() -> const std::string& {
             std::filesystem::copy_file(image + ".original", image,
                                        std::filesystem::copy_options::overwrite_existing);
             call({"sync", image});
