@@ -48,6 +48,11 @@ class Hull {
 /// Data-Out buffer holds.
 void add_descriptors(Hull& hull, const Command& command, std::uint64_t first, std::uint64_t stride,
                      std::uint64_t count) {
+    constexpr std::uint64_t kMostDescriptors = 1024;  // more are not worth the time to look
+    if (count > kMostDescriptors) {
+        hull.add(0, kMost);
+        return;
+    }
     std::array<std::uint8_t, 12> bytes;
     for (std::uint64_t i = 0; i < count; ++i) {
         const std::uint64_t at = first + i * stride;
@@ -77,8 +82,8 @@ std::optional<ByteRange> of_copy(const Command& command, ExtendedCopyList::Forma
         return {};
     }
     const auto list = ExtendedCopyList::fetch(command, format, parameter_list_length);
-    if (!list) {
-        return {};  // nothing will be copied
+    if (!list) {  // nothing will be copied, unless it was only memory that was short
+        return list.error().status == StatusCode::kBusy ? std::optional(kEverything) : std::nullopt;
     }
     Hull hull(block_size);
     for (std::size_t i = 0; i < list->segment_count(); ++i) {
@@ -168,9 +173,6 @@ std::optional<ByteRange> changed_range(const Command& command, std::uint32_t blo
             return of_third_party_copy(command, block_size);
         case op::kVariableLengthCdb:
             return of_variable_length(command, hull);
-        case op::kFormatUnit:
-        case op::kSanitize:
-            return kEverything;
         default:
             return {};
     }

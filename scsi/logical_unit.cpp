@@ -68,7 +68,10 @@ bool may_run(const Opcode& opcode, MediumState::Condition condition) {
 /// everything that is wrong with the command itself.
 const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
     const Opcode* const opcode = find_opcode(unit, command.cdb, refusal);
-    if ((opcode == nullptr || !opcode->traits.ignores_attention) && !unit.attentions.empty()) {
+    // One that is repeated may have been executed already: its initiator shall not be told
+    // otherwise.
+    if ((opcode == nullptr || !opcode->traits.ignores_attention) && !unit.attentions.empty() &&
+        !command.replay) {
         const auto condition = unit.attentions.take();
         refusal = check_condition(SenseKey::kUnitAttention, *condition);
         return nullptr;

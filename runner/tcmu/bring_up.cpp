@@ -85,7 +85,8 @@ void resume(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner
 
 // A ring that holds commands of which nobody knows whether they have run: the initiators shall
 // repeat them.
-Status empty(const ServedRing& ring, const Probe& probe, std::string_view name) {
+Status empty(const ServedRing& ring, const BringUpOrder& order, const Probe& probe,
+             std::string_view name) {
     TRY(const RingPositions positions, ring.positions());
     if (positions.is_empty()) {
         return {};
@@ -98,6 +99,9 @@ Status empty(const ServedRing& ring, const Probe& probe, std::string_view name) 
     core::log(core::LogLevel::kNotice, {.device = name},
               "its ring holds commands that a predecessor left behind: resetting the ring, "
               "initiators repeat them");
+    if (order.tables != nullptr) {
+        order.tables->remove(order.uio.minor);  // what it says is of the ring before
+    }
     return probe.configfs->reset_ring();
 }
 
@@ -184,7 +188,7 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     order.stays->store(probe.enabled);
     TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
     if (!ring.is_begun()) {
-        CHECK(empty(ring, probe, name));
+        CHECK(empty(ring, order, probe, name));
         CHECK(begin(ring, order, owner));
     }
     if (probe.enabled) {

@@ -196,7 +196,7 @@ bool Device::take(const Fetched& fetched) {
                       "the ring was reset; {} running commands will end unheard",
                       ring_.table().orphans());
             if (std::exchange(ring_broken_, false) && !page_missing_) {
-                ring_.table().set_valid(!table_lost_);
+                ring_.table().doubt(InflightTable::Doubt::kBroken, false);
                 set_state(core::DeviceState::kRunning);
             }
             break;
@@ -224,7 +224,9 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     if (changes) {
         (void)co_await in_order.acquire(queue_);  // always 0
     }
-    co_await unit_.execute(queue_, command);
+    if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
+        co_await unit_.execute(queue_, command);
+    }  // else the ring was reset while it waited: its data is others' by now
     finish(index, command, data);
     if (turn == Turn::kReplay && --replays_ == 0) {
         look_again();  // for the first new one
@@ -429,7 +431,7 @@ void Device::gone(const std::string& why) {
 
 void Device::break_ring(const std::string& why) {
     if (!std::exchange(ring_broken_, true)) {
-        ring_.table().set_valid(false);
+        ring_.table().doubt(InflightTable::Doubt::kBroken, true);
         fail(why);
     }
 }
@@ -437,7 +439,7 @@ void Device::break_ring(const std::string& why) {
 void Device::check_pages() {
     if (!table_lost_ && memory_.table_lost()) {
         table_lost_ = true;
-        ring_.table().set_valid(false);
+        ring_.table().doubt(InflightTable::Doubt::kLost, true);
         core::log(core::LogLevel::kError, {.device = name_},
                   "no memory for its in-flight table; should the daemon die, a successor has to "
                   "reset the ring");

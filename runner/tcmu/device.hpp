@@ -105,8 +105,6 @@ class Device final : public core::Poller, private scsi::Initiators {
     [[nodiscard]] core::DeviceState state() const { return state_.load(std::memory_order_relaxed); }
     [[nodiscard]] core::DeviceStatus status() const;
 
-    /// When quiet: where a successor goes on in the ring.
-    [[nodiscard]] std::uint32_t ring_tail() const { return ring_.tail(); }
     [[nodiscard]] bool is_broken() const { return ring_broken_ || page_missing_; }
 
     // Poller.

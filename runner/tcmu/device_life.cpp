@@ -301,13 +301,14 @@ void TcmuService::closed(const Entry& entry) {
 
 // The device is no longer known; then whoever waits for that is answered.
 void TcmuService::forget(const Entry& entry, int result) {
+    std::size_t erased = 0;
     {
         const std::lock_guard lock(mutex_);
-        std::erase(entries_, entry);
+        erased = std::erase(entries_, entry);
     }
     const bool minor_is_free = std::ranges::none_of(
         entries_, [&entry](const Entry& other) { return other->uio.minor == entry->uio.minor; });
-    if (tables_ && !entry->stays->load() && minor_is_free) {
+    if (tables_ && erased > 0 && !entry->stays->load() && minor_is_free) {
         tables_->remove(entry->uio.minor);
     }
     (void)entry->reply.answer(result);  // failures are logged there

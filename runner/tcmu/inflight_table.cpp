@@ -52,6 +52,7 @@ InflightTable::Header InflightTable::header_for() const {
             .arena_iovs = arena_iovs(),
             .arena_offset = slots_offset() + slot_count_ * sizeof(Slot),
             .fetched = 0,
+            .slots_used = 0,
             .reserved = {}};
 }
 
@@ -67,6 +68,7 @@ Result<InflightTable> InflightTable::recover(std::span<std::byte> memory, Geomet
     TRY(InflightTable table, over(memory, geometry, mapping));
     Header expected = table.header_for();
     expected.fetched = table.header_->fetched;
+    expected.slots_used = table.header_->slots_used;
     if (table.header_->magic != expected.magic) {
         return failure(ENOENT, "there is no in-flight table");
     }
@@ -122,15 +124,17 @@ Status InflightTable::check_slot(std::uint32_t index) const {
 }
 
 Status InflightTable::take_back(std::uint32_t cmd_tail) {
-    std::vector<bool> outstanding(slot_count_);
-    for (std::uint32_t index = 0; index < slot_count_; ++index) {
+    if (header_->slots_used > slot_count_) {
+        return failure(EPROTO, "the in-flight table uses more slots than it has");
+    }
+    std::vector<bool> outstanding(header_->slots_used);
+    for (std::uint32_t index = 0; index < outstanding.size(); ++index) {
         outstanding[index] = is_outstanding(slots_[index], cmd_tail);
         if (!outstanding[index]) {
             continue;
         }
         CHECK(check_slot(index));
         const Slot& slot = slots_[index];
-        never_used_ = index + 1;
         ++in_flight_;
         if (slot.arena_run != Slot::kNoArena) {
             const std::uint32_t chunks =
@@ -143,19 +147,20 @@ Status InflightTable::take_back(std::uint32_t cmd_tail) {
         fill_iovecs(index);
     }
     next_sequence_ = static_cast<std::uint32_t>(header_->fetched >> 32U) + 1;
-    for (std::uint32_t index = slot_count_; index-- > 0;) {
+    never_used_ = header_->slots_used;
+    for (std::uint32_t index = never_used_; index-- > 0;) {
         if (!outstanding[index]) {
             set_state(index, SlotState::kFree);
-            if (index < never_used_) {
-                free_.push_back(index);
-            }
+            free_.push_back(index);
         }
     }
     return {};
 }
 
-void InflightTable::set_valid(bool valid) {
-    std::atomic_ref(header_->magic).store(valid ? kMagic : 0, std::memory_order_release);
+void InflightTable::doubt(Doubt why, bool holds) {
+    const auto bit = std::to_underlying(why);
+    doubts_ = static_cast<std::uint8_t>(holds ? doubts_ | bit : doubts_ & ~bit);
+    std::atomic_ref(header_->magic).store(doubts_ == 0 ? kMagic : 0, std::memory_order_release);
 }
 
 std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
@@ -174,6 +179,7 @@ std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
     std::uint32_t index = never_used_;
     if (free_.empty()) {
         ++never_used_;
+        std::atomic_ref(header_->slots_used).store(never_used_, std::memory_order_relaxed);
     } else {
         index = free_.back();
         free_.pop_back();

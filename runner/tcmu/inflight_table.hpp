@@ -101,12 +101,17 @@ class InflightTable {
                                       std::span<std::byte> mapping);
     /// Takes over what a predecessor left in `memory`, made with the same geometry; cmd_tail is
     /// where it left the ring's. Slots of commands that were never taken, were answered or are
-    /// forgotten are free afterwards. The error says what in it is impossible; `memory` may then be
-    /// given to make().
+    /// forgotten are free afterwards. The error says what in it is impossible; `memory` is of no
+    /// use then.
     static Result<InflightTable> recover(std::span<std::byte> memory, Geometry geometry,
                                          std::span<std::byte> mapping, std::uint32_t cmd_tail);
-    /// Whether a successor may take over from this memory.
-    void set_valid(bool valid);
+    /// Why a successor may not take over from this memory; it may when none holds.
+    enum class Doubt : std::uint8_t {
+        kBroken = 1,   ///< the ring is
+        kLost = 2,     ///< a page of the table is
+        kSpoiled = 4,  ///< data of commands may have been overwritten (a reset while others ran)
+    };
+    void doubt(Doubt why, bool holds);
 
     /// A slot with room for so many iovecs; nothing when there is none now. Fill it and publish().
     [[nodiscard]] std::optional<std::uint32_t> claim(std::uint64_t iovs);
@@ -153,8 +158,9 @@ class InflightTable {
         std::uint32_t slot_count;
         std::uint32_t arena_iovs;
         std::uint64_t arena_offset;
-        std::uint64_t fetched;  // low half: the fetch position; high half: the last sequence
-        std::array<std::uint32_t, 6> reserved;
+        std::uint64_t fetched;     // low half: the fetch position; high half: the last sequence
+        std::uint32_t slots_used;  // slots from here on were never touched
+        std::array<std::uint32_t, 5> reserved;
     };
     static_assert(sizeof(Header) == 64);
 
@@ -189,6 +195,7 @@ class InflightTable {
     std::uint32_t arena_chunks_ = 0;
     std::uint32_t in_flight_ = 0;
     std::uint32_t orphans_ = 0;
+    std::uint8_t doubts_ = 0;
     std::uint32_t never_used_ = 0;  // slots from here on were never touched
     std::uint32_t next_sequence_ = 1;
     std::vector<std::uint32_t> free_;         // used before; the last freed is the first taken

@@ -110,6 +110,9 @@ Result<Ring> Ring::resume(std::span<std::byte> map, InflightTable table) {
     CHECK(ring.check_resumed(positions.head));
     for (const std::uint32_t index : ring.table_.in_order()) {
         CHECK(ring.check_left_slot(ring.table_.at(index), index));
+        if (!ring.is_entry_of(index)) {
+            return failure(EPROTO, "the ring holds other commands than the in-flight table");
+        }
     }
     CHECK(ring.answer_recorded());
     ring.tail_moved_ = true;  // the predecessor may have died before it told the kernel
@@ -147,6 +150,37 @@ Status Ring::check_left_slot(const Slot& slot, std::uint32_t index) {
         return failure(EPROTO, "the in-flight table holds a command that no ring can hold");
     }
     return {};
+}
+
+// Whether the slot's entry, where it can still be seen, is that command: the same copied anew. The
+// one at the tail may be half way to an answer. After a reset that nobody has seen, the ring may
+// hold as many others.
+bool Ring::is_entry_of(std::uint32_t index) {
+    const Slot& slot = table_.at(index);
+    const std::uint32_t position = slot.ring_offset;
+    if (position == tail_ || distance(tail_, position) >= distance(tail_, fetch_)) {
+        return true;
+    }
+    const Result<Entry> entry = entry_at(position, fetch_);
+    const std::size_t at = map_offset(position);
+    if (!entry || entry->op != kOpCommand || entry->length < layout_->size ||
+        load<std::uint16_t>(at + layout_->cmd_id) != slot.cmd_id) {
+        return false;
+    }
+    Slot seen = slot;
+    const Result<Counts> counts = check_counts(*entry);
+    if (!counts || counts->iovs != slot.iov_count || counts->bidi != slot.bidi_count ||
+        !copy_cdb(*entry, seen) || seen.cdb_length != slot.cdb_length ||
+        std::memcmp(seen.cdb.data(), slot.cdb.data(), slot.cdb_length) != 0) {
+        return false;
+    }
+    std::size_t iov_at = at + layout_->iov;
+    return std::ranges::all_of(table_.ranges(index), [&](const RingRange& range) {
+        const bool same = load<std::uint64_t>(iov_at) == range.offset &&
+                          load<std::uint64_t>(iov_at + sizeof(std::uint64_t)) == range.length;
+        iov_at += kIovSize;
+        return same;
+    });
 }
 
 // A slot whose outcome is there is not executed again. (Without OOOC others may come before it.)
@@ -237,14 +271,16 @@ Status Ring::check_positions(std::uint32_t head, bool* was_reset) const {
 Fetched Ring::restart() {
     broken_.clear();
     reset_untold_ = false;
-    spoiled_until_.reset();
     order_count_ = 0;
     seen_head_ = 0;
     fetch_ = 0;
     tail_ = 0;
+    if (table_.in_flight() > 0 || spoiled_) {
+        table_.doubt(InflightTable::Doubt::kSpoiled, true);  // nor is it for a successor
+    }
     table_.orphan_all();
     table_.set_fetch_position(0);
-    had_orphans_ = table_.orphans() > 0;
+    had_orphans_ = had_orphans_ || spoiled_ || table_.orphans() > 0;
     return {.kind = Fetched::Kind::kReset};
 }
 
@@ -270,8 +306,9 @@ Result<Fetched> Ring::fetch() {
     if (table_.orphans() > 0) {
         return Fetched{.kind = Fetched::Kind::kNoRoom};  // their data areas are others' by now
     }
-    if (std::exchange(had_orphans_, false) && fetch_ != head) {
-        spoiled_until_ = head;  // so these are the others
+    if (std::exchange(had_orphans_, false)) {
+        spoiled_ = true;
+        spoiled_until_ = fetch_ == head ? std::nullopt : std::optional(head);
     }
     while (fetch_ != head) {
         const Result<Entry> entry = entry_at(fetch_, head);
@@ -285,9 +322,13 @@ Result<Fetched> Ring::fetch() {
         if (taken->kind == Fetched::Kind::kNoRoom) {
             return taken;
         }
-        if (spoiled_until_ && taken->kind == Fetched::Kind::kCommand) {
+        if (spoiled_ && taken->kind == Fetched::Kind::kCommand) {
             taken->kind = Fetched::Kind::kSpoiled;
-            record(taken->slot, kBusy);  // nor is it for a successor to execute
+            record(taken->slot, kBusy);
+            if (!spoiled_until_) {
+                spoiled_ = false;
+                table_.doubt(InflightTable::Doubt::kSpoiled, false);
+            }
         }
         fetch_ = advanced(fetch_, entry->length);
         if (fetch_ == spoiled_until_) {
@@ -473,6 +514,9 @@ void Ring::notice_reset() {
 
 Status Ring::complete(std::uint32_t index, const Response& response) {
     notice_reset();
+    if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kFree)) {
+        return {};  // a command that was to be refused, and that the kernel has forgotten
+    }
     if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
         table_.release(index);
         return {};

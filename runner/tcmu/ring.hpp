@@ -92,7 +92,7 @@ class Ring {
     /// Goes on where a predecessor was: `table` is what it left (InflightTable::recover()). What it
     /// had the outcome of is answered; the rest, table().in_order(), is to be executed (again) and
     /// completed before the first fetch(). The error says why table and ring cannot be of the same
-    /// moment; nothing has been changed then.
+    /// moment.
     static Result<Ring> resume(std::span<std::byte> map, InflightTable table);
     /// The in-flight table that fits any command of this ring.
     static InflightTable::Geometry table_geometry(const MailboxInfo& info, std::uint32_t slots);
@@ -149,6 +149,7 @@ class Ring {
 
     [[nodiscard]] Status check_resumed(std::uint32_t head) const;
     [[nodiscard]] Status check_left_slot(const Slot& slot, std::uint32_t index);
+    [[nodiscard]] bool is_entry_of(std::uint32_t index);
     [[nodiscard]] Status answer_recorded();
 
     [[nodiscard]] Status step_over_fillers();
@@ -175,10 +176,12 @@ class Ring {
     std::uint32_t tail_ = 0;
     bool tail_moved_ = false;
     bool reset_untold_ = false;  // noticed by complete(), to be told by fetch()
-    bool had_orphans_ = false;   // since the reset
-    // Up to here data areas are shared with what the orphans had; nothing: nowhere.
-    std::optional<std::uint32_t> spoiled_until_;
-    std::string broken_;  // why; empty: it is not
+    // A reset while commands ran: what the kernel has queued until the last of them ended shares
+    // its data areas with them, and so may the command that it was just making.
+    bool had_orphans_ = false;
+    bool spoiled_ = false;
+    std::optional<std::uint32_t> spoiled_until_;  // nothing: only that last one is left
+    std::string broken_;                          // why; empty: it is not
     // Without OOOC: slots in the order of their entries (a circle as large as the table).
     std::vector<std::uint32_t> order_;
     std::size_t order_first_ = 0;

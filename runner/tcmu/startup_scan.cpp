@@ -58,6 +58,7 @@ void TcmuService::scan() {
 void TcmuService::probe_one(const UioDevice& uio, bool ours) {
     // Of others' devices only this matters: whether one waits to be added.
     const Entry entry = ours ? add(uio) : std::make_shared<ServedDevice>(uio);
+    entry->stays->store(true);  // until it is known to be new, what a predecessor left is kept
     entry->lane = &scan_lanes_[uio.minor % scan_lanes_.size()];
     auto result = std::make_shared<Result<Probe>>(failure(EIO));
     run_step(

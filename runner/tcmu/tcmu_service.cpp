@@ -77,7 +77,7 @@ void TcmuService::begin_stop() {
     foreign_.clear();
     const std::vector<Entry> entries = entries_;  // closing changes the list
     for (const Entry& entry : entries) {
-        if (entry->device && !entry->gone) {
+        if (entry->device && !entry->gone && entry->phase != Phase::kClosing) {
             entry->stays->store(true);
         }
         if (!entry->device) {

@@ -329,8 +329,31 @@ TEST(Ring, ResetStartsAnewAndDropsWhatRuns) {
     EXPECT_EQ(spoiled->kind, Kind::kSpoiled);
     on.complete(spoiled->slot, {.status = kTaskSetFull});
     EXPECT_EQ(on.model.order().back(), *id);
+    // So may that of the one that the kernel was just making; then it is over.
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    const auto last = on.ring().fetch();
+    EXPECT_EQ(last->kind, Kind::kSpoiled);
+    on.complete(last->slot);
     (void)on.model.read(cdb_read10(0, 8), 4096);
     on.complete(on.fetch_command());
+    EXPECT_EQ(on.model.broken(), "");
+}
+
+// The slot of a command that is to be refused is free already when the refusal comes.
+TEST(Ring, ResetBesideARefusalIsNoticed) {
+    RingOnModel on;
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    const auto orphan = on.fetch_command();
+    on.model.reset_ring();
+    EXPECT_EQ(on.ring().fetch()->kind, Kind::kReset);
+    (void)on.model.read(cdb_read10(0, 8), 4096);
+    on.complete(orphan);
+    const auto spoiled = on.ring().fetch();
+    ASSERT_EQ(spoiled->kind, Kind::kSpoiled);
+    on.model.reset_ring();
+    (void)on.ring().fetch();
+    on.complete(spoiled->slot);
+    EXPECT_EQ(on.ring().table().in_flight(), 0U);
     EXPECT_EQ(on.model.broken(), "");
 }
 

@@ -144,6 +144,30 @@ TEST_F(TakeOver, RingThatWasResetMeanwhileIsNotTakenOver) {
     EXPECT_FALSE(die_and_take_over());
 }
 
+// As many commands of the same sizes stand at the same places, but they are not the same.
+TEST_F(TakeOver, RingThatWasFilledAgainAfterAResetIsNotTakenOver) {
+    for (const std::uint32_t lba : {1U, 2U, 3U}) {
+        (void)model.write(cdb_write10(lba, 8), std::vector<std::byte>(4096));
+        (void)fetch();
+    }
+    model.reset_ring();
+    for (const std::uint32_t lba : {3U, 1U, 2U}) {
+        (void)model.write(cdb_write10(lba, 8), std::vector<std::byte>(4096));
+    }
+    EXPECT_FALSE(die_and_take_over());
+}
+
+// What was queued beside commands from before a reset may have been overwritten by them.
+TEST_F(TakeOver, SpoiledCommandsAreNotTakenOver) {
+    (void)model.read(cdb_read10(0, 8), 4096);
+    const std::uint32_t orphan = fetch();
+    model.reset_ring();
+    EXPECT_EQ(ring->ring().fetch()->kind, Kind::kReset);
+    (void)model.write(cdb_write10(0, 8), std::vector<std::byte>(4096));
+    complete(orphan);
+    EXPECT_FALSE(die_and_take_over());
+}
+
 TEST_F(TakeOver, RingThatAnotherHasServedIsNotTakenOver) {
     for (int i = 0; i < 2; ++i) {
         (void)model.read(cdb_read10(0, 8), 4096);
