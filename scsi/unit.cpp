@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scsi/unit.hpp"
 
-
 #include "scsi/errno_sense.hpp"
 
 namespace lunkit::scsi {

@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::uint64_t kFixedBytes = 40;
 constexpr std::uint32_t kMaxExtraBytes = 1024;
-constexpr std::uint64_t kMaxEntryBytes = kFixedBytes + kMaxExtraBytes + 2 * std::uint64_t{65535} + 7;
+constexpr std::uint64_t kMaxEntryBytes =
+    kFixedBytes + kMaxExtraBytes + 2 * std::uint64_t{65535} + 7;
 
 std::string text_at(std::span<const std::byte> bytes, std::uint64_t at, std::uint64_t length) {
     std::string text(length, '\0');
