@@ -12,6 +12,8 @@ CACHED=$DISK
 user_lun file direct 64M '/tank/direct;direct=on'
 DIRECT=$DISK
 echo 0 >"$(echo "$CONFIGFS"/core/user_*/direct/attrib/emulate_write_cache)"
+sg_turs "$DIRECT" || :  # takes the unit attention for that
+watch_errors "$DIRECT"
 user_lun ram memory 64M memory
 MEMORY=$DISK
 loads=()
