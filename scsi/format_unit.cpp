@@ -142,9 +142,7 @@ Task<Ending> format_unit(Unit& unit, Queue& queue, Command& command) {
     if (is_fast && writes_out) {
         co_return check_condition(SenseKey::kIllegalRequest, asc::kInvalidFastFormat);
     }
-    Rewrite rewrite{.during = MediumState::Condition::kFormatting,
-                    .failed = MediumState::Condition::kFormatCorrupted,
-                    .failure = asc::kFormatCommandFailed};
+    Rewrite rewrite = rewrite_during(MediumState::Condition::kFormatting);
     rewrite.flags = Unit::io_flags(command);
     rewrite.tag = command.tag;
     if (writes_out) {
@@ -157,7 +155,8 @@ Task<Ending> format_unit(Unit& unit, Queue& queue, Command& command) {
         rewrite.flags |= (unit.info.can_discard ? LUNKIT_IO_MAY_UNMAP : 0U) |
                          (is_fast ? LUNKIT_IO_NO_FALLBACK : 0U);
     }
-    co_return co_await rewrite_medium(unit, queue, std::move(rewrite), parameters.immediate);
+    co_return co_await rewrite_medium(unit, queue, command, std::move(rewrite),
+                                      parameters.immediate);
 }
 
 }  // namespace lunkit::scsi

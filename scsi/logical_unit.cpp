@@ -64,17 +64,22 @@ bool may_run(const Opcode& opcode, MediumState::Condition condition) {
     return false;
 }
 
+/// Began before a predecessor died, beside a rewrite of the medium that goes on only when all of
+/// these have been repeated; or is that rewrite itself.
+bool was_admitted(const Unit& unit, const Opcode& opcode, const Command& command) {
+    return command.replay && ((unit.medium_state.to_resume && uses_medium(opcode)) ||
+                              is_rewrite_begun(unit, command));
+}
+
 /// Whether the unit's state and the CDB's frame let the command run. A unit attention comes before
 /// everything that is wrong with the command itself.
 const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
     const Opcode* const opcode = find_opcode(unit, command.cdb, refusal);
-    // One that is repeated may have been executed already: its initiator shall not be told
-    // otherwise.
-    if ((opcode == nullptr || !opcode->traits.ignores_attention) && !unit.attentions.empty() &&
-        !command.replay) {
-        const auto condition = unit.attentions.take();
-        refusal = check_condition(SenseKey::kUnitAttention, *condition);
-        return nullptr;
+    if (opcode == nullptr || !opcode->traits.ignores_attention) {
+        if (const auto attention = unit.take_attention(command)) {
+            refusal = check_condition(SenseKey::kUnitAttention, *attention);
+            return nullptr;
+        }
     }
     if (opcode == nullptr) {
         return nullptr;
@@ -93,7 +98,7 @@ const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
         refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
         return nullptr;
     }
-    if (!may_run(*opcode, unit.medium_state.condition)) {
+    if (!may_run(*opcode, unit.medium_state.condition) && !was_admitted(unit, *opcode, command)) {
         refusal = {StatusCode::kCheckCondition, *unit.medium_state.obstacle()};
         return nullptr;
     }
@@ -148,21 +153,26 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
     finish(unit, ending, command);
 }
 
+void LogicalUnit::resume_background(Queue& queue) {
+    resume_rewrite(*state_, queue);
+}
+
 void LogicalUnit::end_background() {
     state_->medium_state.ending = true;
 }
 
 void LogicalUnit::capacity_changed() {
     state_->refresh();
-    state_->attentions.establish(asc::kCapacityDataHasChanged);
+    state_->establish(asc::kCapacityDataHasChanged);
 }
 
-void LogicalUnit::set_write_cache(bool enabled) {
-    if (state_->mode.write_cache_enabled == enabled) {
-        return;
+Task<Status> LogicalUnit::set_write_cache(Queue& queue, bool enabled) {
+    const bool switches = state_->mode.write_cache_enabled != enabled;
+    Status status = co_await state_->set_write_cache(queue, enabled);
+    if (status && switches) {
+        state_->establish(asc::kModeParametersChanged);
     }
-    state_->mode.write_cache_enabled = enabled;
-    state_->attentions.establish(asc::kModeParametersChanged);
+    co_return status;
 }
 
 bool LogicalUnit::write_cache() const {

@@ -85,7 +85,8 @@ class Initiators {
     Initiators& operator=(Initiators&&) = default;
 };
 
-class CopyPeers;  // copy_peers.hpp
+class CopyPeers;    // copy_peers.hpp
+struct UnitMemory;  // unit_memory.hpp
 
 struct LogicalUnitOptions {
     std::uint32_t block_size = 512;  ///< logical block length; 512 or 4096
@@ -96,6 +97,9 @@ struct LogicalUnitOptions {
     bool target_answers_reservations = true;
     /// The other units that copies may use; nullptr: none. Outlives the unit.
     CopyPeers* copy_peers = nullptr;
+    /// What a unit of this device that ended, however, has left here is recalled, and overrides
+    /// write_cache; then it holds what this one knows. nullptr: nothing is. Outlives the unit.
+    UnitMemory* memory = nullptr;
     /// What time it is: results of copies are held for some time.
     std::chrono::steady_clock::time_point (*now)() = &std::chrono::steady_clock::now;
 };
@@ -113,15 +117,19 @@ class LogicalUnit {
     /// Runs one command to its end; always gives it a status. Many may run at once.
     Task<void> execute(Queue& queue, Command& command);
 
-    /// The front end closes: what runs in the background ends soon, undone.
+    /// Goes on with what a predecessor left running in the background, if anything. Once, when the
+    /// predecessor's commands have been repeated and before the first new one.
+    void resume_background(Queue& queue);
+    /// The front end closes: what runs in the background ends soon. A successor with the same
+    /// memory goes on; without one it is undone.
     void end_background();
 
     /// The device's size has changed: CAPACITY DATA HAS CHANGED is pending for the initiators.
     void capacity_changed();
-    /// The write cache was switched from outside (configfs): MODE PARAMETERS CHANGED is pending.
-    /// Writes that begin from now on, or still run, are durable before they complete if it is off;
-    /// for those that completed earlier the caller flushes the device.
-    void set_write_cache(bool enabled);
+    /// The write cache is switched from outside (configfs): MODE PARAMETERS CHANGED is pending.
+    /// When it ends with success, what was written before is durable if the cache is off now; after
+    /// a failure the cache is as it was.
+    Task<Status> set_write_cache(Queue& queue, bool enabled);
     [[nodiscard]] bool write_cache() const;
 
   private:

@@ -2,6 +2,7 @@
 #include "scsi/medium_state.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -25,6 +26,67 @@ std::uint64_t zero_piece(const Unit& unit) {
     return std::min(kMaxZeroPiece / block_size, unit.limits.maximum_write_same_length) * block_size;
 }
 
+// What a successor needs to know of a rewrite in the background; before Unit::remember() tells it
+// that there is one.
+void remember_rewrite(const Unit& unit, Rewrite& rewrite) {
+    UnitMemory* const memory = unit.options.memory;
+    if (memory == nullptr) {
+        return;
+    }
+    memory->rewrite = {.size = size_of(unit),
+                       .done = 0,
+                       .flags = rewrite.flags,
+                       .passes = rewrite.passes,
+                       .before = static_cast<std::uint8_t>(rewrite.before),
+                       .has_pattern = rewrite.pattern ? std::uint8_t{1} : std::uint8_t{0},
+                       .invert = rewrite.invert ? std::uint8_t{1} : std::uint8_t{0},
+                       .allows_exit = rewrite.allows_exit ? std::uint8_t{1} : std::uint8_t{0},
+                       .reserved = {},
+                       .block = {}};
+    if (rewrite.pattern) {
+        std::ranges::copy(rewrite.pattern->bytes().first(unit.options.block_size),
+                          memory->rewrite.block.begin());
+    }
+}
+
+void remember_progress(const Unit& unit) {
+    if (UnitMemory* const memory = unit.options.memory; memory != nullptr) {
+        std::atomic_ref(memory->rewrite.done)
+            .store(unit.medium_state.done, std::memory_order_release);
+    }
+}
+
+// Nothing: what is left of it makes no sense, or there is no memory for it.
+std::optional<Rewrite> recall_rewrite(Unit& unit) {
+    constexpr std::uint32_t kFlags = LUNKIT_IO_MAY_UNMAP | LUNKIT_IO_NO_FALLBACK | LUNKIT_IO_REPLAY;
+    constexpr std::uint32_t kMaxPasses = 31;  // SBC-4 table 111, OVERWRITE COUNT
+    const auto& kept = unit.options.memory->rewrite;
+    const std::uint64_t size = size_of(unit);
+    const bool is_possible =
+        (kept.flags & ~kFlags) == 0 && kept.passes > 0 && kept.passes <= kMaxPasses &&
+        kept.before <= static_cast<std::uint8_t>(MediumState::Condition::kSanitizeFailed) &&
+        (kept.has_pattern != 0 || kept.invert == 0);
+    if (!is_possible) {
+        return {};
+    }
+    Rewrite rewrite = rewrite_during(unit.medium_state.condition);
+    rewrite.passes = kept.passes;
+    rewrite.invert = kept.invert != 0;
+    rewrite.allows_exit = kept.allows_exit != 0;
+    rewrite.flags = kept.flags | LUNKIT_IO_REPLAY;
+    rewrite.before = static_cast<MediumState::Condition>(kept.before);
+    if (kept.has_pattern != 0) {
+        rewrite.pattern = make_pattern(unit, std::span(kept.block).first(unit.options.block_size));
+        if (!rewrite.pattern) {
+            return {};
+        }
+    }
+    unit.medium_state.total = rewrite.passes * size;
+    unit.medium_state.done =
+        kept.size == size ? std::min(kept.done, unit.medium_state.total) : 0;  // resized: once more
+    return rewrite;
+}
+
 Task<Status> write_piece(Unit& unit, Queue& queue, Rewrite& rewrite, ByteRange range) {
     if (rewrite.pattern) {
         SingleData data(rewrite.pattern->bytes().first(range.length));
@@ -44,9 +106,10 @@ bool needs_writing(const Rewrite& rewrite, const Error& error) {
            (rewrite.flags & LUNKIT_IO_NO_FALLBACK) == 0;
 }
 
-// Once over the medium, and durable. Others get their turn between two pieces.
-Task<Status> write_pass(Unit& unit, Queue& queue, Rewrite& rewrite, bool in_background) {
-    for (std::uint64_t at = 0; at < size_of(unit);) {
+// From `at` to the end of the medium, and durable. Others get their turn between two pieces.
+Task<Status> write_pass(Unit& unit, Queue& queue, Rewrite& rewrite, std::uint64_t at,
+                        bool in_background) {
+    while (at < size_of(unit)) {
         if (in_background && unit.medium_state.ending) {
             co_return failure(ECANCELED);
         }
@@ -71,6 +134,9 @@ Task<Status> write_pass(Unit& unit, Queue& queue, Rewrite& rewrite, bool in_back
         }
         at += range.length;
         unit.medium_state.done += range.length;
+        if (in_background) {
+            remember_progress(unit);
+        }
         (void)co_await queue.yield();  // its outcome says nothing
     }
     co_return co_await unit.device.flush(queue);
@@ -96,11 +162,23 @@ Task<Ending> run(Unit& unit, Queue& queue, Rewrite rewrite, bool in_background) 
     MediumState& medium = unit.medium_state;
     (void)co_await medium.users.close(queue);  // cannot fail
     Status done;
-    for (unsigned pass = 0; pass < rewrite.passes && done; ++pass) {
-        if (rewrite.invert && (pass > 0 || rewrite.passes % 2 == 0)) {
+    bool is_inverted = false;
+    const std::uint64_t size = std::max<std::uint64_t>(size_of(unit), 1);
+    const auto first =
+        static_cast<unsigned>(std::min<std::uint64_t>(medium.done / size, rewrite.passes - 1));
+    for (unsigned pass = first; pass < rewrite.passes && done; ++pass) {
+        // The last pass is of the pattern itself.
+        const bool inverts = rewrite.invert && (rewrite.passes - pass) % 2 == 0;
+        if (inverts != std::exchange(is_inverted, inverts)) {
             invert(rewrite.pattern->bytes());
         }
-        done = co_await write_pass(unit, queue, rewrite, in_background);
+        const std::uint64_t at = pass == first ? medium.done - first * size : 0;
+        done = co_await write_pass(unit, queue, rewrite, at, in_background);
+    }
+    if (!done && done.error().code == ECANCELED && medium.ending &&
+        unit.options.memory != nullptr) {
+        medium.users.open();
+        co_return busy();  // nobody hears it; a successor goes on
     }
     const bool is_untouched = !done && medium.done == 0 && done.error().code == EOPNOTSUPP &&
                               (rewrite.flags & LUNKIT_IO_NO_FALLBACK) != 0;
@@ -110,6 +188,8 @@ Task<Ending> run(Unit& unit, Queue& queue, Rewrite rewrite, bool in_background) 
         medium.condition = done ? MediumState::Condition::kUsable : rewrite.failed;
     }
     medium.allows_exit = rewrite.allows_exit;
+    medium.kept = medium.condition;
+    unit.remember();
     medium.users.open();
     if (is_untouched) {
         co_return check_condition(SenseKey::kIllegalRequest, asc::kInvalidFastFormat);
@@ -156,6 +236,14 @@ std::optional<Sense> MediumState::obstacle() const {
     return {};
 }
 
+Rewrite rewrite_during(MediumState::Condition during) {
+    const bool formats = during == MediumState::Condition::kFormatting;
+    return {.during = during,
+            .failed = formats ? MediumState::Condition::kFormatCorrupted
+                              : MediumState::Condition::kSanitizeFailed,
+            .failure = formats ? asc::kFormatCommandFailed : asc::kSanitizeCommandFailed};
+}
+
 std::optional<Buffer> make_pattern(const Unit& unit, std::span<const std::byte> bytes) {
     const std::size_t block_size = unit.options.block_size;
     Buffer buffer(static_cast<std::size_t>(
@@ -173,8 +261,18 @@ std::optional<Buffer> make_pattern(const Unit& unit, std::span<const std::byte> 
     return buffer;
 }
 
-Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool immediate) {
+// The mark is made before the memory tells of the rewrite: without that it has not begun.
+bool is_rewrite_begun(const Unit& unit, const Command& command) {
+    return command.replay && unit.medium_state.to_resume && command.progress != nullptr &&
+           *command.progress == command_progress::kRewriteBegun;
+}
+
+Task<Ending> rewrite_medium(Unit& unit, Queue& queue, const Command& command, Rewrite rewrite,
+                            bool immediate) {
     MediumState& medium = unit.medium_state;
+    if (is_rewrite_begun(unit, command)) {
+        co_return good();
+    }
     const MediumState::Condition before = medium.condition;
     rewrite.before = before;
     medium.condition = rewrite.during;
@@ -183,11 +281,38 @@ Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool imme
     if (!immediate) {
         co_return co_await run(unit, queue, std::move(rewrite), false);
     }
+    if (command.progress != nullptr) {
+        std::atomic_ref(*command.progress)
+            .store(command_progress::kRewriteBegun, std::memory_order_release);
+    }
+    medium.kept = rewrite.during;
+    remember_rewrite(unit, rewrite);
+    unit.remember();
     if (!unit.initiators.run_in_background(run_alone(unit, queue, std::move(rewrite)))) {
-        medium.condition = before;
+        medium.condition = medium.kept = before;
+        unit.remember();
         co_return busy();
     }
     co_return good();
+}
+
+void resume_rewrite(Unit& unit, Queue& queue) {
+    MediumState& medium = unit.medium_state;
+    if (!std::exchange(medium.to_resume, false)) {
+        return;
+    }
+    std::optional<Rewrite> rewrite = recall_rewrite(unit);
+    // The medium is of no use half done: should the rewrite not be known well enough to go on, or
+    // should it be too late for it here, that is what the initiators hear.
+    if (!rewrite) {
+        medium.condition = medium.condition == MediumState::Condition::kFormatting
+                               ? MediumState::Condition::kFormatCorrupted
+                               : MediumState::Condition::kSanitizeFailed;
+        medium.kept = medium.condition;
+        unit.remember();
+        return;
+    }
+    (void)unit.initiators.run_in_background(run_alone(unit, queue, *std::move(rewrite)));
 }
 
 }  // namespace lunkit::scsi

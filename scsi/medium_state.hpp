@@ -3,8 +3,8 @@
 // SANITIZE rewrite them all and have them for themselves meanwhile. A rewrite that fails leaves a
 // medium that nobody may use until another succeeds.
 //
-// The condition lives as long as the unit: a rewrite that the end of the front end interrupts is
-// not resumed by the next one.
+// A rewrite behind a status that was given already (IMMED) is kept in the unit's memory, and goes
+// on in the next unit that has it. One that its command waits for is repeated with the command.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,11 @@ struct MediumState {
     std::uint64_t total = 0;
     /// AUSE of the SANITIZE that failed: EXIT FAILURE MODE helps as well.
     bool allows_exit = false;
-    bool ending = false;  ///< LogicalUnit::end_background()
-    Gate users;           ///< the commands that use the medium now
+    bool ending = false;     ///< LogicalUnit::end_background()
+    bool to_resume = false;  ///< a predecessor's rewrite, until LogicalUnit::resume_background()
+    /// The condition that a successor shall find.
+    Condition kept = Condition::kUsable;
+    Gate users;  ///< the commands that use the medium now
 
     /// Why the medium cannot be used now, with the progress of a rewrite; nothing: it can.
     [[nodiscard]] std::optional<Sense> obstacle() const;
@@ -60,6 +63,12 @@ struct Rewrite {
     MediumState::Condition before = MediumState::Condition::kUsable;  ///< for rewrite_medium()
 };
 
+/// A repeated command with IMMED whose rewrite is under way already.
+[[nodiscard]] bool is_rewrite_begun(const Unit& unit, const Command& command);
+
+/// One that is to be filled in: kFormatting, or kSanitizing.
+[[nodiscard]] Rewrite rewrite_during(MediumState::Condition during);
+
 /// As many blocks as one write takes, each with `bytes` (not empty, within a block) repeated from
 /// its beginning. Nothing: there was no memory.
 [[nodiscard]] std::optional<Buffer> make_pattern(const Unit& unit,
@@ -67,6 +76,10 @@ struct Rewrite {
 
 /// Waits for those who use the medium, then rewrites it. With `immediate` the ending only says that
 /// it has begun. The caller has checked everything about the command.
-Task<Ending> rewrite_medium(Unit& unit, Queue& queue, Rewrite rewrite, bool immediate);
+Task<Ending> rewrite_medium(Unit& unit, Queue& queue, const Command& command, Rewrite rewrite,
+                            bool immediate);
+
+/// LogicalUnit::resume_background().
+void resume_rewrite(Unit& unit, Queue& queue);
 
 }  // namespace lunkit::scsi

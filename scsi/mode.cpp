@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "scsi/commands.hpp"
+#include "scsi/errno_sense.hpp"
 #include "scsi/parameter_data.hpp"
 
 namespace lunkit::scsi {
@@ -167,22 +168,25 @@ Ending take_list(const Unit& unit, const HeaderLayout& header, std::span<const s
     return good();
 }
 
-// From off to on is a promise less; from on to off, everything that is cached becomes durable.
-// New writes are durable from the first moment, those that run see to it themselves when they end.
-Task<Ending> apply(Unit& unit, Queue& queue, ModeParameters wanted) {
-    const bool had_write_cache = unit.mode.write_cache_enabled;
-    unit.mode = wanted;
-    if (wanted.write_cache_enabled == had_write_cache) {
-        co_return good();
-    }
-    if (had_write_cache) {
-        const Ending flushed = co_await unit.flush(queue);
-        if (!flushed.is_good()) {
-            unit.mode.write_cache_enabled = true;
-            co_return flushed;
+// All of it or, should the cache not let itself be emptied, nothing.
+Task<Ending> apply(Unit& unit, Queue& queue, ModeParameters wanted, bool is_replay) {
+    const ModeParameters before = unit.mode;
+    const bool switches = before.write_cache_enabled != wanted.write_cache_enabled;
+    unit.mode.descriptor_sense = wanted.descriptor_sense;
+    unit.mode.software_write_protect = wanted.software_write_protect;
+    unit.remember();
+    if (switches || is_replay) {  // which may have died between switching and flushing
+        const Status switched = co_await unit.set_write_cache(queue, wanted.write_cache_enabled);
+        if (!switched) {
+            unit.mode.descriptor_sense = before.descriptor_sense;
+            unit.mode.software_write_protect = before.software_write_protect;
+            unit.remember();
+            co_return ending_of(switched.error(), FailedOperation{Direction::kWrite});
         }
     }
-    unit.initiators.write_cache_changed(wanted.write_cache_enabled);
+    if (switches) {
+        unit.initiators.write_cache_changed(wanted.write_cache_enabled);
+    }
     co_return good();
 }
 
@@ -250,7 +254,7 @@ Task<Ending> mode_select(Unit& unit, Queue& queue, Command& command) {
     if (!taken.is_good()) {
         co_return taken;
     }
-    co_return co_await apply(unit, queue, wanted);
+    co_return co_await apply(unit, queue, wanted, command.replay);
 }
 
 }  // namespace lunkit::scsi

@@ -12,7 +12,7 @@ namespace lunkit::scsi {
 Ending request_sense(Unit& unit, Command& command) {
     const Cdb cdb(command.cdb);
     Sense sense;
-    if (const auto condition = unit.attentions.take()) {
+    if (const auto condition = unit.take_attention(command)) {
         sense = {SenseKey::kUnitAttention, *condition, {}, {}};
     } else if (const auto obstacle = unit.medium_state.obstacle()) {
         sense = *obstacle;

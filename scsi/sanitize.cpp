@@ -39,9 +39,7 @@ bool is_restricted(const MediumState& medium) {
 }
 
 Rewrite make_rewrite(const Command& command) {
-    Rewrite rewrite{.during = MediumState::Condition::kSanitizing,
-                    .failed = MediumState::Condition::kSanitizeFailed,
-                    .failure = asc::kSanitizeCommandFailed};
+    Rewrite rewrite = rewrite_during(MediumState::Condition::kSanitizing);
     rewrite.allows_exit = Cdb(command.cdb).bit(1, 5);  // AUSE
     rewrite.flags = Unit::io_flags(command);
     rewrite.tag = command.tag;
@@ -98,7 +96,7 @@ Task<Ending> sanitize_overwrite(Unit& unit, Queue& queue, Command& command) {
     if (!taken.is_good()) {
         co_return taken;
     }
-    co_return co_await rewrite_medium(unit, queue, std::move(rewrite), cdb.bit(1, 7));
+    co_return co_await rewrite_medium(unit, queue, command, std::move(rewrite), cdb.bit(1, 7));
 }
 
 Task<Ending> sanitize_block_erase(Unit& unit, Queue& queue, Command& command) {
@@ -111,7 +109,7 @@ Task<Ending> sanitize_block_erase(Unit& unit, Queue& queue, Command& command) {
         co_return invalid_field_in_cdb(1, 5);
     }
     rewrite.flags |= LUNKIT_IO_MAY_UNMAP;
-    co_return co_await rewrite_medium(unit, queue, std::move(rewrite), cdb.bit(1, 7));
+    co_return co_await rewrite_medium(unit, queue, command, std::move(rewrite), cdb.bit(1, 7));
 }
 
 // Without a failure there is nothing to exit from, which is where the initiator wants to be.
@@ -124,6 +122,7 @@ Ending sanitize_exit_failure_mode(Unit& unit, Command& command) {
     }
     if (unit.medium_state.condition == MediumState::Condition::kSanitizeFailed) {
         unit.medium_state.condition = MediumState::Condition::kUsable;
+        unit.remember();
     }
     return good();
 }

@@ -28,6 +28,13 @@ struct AdditionalSense {
     std::uint8_t code = 0;
     std::uint8_t qualifier = 0;
     bool operator==(const AdditionalSense&) const = default;
+
+    [[nodiscard]] std::uint16_t packed() const {
+        return static_cast<std::uint16_t>(code << 8U | qualifier);
+    }
+    [[nodiscard]] static AdditionalSense unpack(std::uint16_t packed) {
+        return {static_cast<std::uint8_t>(packed >> 8U), static_cast<std::uint8_t>(packed)};
+    }
 };
 
 /// The names of SPC-5 annex F.2.

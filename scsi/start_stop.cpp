@@ -26,6 +26,7 @@ Task<Ending> start_stop_unit(Unit& unit, Queue& queue, Command& command) {
         }
     }
     unit.started = start;
+    unit.remember();
     co_return good();
 }
 

@@ -10,6 +10,9 @@ Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions 
     mode.write_cache_enabled = options.write_cache;
     default_mode = mode;
     refresh();
+    if (options.memory != nullptr) {
+        recall();
+    }
 }
 
 void Unit::refresh() {
@@ -29,6 +32,19 @@ std::optional<ByteRange> Unit::range(std::uint64_t logical_block_address,
 Task<Ending> Unit::flush(Queue& queue) {
     const Status flushed = co_await device.flush(queue);
     co_return flushed ? good() : ending_of(flushed.error(), FailedOperation{Direction::kWrite});
+}
+
+Task<Status> Unit::set_write_cache(Queue& queue, bool enabled) {
+    mode.write_cache_enabled = enabled;
+    if (!enabled) {
+        Status flushed = co_await device.flush(queue);
+        if (!flushed) {
+            mode.write_cache_enabled = true;
+            co_return flushed;
+        }
+    }
+    remember();
+    co_return Status();
 }
 
 std::optional<Ending> check_block_cdb(const Unit& unit, const BlockCdb& cdb,

@@ -22,6 +22,7 @@
 #include "scsi/mode_pages.hpp"
 #include "scsi/third_party_copy.hpp"
 #include "scsi/unit_attention.hpp"
+#include "scsi/unit_memory.hpp"
 
 namespace lunkit::scsi {
 
@@ -50,6 +51,13 @@ struct Unit {
     /// Takes the device's properties anew.
     void refresh();
 
+    /// Puts what the initiators count on into options.memory; after each change of it.
+    void remember() const;
+    void establish(AdditionalSense attention);
+    /// The oldest unit attention, as the outcome of `command`; one that is repeated gets what it
+    /// got the first time. Nothing: none is pending for it.
+    [[nodiscard]] std::optional<AdditionalSense> take_attention(const Command& command);
+
     [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
     [[nodiscard]] bool write_protected() const {
         return info.read_only || mode.software_write_protect;
@@ -70,11 +78,18 @@ struct Unit {
 
     /// SYNCHRONIZE CACHE of everything.
     Task<Ending> flush(Queue& queue);
+    /// From off to on is a promise less; from on to off, everything that is cached becomes durable:
+    /// what begins from the first moment on is by itself, what runs sees to it when it ends, what
+    /// has ended before by a flush. After a failure the cache is as it was.
+    Task<Status> set_write_cache(Queue& queue, bool enabled);
     /// After a request that carried `flags`: the write cache was switched off while it ran, so
     /// that it still needs a flush.
     [[nodiscard]] bool is_unsettled(std::uint32_t flags) const {
         return (flags & LUNKIT_IO_FUA) == 0 && !mode.write_cache_enabled;
     }
+
+  private:
+    void recall();
 };
 
 /// The checks that all block commands share: protection information (the unit has none), the range

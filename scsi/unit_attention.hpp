@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 
 #include "scsi/sense.hpp"
@@ -32,6 +33,20 @@ class UnitAttentions {
         return first;
     }
     [[nodiscard]] bool empty() const { return count_ == 0; }
+
+    /// All of them, as UnitMemory::attentions holds them.
+    [[nodiscard]] std::uint64_t packed() const {
+        std::uint64_t all = 0;
+        for (std::size_t i = count_; i-- > 0;) {
+            all = all << 16U | pending_[i].packed();
+        }
+        return all;
+    }
+    void unpack(std::uint64_t all) {
+        for (count_ = 0; all != 0 && count_ < pending_.size(); all >>= 16U) {
+            pending_[count_++] = AdditionalSense::unpack(static_cast<std::uint16_t>(all));
+        }
+    }
 
   private:
     std::array<AdditionalSense, 4> pending_;  // more kinds than the unit has

@@ -66,6 +66,11 @@ const char* tmr_name(std::uint8_t type) {
     return kNames[type < kNames.size() ? type : 0];
 }
 
+scsi::LogicalUnitOptions with_memory(scsi::LogicalUnitOptions options, ServedRing& ring) {
+    options.memory = &ring.unit_memory();
+    return options;
+}
+
 }  // namespace
 
 Device::Device(DeviceParts parts, core::EngineQueue& queue)
@@ -78,8 +83,9 @@ Device::Device(DeviceParts parts, core::EngineQueue& queue)
       ring_(memory_.ring()),
       block_(std::move(parts.block)),
       block_size_(parts.unit.block_size),
-      unit_(*block_, *this, parts.unit),
-      write_cache_(parts.unit.write_cache) {
+      unit_(*block_, *this, with_memory(parts.unit, memory_)),
+      write_cache_(unit_.write_cache()),
+      kernel_write_cache_(parts.unit.write_cache) {
     for (Wakeup* wakeup : {&poll_, &again_, &timer_}) {
         wakeup->device = this;
     }
@@ -110,8 +116,12 @@ Device::~Device() = default;
 void Device::start() {
     set_state(core::DeviceState::kRunning);
     queue_.add_poller(this);
+    if (unit_.write_cache() != kernel_write_cache_) {
+        tell_write_cache();
+    }
     replay();
     if (replays_ == 0) {
+        unit_.resume_background(queue_);
         (void)serve();  // arms the poll when the ring is empty
     }
 }
@@ -229,6 +239,7 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     }  // else the ring was reset while it waited: its data is others' by now
     finish(index, command, data);
     if (turn == Turn::kReplay && --replays_ == 0) {
+        unit_.resume_background(queue_);
         look_again();  // for the first new one
     }
 }
@@ -510,18 +521,17 @@ Detached Device::set_write_cache(bool enabled, std::move_only_function<void(Stat
         done(failure(ESHUTDOWN, "the device is closing"));
         co_return;
     }
-    // Off first: what is written from now on is durable; then what was written before.
-    unit_.set_write_cache(enabled);
-    if (!enabled) {
-        const Status flushed = co_await block_->flush(queue_);
-        if (!flushed) {
-            unit_.set_write_cache(true);
-            done(std::unexpected(flushed.error()));
-            co_return;
-        }
+    Status switched = co_await unit_.set_write_cache(queue_, enabled);
+    write_cache_.store(unit_.write_cache(), std::memory_order_relaxed);
+    done(std::move(switched));
+}
+
+// A predecessor died before the kernel knew of the write cache that an initiator has chosen.
+Detached Device::tell_write_cache() {
+    const Gate::Pass pass = gate_.enter();
+    if (pass && (co_await unit_.set_write_cache(queue_, unit_.write_cache()))) {
+        write_cache_changed(unit_.write_cache());
     }
-    write_cache_.store(enabled, std::memory_order_relaxed);
-    done({});
 }
 
 void Device::write_cache_changed(bool enabled) {

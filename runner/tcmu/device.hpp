@@ -93,8 +93,7 @@ class Device final : public core::Poller, private scsi::Initiators {
 
     /// The block device has another size; the initiators are told.
     void capacity_changed();
-    /// The write cache was switched from outside. Calls `done` when what has been written before is
-    /// durable, in case it is off now; with an error the cache stays as it was.
+    /// The write cache is switched from outside: see LogicalUnit::set_write_cache().
     Detached set_write_cache(bool enabled, std::move_only_function<void(Status)> done);
 
     // Any thread.
@@ -120,6 +119,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     };
 
     void replay();
+    Detached tell_write_cache();
     bool serve();
     bool take(const Fetched& fetched);
     enum class Turn : std::uint8_t { kFirst, kReplay };
@@ -161,6 +161,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     const std::uint32_t block_size_;
     scsi::LogicalUnit unit_;
     std::atomic<bool> write_cache_;
+    const bool kernel_write_cache_;  // emulate_write_cache, as it was at first
 
     Gate gate_;
     RangeLock changes_;        // of the commands that run, in the order of fetching

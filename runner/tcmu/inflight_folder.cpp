@@ -29,7 +29,7 @@ struct OwnerRecord {
     std::uint32_t name_length;
     std::array<char, 1024> name;  // configfs allows 255 bytes for each of its two parts
 };
-static_assert(sizeof(OwnerRecord) <= InflightFolder::kTableOffset);
+static_assert(sizeof(OwnerRecord) <= InflightFolder::kUnitOffset);
 
 OwnerRecord record_of(const TableOwner& owner) {
     OwnerRecord record{.magic = kMagic,
@@ -55,7 +55,7 @@ std::unexpected<Error> system_failure(const std::string& what) {
 
 Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
     TableMemory memory;
-    TRY(memory.mapping_, MemoryMapping::anonymous(bytes));
+    TRY(memory.mapping_, MemoryMapping::anonymous(kUnitRoom + bytes));
     return memory;
 }
 
@@ -105,7 +105,7 @@ Result<TableMemory> InflightFolder::find(std::uint32_t minor, const TableOwner& 
         return failure(ENOENT, name + " is of another device or version");
     }
     TableMemory memory;
-    memory.table_offset_ = kTableOffset;
+    memory.unit_offset_ = kUnitOffset;
     TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
     return memory;
 }
@@ -120,7 +120,7 @@ Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& 
         return system_failure("cannot make " + name);
     }
     TableMemory memory;
-    memory.table_offset_ = kTableOffset;
+    memory.unit_offset_ = kUnitOffset;
     TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
     const OwnerRecord record = record_of(owner);
     if (::pwrite(fd.get(), &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {

@@ -3,8 +3,9 @@
 // daemon: <run_dir>/tcmu/uio<N>.inflight. A successor that finds the file of the device it serves
 // goes on where its predecessor was, however that one ended.
 //
-// A file begins with the device it is of (TableOwner); from kTableOffset on it is the memory of an
-// InflightTable. It belongs to whoever has the uio node open.
+// A file begins with the device it is of (TableOwner); from kUnitOffset on it is what the logical
+// unit remembers, from kTableOffset on the memory of an InflightTable. It belongs to whoever has
+// the uio node open.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,7 @@
 
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
+#include "scsi/unit_memory.hpp"
 #include "tcmu/memory_mapping.hpp"
 
 namespace lunkit::tcmu {
@@ -25,30 +27,38 @@ struct TableOwner {
     std::uint64_t node = 0;       ///< inode of its folder in sysfs
 };
 
-/// The memory of a table, zeroed when it is new.
+/// The memory of a table and of the unit, zeroed when it is new.
 class TableMemory {
   public:
     TableMemory() = default;
     /// Of this process only: nobody can take over from it.
     static Result<TableMemory> anonymous(std::size_t bytes);
 
+    [[nodiscard]] bool is_mapped() const { return !mapping_.bytes().empty(); }
     [[nodiscard]] std::span<std::byte> table() const {
-        return mapping_.bytes().subspan(table_offset_);
+        return mapping_.bytes().subspan(unit_offset_ + kUnitRoom);
+    }
+    [[nodiscard]] scsi::UnitMemory& unit() const {
+        return *reinterpret_cast<scsi::UnitMemory*>(mapping_.bytes().data() + unit_offset_);
     }
     /// All of it, for a SigbusGuard: the file system of the folder may run out of memory.
     [[nodiscard]] std::span<std::byte> mapping() const { return mapping_.bytes(); }
 
+    static constexpr std::size_t kUnitRoom = 8192;
+    static_assert(sizeof(scsi::UnitMemory) <= kUnitRoom);
+
   private:
     friend class InflightFolder;
     MemoryMapping mapping_;
-    std::size_t table_offset_ = 0;
+    std::size_t unit_offset_ = 0;
 };
 
 /// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one device
 /// one at a time.
 class InflightFolder {
   public:
-    static constexpr std::size_t kTableOffset = 4096;
+    static constexpr std::size_t kUnitOffset = 4096;
+    static constexpr std::size_t kTableOffset = kUnitOffset + TableMemory::kUnitRoom;
 
     /// Makes <run_dir>/tcmu where it is missing. An error: it belongs to somebody else, is a link,
     /// others may write there, ...

@@ -38,7 +38,9 @@ Status ServedRing::resume(TableMemory memory) {
 }
 
 Status ServedRing::attach(TableMemory memory) {
+    const auto remembered = memory_.is_mapped() ? memory_.unit() : scsi::UnitMemory{};
     CHECK(watch(std::move(memory)));
+    unit_memory() = remembered;
     const std::span<std::byte> map = node_.map.bytes();
     TRY(InflightTable table, InflightTable::make(memory_.table(), geometry_, map));
     TRY(Ring ring, Ring::attach(map, std::move(table)));

@@ -38,13 +38,16 @@ class ServedRing {
 
     /// Goes on with what a predecessor left in `memory`. After an error neither has been begun.
     Status resume(TableMemory memory);
-    /// Begins at cmd_tail with an empty table. `memory` is zeroed.
+    /// Begins at cmd_tail with an empty table. `memory` is zeroed; what the unit remembers moves
+    /// into it from a memory that could not be resumed.
     Status attach(TableMemory memory);
 
     [[nodiscard]] bool is_begun() const { return ring_.has_value(); }
     /// Once begun.
     [[nodiscard]] Ring& ring() { return *ring_; }
     [[nodiscard]] int fd() const { return node_.fd.get(); }
+    /// Lies beside the table, and lives as long.
+    [[nodiscard]] scsi::UnitMemory& unit_memory() { return memory_.unit(); }
     /// A page of mailbox, ring or data area was missing.
     [[nodiscard]] bool page_missing() const { return guard_.faulted(); }
     /// A page of the table was: it is no longer what a successor will see.

@@ -369,7 +369,7 @@ TEST_F(ExtendedCopy, IsDurableWhenTheWriteCacheIsSwitchedOffMeanwhile) {
     while (device.count(Kind::kWrite) == 0) {
         ASSERT_TRUE(queue.run_one());
     }
-    unit->set_write_cache(false);
+    switch_write_cache(false);
     queue.run_all();
     EXPECT_TRUE(is_good(reply_of(exchange)));
     EXPECT_TRUE(device.is_durable());

@@ -205,6 +205,11 @@ class LogicalUnitTest : public ::testing::Test {
         unit = std::make_unique<LogicalUnit>(device, initiators, options);
     }
 
+    /// From outside; may still wait for the queue.
+    Detached switch_write_cache(bool enabled) {
+        EXPECT_TRUE(co_await unit->set_write_cache(queue, enabled));
+    }
+
     /// With a Data-In buffer of `length` bytes.
     Reply in(Bytes cdb, std::size_t length = 1024) {
         return run(std::move(cdb), Bytes(length, Exchange::kUntouched));

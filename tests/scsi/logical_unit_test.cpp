@@ -73,9 +73,9 @@ TEST_F(LogicalUnitTest, ReportsAChangedCapacityOnceAndThenUsesIt) {
 }
 
 TEST_F(LogicalUnitTest, ReportsAWriteCacheThatWasSwitchedOutside) {
-    unit->set_write_cache(true);  // no change
+    switch_write_cache(true);  // no change
     EXPECT_TRUE(is_good(run({0x00, 0, 0, 0, 0, 0})));
-    unit->set_write_cache(false);
+    switch_write_cache(false);
     EXPECT_FALSE(unit->write_cache());
     EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a01));
     EXPECT_TRUE(is_good(run({0x00, 0, 0, 0, 0, 0})));
@@ -83,7 +83,7 @@ TEST_F(LogicalUnitTest, ReportsAWriteCacheThatWasSwitchedOutside) {
 }
 
 TEST_F(LogicalUnitTest, KeepsAttentionsInOrderAndEachOnce) {
-    unit->set_write_cache(false);
+    switch_write_cache(false);
     unit->capacity_changed();
     unit->capacity_changed();
     EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a01));

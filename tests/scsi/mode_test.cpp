@@ -76,7 +76,7 @@ TEST_F(ModeSense, SaysWhatMayBeChanged) {
 }
 
 TEST_F(ModeSense, RemembersTheDefaults) {
-    unit->set_write_cache(false);
+    switch_write_cache(false);
     (void)run({0x00, 0, 0, 0, 0, 0});  // takes the unit attention
     EXPECT_EQ(page(0x08, 0).at(2), 0);
     EXPECT_EQ(page(0x08, 2).at(2), 0x04);

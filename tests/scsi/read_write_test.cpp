@@ -212,7 +212,7 @@ TEST_F(Write, StillRunningWhenTheCacheIsSwitchedOffIsDurableWhenItEnds) {
     std::optional<lunkit::test::detail::Nothing> ended;
     lunkit::test::detail::drive(std::move(task), ended, [] {});
     ASSERT_FALSE(ended);
-    unit->set_write_cache(false);
+    switch_write_cache(false);
     queue.run_all();
     ASSERT_TRUE(ended);
     EXPECT_TRUE(is_good(reply_of(exchange)));

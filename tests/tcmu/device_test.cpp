@@ -68,6 +68,15 @@ class ParkedDevice final : public BlockDevice {
 };
 
 /// One device on a model of the kernel.
+/// MODE SELECT(6) parameters: the caching page with this byte 2.
+std::vector<std::byte> mode_list(std::uint8_t flags) {
+    std::vector<std::byte> list(24);
+    list[4] = std::byte{0x08};
+    list[5] = std::byte{0x12};
+    list[6] = std::byte{flags};
+    return list;
+}
+
 struct Rig {
     explicit Rig(FakeEngineQueue& on, TcmuKernelModel::Options options = {},
                  std::unique_ptr<BlockDevice> device = nullptr, std::uint32_t slots = 64)
@@ -77,6 +86,7 @@ struct Rig {
         parts.config = "ram/x";
         parts.node = "/dev/uio0";
         parts.ring = test::served_ring(model, slots);
+        remembered = &parts.ring.unit_memory();
         auto own = std::make_unique<MemoryDevice>(kSize);
         memory = own.get();
         parts.block = device ? std::move(device) : std::move(own);
@@ -123,6 +133,7 @@ struct Rig {
     TcmuKernelModel model;
     MemoryDevice* memory = nullptr;
     std::unique_ptr<Device> served;
+    const scsi::UnitMemory* remembered = nullptr;  // lies in the ring's memory
     int gone = 0;
     int late = 0;
     bool quiet = false;
@@ -430,6 +441,33 @@ TEST_F(DeviceTest, WriteCacheStaysOnWhenTheFlushFails) {
     ASSERT_TRUE(ended.has_value());
     EXPECT_FALSE(ended->has_value());
     EXPECT_TRUE(rig.served->write_cache());
+}
+
+TEST_F(DeviceTest, KernelHearsOfAWriteCacheThatAPredecessorCouldNotTell) {
+    TcmuKernelModel model;
+    auto block = std::make_unique<MemoryDevice>(kSize);
+    const MemoryDevice* const medium = block.get();
+    DeviceParts parts;
+    parts.ring = test::served_ring(model, 16);
+    {
+        // What a MODE SELECT of WCE 0 has left.
+        Rig rig(queue);
+        (void)rig.run(rig.model.write({0x15, 0x10, 0, 0, 24, 0}, mode_list(0)));
+        EXPECT_EQ(rig.write_cache, false);
+        parts.ring.unit_memory() = *rig.remembered;
+    }
+    std::vector<bool> told;
+    parts.block = std::move(block);
+    parts.unit.write_cache = true;
+    parts.events.write_cache_changed = [&told](bool enabled) { told.push_back(enabled); };
+    Device device(std::move(parts), queue);
+    device.start();
+    queue.settle();
+    EXPECT_FALSE(device.write_cache());
+    EXPECT_EQ(told, std::vector<bool>{false});
+    EXPECT_EQ(medium->count(MemoryDevice::Kind::kFlush), 1U) << "before anybody is told";
+    device.drain({.bound = 1s, .late = {}, .quiet = [] {}});
+    queue.settle();
 }
 
 TEST_F(DeviceTest, InitiatorsHearOfANewCapacity) {

@@ -93,7 +93,8 @@ std::vector<std::byte> blocks_of(std::size_t count, std::uint8_t value) {
 
 class DeathAtEveryInstruction : public testing::Test {
   protected:
-    DeathAtEveryInstruction() {
+    explicit DeathAtEveryInstruction(std::size_t disk_blocks = kDiskBlocks)
+        : disk_(disk_blocks * kBlock) {
         ServedRing ring = opened();
         table_ = *tables_.make(0, kOwner, ring.table_bytes());
     }
@@ -288,7 +289,7 @@ class DeathAtEveryInstruction : public testing::Test {
     test::FakeKernelTree tree_;
     InflightFolder tables_ = *InflightFolder::open(tree_.run_dir());
     TableMemory table_;
-    SharedMemory disk_{kDiskBlocks * kBlock};
+    SharedMemory disk_;
     std::vector<UniqueFd> kernel_ends_;
     std::vector<Expected> expected_;
     std::size_t commands_ = 0;
@@ -316,6 +317,23 @@ TEST_F(DeathAtEveryInstruction, OfOneCompareAndWrite) {
     const Deaths deaths = die_everywhere(false);
     EXPECT_EQ(deaths.failed, 0U);
     EXPECT_GT(deaths.stores, 20U);
+}
+
+class DeathAtEveryInstructionOfSmallDisk : public DeathAtEveryInstruction {
+  protected:
+    static constexpr std::size_t kBlocks = 3;
+    DeathAtEveryInstructionOfSmallDisk() : DeathAtEveryInstruction(kBlocks) {}
+};
+
+// Its status comes first, the work after it.
+TEST_F(DeathAtEveryInstructionOfSmallDisk, OfOneSanitizeWithImmed) {
+    constexpr std::uint8_t kPasses = 2;
+    submit({0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0},
+           {std::byte{kPasses}, std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0x77}});
+    expect_on_disk(0, kBlocks, 0x77);
+    const Deaths deaths = die_everywhere(false);
+    EXPECT_EQ(deaths.failed, 0U);
+    EXPECT_GT(deaths.stores, 30U);
 }
 
 // Beside each other and ended in any order, some over the same blocks.

@@ -181,6 +181,16 @@ TEST_F(TakeOver, RingThatAnotherHasServedIsNotTakenOver) {
     EXPECT_FALSE(die_and_take_over());
 }
 
+TEST_F(TakeOver, WhatTheUnitRemembersOutlivesATableThatIsOfNoUse) {
+    ring->unit_memory().attentions = 0x2a01;
+    ring->ring().table().doubt(InflightTable::Doubt::kBroken, true);
+    ASSERT_FALSE(die_and_take_over());
+    ASSERT_TRUE(ring->attach(*tables.make(0, kOwner, ring->table_bytes())));
+    EXPECT_EQ(ring->unit_memory().attentions, 0x2a01U);
+    ASSERT_TRUE(die_and_take_over());
+    EXPECT_EQ(ring->unit_memory().attentions, 0x2a01U);
+}
+
 /// What stands in the table may be anything.
 TEST_F(TakeOver, EveryBrokenByteIsNoticedOrDoesNoHarm) {
     (void)model.write(cdb_write10(0, 8), std::vector<std::byte>(4096));

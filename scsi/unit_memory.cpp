@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scsi/unit_memory.hpp"
+
+#include <atomic>
+#include <cstring>
+
+#include "scsi/unit.hpp"
+
+namespace lunkit::scsi {
+namespace {
+
+// UnitMemory::state.
+constexpr std::uint32_t kWriteCacheEnabled = 0x01;
+constexpr std::uint32_t kDescriptorSense = 0x02;
+constexpr std::uint32_t kSoftwareWriteProtect = 0x04;
+constexpr std::uint32_t kStopped = 0x08;
+constexpr std::uint32_t kAllowsExit = 0x10;
+constexpr unsigned kConditionShift = 8;  // MediumState::Condition, eight bits
+
+bool is_rewrite(MediumState::Condition condition) {
+    return condition == MediumState::Condition::kFormatting ||
+           condition == MediumState::Condition::kSanitizing;
+}
+
+}  // namespace
+
+void Unit::remember() const {
+    UnitMemory* const memory = options.memory;
+    if (memory == nullptr) {
+        return;
+    }
+    const std::uint32_t state = (mode.write_cache_enabled ? kWriteCacheEnabled : 0U) |
+                                (mode.descriptor_sense ? kDescriptorSense : 0U) |
+                                (mode.software_write_protect ? kSoftwareWriteProtect : 0U) |
+                                (started ? 0U : kStopped) |
+                                (medium_state.allows_exit ? kAllowsExit : 0U) |
+                                static_cast<std::uint32_t>(medium_state.kept) << kConditionShift;
+    std::atomic_ref(memory->attentions).store(attentions.packed(), std::memory_order_release);
+    std::atomic_ref(memory->state).store(state, std::memory_order_release);
+    std::atomic_ref(memory->layout).store(UnitMemory::kLayout, std::memory_order_release);
+}
+
+// Whatever it says is possible, as far as it is looked at here.
+void Unit::recall() {
+    const UnitMemory& memory = *options.memory;
+    const auto condition = static_cast<std::uint8_t>(memory.state >> kConditionShift);
+    if (memory.layout != UnitMemory::kLayout ||
+        condition > static_cast<std::uint8_t>(MediumState::Condition::kSanitizeFailed)) {
+        remember();
+        return;
+    }
+    mode.write_cache_enabled = (memory.state & kWriteCacheEnabled) != 0;
+    mode.descriptor_sense = (memory.state & kDescriptorSense) != 0;
+    mode.software_write_protect = (memory.state & kSoftwareWriteProtect) != 0;
+    started = (memory.state & kStopped) == 0;
+    attentions.unpack(memory.attentions);
+    medium_state.allows_exit = (memory.state & kAllowsExit) != 0;
+    medium_state.condition = static_cast<MediumState::Condition>(condition);
+    medium_state.kept = medium_state.condition;
+    medium_state.to_resume = is_rewrite(medium_state.condition);
+}
+
+void Unit::establish(AdditionalSense attention) {
+    attentions.establish(attention);
+    remember();
+}
+
+std::optional<AdditionalSense> Unit::take_attention(const Command& command) {
+    if (command.replay) {
+        const bool has_taken =
+            command.progress != nullptr && (*command.progress & command_progress::kAttention) != 0;
+        return has_taken ? std::optional(AdditionalSense::unpack(
+                               static_cast<std::uint16_t>(*command.progress)))
+                         : std::nullopt;
+    }
+    const auto attention = attentions.take();
+    if (attention) {
+        if (command.progress != nullptr) {
+            std::atomic_ref(*command.progress)
+                .store(command_progress::kAttention | attention->packed(),
+                       std::memory_order_release);
+        }
+        remember();
+    }
+    return attention;
+}
+
+}  // namespace lunkit::scsi
