@@ -1,7 +1,9 @@
-# The daemon is killed with SIGKILL at random moments, thirty times, under verified load of three disks: one with a write cache,
-# one without (direct=on), one of memory. Its successor goes on where it was: no command ends in anything but GOOD.
-# timeout: 300
+# The daemon is killed with SIGKILL at random moments, thirty times, under verified load of four disks: one with a write cache,
+# one without (direct=on), one of memory, one over iSCSI. Its successor goes on where it was: no command ends in anything but
+# GOOD.
+# timeout: 400
 . "$LUNKIT_VM/lib.sh"
+iqn=iqn.2024-01.org.lunkit:case
 
 KILLS=${KILLS:-30}
 
@@ -16,8 +18,16 @@ sg_turs "$DIRECT" || :  # takes the unit attention for that
 watch_errors "$DIRECT"
 user_lun ram memory 64M memory
 MEMORY=$DISK
+targets_ok < <(
+    echo '/backstores/user:file create name=remote size=64M cfgstring=/tank/remote'
+    iscsi_lines $iqn /backstores/user:file/remote
+)
+iscsi_login $iqn
+REMOTE=$(iscsi_disk_of $iqn 0)
+watch_errors "$REMOTE"
+disks=("$CACHED" "$DIRECT" "$MEMORY" "$REMOTE")
 loads=()
-for disk in "$CACHED" "$DIRECT" "$MEMORY"; do
+for disk in "${disks[@]}"; do
     [ -b "$disk" ] || fail "$disk is not a block device"
     fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
         --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=1000 --minimal >"/tank/fio.${disk##*/}" 2>&1 &
@@ -45,5 +55,6 @@ replayed=$(lunkitd_log | sed -nE 's/.*executing ([0-9]+) commands that the prede
 echo "$KILLS kills in $((SECONDS - begin)) s, $replayed commands executed again, none failed"
 [ "$replayed" -gt 0 ] || fail "no kill hit a command in flight"
 assert_no_match "$(lunkitd_log)" 'resetting the ring' "lunkitd"
-for disk in "$CACHED" "$DIRECT" "$MEMORY"; do verify_load "$disk"; done
+for disk in "${disks[@]}"; do verify_load "$disk"; done
+iscsi_logout $iqn
 stop_lunkitd
