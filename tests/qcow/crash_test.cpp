@@ -10,6 +10,9 @@
 namespace lunkit::qcow_rig {
 namespace {
 
+/// Of the cuts, one of so many is made: the build says it.
+constexpr unsigned kShare = LUNKIT_CRASH_SHARE;
+
 /// Runs and kinds take turns with what matters for the order of writes.
 std::string config_of(std::uint64_t turn) {
     constexpr const char* kConfigs[] = {"", ";commit=flush", ";cache=64K",
@@ -45,7 +48,7 @@ TEST_P(Crash, LeavesWhatWasFlushedAndASoundImage) {
     options.workload.longest = std::min<std::uint64_t>(256 * 1024, GetParam().size / 8);
     options.qemu_every = 250;
     options.reopen_every = 100;
-    options.most_cuts = static_cast<unsigned>(setting("LUNKIT_CRASH_CUTS", 150));
+    options.most_cuts = static_cast<unsigned>(setting("LUNKIT_CRASH_CUTS", 150 / kShare));
     run(options);
 }
 
@@ -72,7 +75,7 @@ TEST_P(CrashOfAGrowingDisk, LeavesTheOldOrTheNewSizeAndZerosBehind) {
     options.grown_size = GetParam().size;
     options.workload.requests = 12;
     options.workload.longest = 128 * 1024;
-    options.most_cuts = 120;
+    options.most_cuts = 120 / kShare;
     options.qemu_every = 100;
     options.script = [](Workload& workload, RecordingHost&) {
         if (auto finding = workload.run(); finding) {
