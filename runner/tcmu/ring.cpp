@@ -323,12 +323,7 @@ Result<Fetched> Ring::fetch() {
             return taken;
         }
         if (spoiled_ && taken->kind == Fetched::Kind::kCommand) {
-            taken->kind = Fetched::Kind::kSpoiled;
-            record(taken->slot, kBusy);
-            if (!spoiled_until_) {
-                spoiled_ = false;
-                table_.doubt(InflightTable::Doubt::kSpoiled, false);
-            }
+            spoil(*taken);
         }
         fetch_ = advanced(fetch_, entry->length);
         if (fetch_ == spoiled_until_) {
@@ -343,6 +338,16 @@ Result<Fetched> Ring::fetch() {
         return std::unexpected(stepped.error());
     }
     return Fetched{};
+}
+
+// Its data may have been overwritten by an orphan's: the initiator shall send it again.
+void Ring::spoil(Fetched& taken) {
+    taken.kind = Fetched::Kind::kSpoiled;
+    record(taken.slot, kBusy);
+    if (!spoiled_until_) {
+        spoiled_ = false;
+        table_.doubt(InflightTable::Doubt::kSpoiled, false);
+    }
 }
 
 // `limit`: a position that the entry must not pass.

@@ -146,6 +146,7 @@ class Ring {
     [[nodiscard]] Status copy_ranges(const Entry& entry, std::uint32_t slot);
     [[nodiscard]] Status copy_cdb(const Entry& entry, Slot& slot) const;
     Fetched restart();
+    void spoil(Fetched& taken);
 
     [[nodiscard]] Status check_resumed(std::uint32_t head) const;
     [[nodiscard]] Status check_left_slot(const Slot& slot, std::uint32_t index);
