@@ -48,6 +48,9 @@ BlockLimits make_block_limits(const DeviceInfo& info, const LogicalUnitOptions& 
     }
     limits.maximum_write_same_length =
         blocks_within(kMaxWriteSameBytes, info.max_write_zeroes, 0, block);
+    // TRANSFER LENGTH of WRITE ATOMIC(16) has two bytes.
+    limits.maximum_atomic_transfer_length = static_cast<std::uint16_t>(std::min<std::uint64_t>(
+        {info.max_atomic_write / block, transfer, std::numeric_limits<std::uint16_t>::max()}));
     limits.maximum_scattered_lba_range_descriptor_count = kMaxScatteredDescriptors;
     if (info.can_discard) {
         limits.maximum_unmap_lba_count = static_cast<std::uint32_t>(

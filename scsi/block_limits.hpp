@@ -20,6 +20,7 @@ struct BlockLimits {
     std::uint32_t maximum_unmap_block_descriptor_count = 0;
     std::uint32_t optimal_unmap_granularity = 0;
     std::uint64_t maximum_write_same_length = 0;
+    std::uint16_t maximum_atomic_transfer_length = 0;  ///< 0 = no WRITE ATOMIC
     std::uint16_t maximum_scattered_lba_range_descriptor_count = 0;
 };
 

@@ -59,6 +59,7 @@ inline constexpr std::uint8_t kVerify16 = 0x8f;
 inline constexpr std::uint8_t kPreFetch16 = 0x90;
 inline constexpr std::uint8_t kSynchronizeCache16 = 0x91;
 inline constexpr std::uint8_t kWriteSame16 = 0x93;
+inline constexpr std::uint8_t kWriteAtomic16 = 0x9c;
 inline constexpr std::uint8_t kServiceActionIn16 = 0x9e;
 inline constexpr std::uint8_t kServiceActionOut16 = 0x9f;
 inline constexpr std::uint8_t kReportLuns = 0xa0;

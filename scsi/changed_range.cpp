@@ -159,6 +159,9 @@ std::optional<ByteRange> changed_range(const Command& command, std::uint32_t blo
         case op::kCompareAndWrite:
             hull.add(cdb.be64(2), cdb.byte(13));
             return hull.bytes();
+        case op::kWriteAtomic16:
+            hull.add(cdb.be64(2), cdb.be16(12));
+            return hull.bytes();
         case op::kUnmap:
             add_descriptors(hull, command, kUnmapHeader, kUnmapDescriptor,
                             count_of(command, 2, kUnmapDescriptor));

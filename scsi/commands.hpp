@@ -37,6 +37,9 @@ Task<Ending> unmap(Unit& unit, Queue& queue, Command& command);
 // write_same.cpp: (10), (16) and (32)
 Task<Ending> write_same(Unit& unit, Queue& queue, Command& command);
 
+// write_atomic.cpp
+Task<Ending> write_atomic(Unit& unit, Queue& queue, Command& command);
+
 // write_scattered.cpp
 Task<Ending> write_scattered(Unit& unit, Queue& queue, Command& command);
 

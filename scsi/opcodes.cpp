@@ -21,6 +21,7 @@ constexpr Traits kReports{.during_sanitize = true};
 constexpr Traits kCapacity{.accesses_medium = true, .during_sanitize = true};
 constexpr Traits kMedium{.accesses_medium = true};
 constexpr Traits kWrites{.accesses_medium = true, .writes = true};
+constexpr Traits kWritesAtomically{.accesses_medium = true, .writes = true, .needs_atomic = true};
 constexpr Traits kRewrites{.accesses_medium = true, .writes = true, .rewrites_medium = true};
 constexpr Traits kErases{
     .accesses_medium = true, .writes = true, .needs_discard = true, .rewrites_medium = true};
@@ -210,6 +211,9 @@ constexpr Opcode kOpcodes[] = {
     opcode({op::kWriteSame16, 0x19, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0xff, 0, 0},
            kSlow, kWrites, write_same),
+    opcode({op::kWriteAtomic16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xff,
+            0xff, 0, 0},
+           kTransfers, kWritesAtomically, write_atomic),
     with_service_action(opcode({op::kServiceActionIn16, sa::kReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0,
                                 0xff, 0xff, 0xff, 0xff, 0, 0},
                                kQuick, kCapacity, read_capacity_16)),
@@ -290,7 +294,8 @@ std::span<const Opcode> opcodes_of(std::uint8_t operation_code) {
 }
 
 bool is_executed(const Opcode& opcode, const Unit& unit) {
-    return !opcode.traits.by_target && (!opcode.traits.needs_discard || unit.info.can_discard);
+    return !opcode.traits.by_target && (!opcode.traits.needs_discard || unit.info.can_discard) &&
+           (!opcode.traits.needs_atomic || unit.limits.maximum_atomic_transfer_length != 0);
 }
 
 bool is_reported(const Opcode& opcode, const Unit& unit) {

@@ -21,6 +21,7 @@ struct Opcode {
         bool writes = false;             ///< 07/27 when the unit is write protected
         bool ignores_attention = false;  ///< SAM-5 5.14: runs past a pending unit attention
         bool needs_discard = false;      ///< unknown to a unit whose device cannot discard
+        bool needs_atomic = false;  ///< unknown to a unit whose device promises no atomic writes
         // SBC-4 4.33.2, 4.11.2: runs while that has the medium for itself; all else ends 02/04.
         bool during_format = false;
         bool during_sanitize = false;

@@ -64,7 +64,8 @@ void put_block_limits(ParameterData& data, const Unit& unit, const Identity& /*i
     data.be32(limits.optimal_unmap_granularity);
     data.be32(limits.optimal_unmap_granularity != 0 ? kUgavalid : 0);
     data.be64(limits.maximum_write_same_length);
-    data.zeros(20);  // no atomic writes
+    // Any alignment, any number of blocks, and no boundaries within a write.
+    data.be32(limits.maximum_atomic_transfer_length).zeros(16);
 }
 
 // SBC-4 6.6.2.

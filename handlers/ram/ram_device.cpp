@@ -18,7 +18,8 @@ namespace lunkit::ram {
 
 namespace {
 
-constexpr std::uint64_t kInlineZeroing = 1U << 20U;  // bytes; longer ones go to a worker
+constexpr std::uint64_t kInlineZeroing = 1U << 20U;       // bytes; longer ones go to a worker
+constexpr std::uint64_t kLongestAtomicWrite = 1U << 20U;  // bytes
 constexpr std::size_t kLongestName = 64;
 
 /// The name is part of that of a shared memory object.
@@ -75,6 +76,7 @@ class RamDevice final : public BlockDevice {
         DeviceInfo info;
         info.size = size_.load();
         info.discard_granularity = kChunkSize;
+        info.max_atomic_write = kLongestAtomicWrite;
         info.write_cache = false;
         info.parallel = true;
         info.thin = true;
@@ -88,6 +90,9 @@ class RamDevice final : public BlockDevice {
         co_return status_of(memory_->read(host_, io));
     }
     Task<Status> write(Queue& /*queue*/, const IoRequest& io) override {
+        if ((io.flags & LUNKIT_IO_ATOMIC) != 0) {
+            CO_CHECK(status_of(memory_->reserve(io.offset, io.length)));
+        }
         co_return status_of(memory_->write(host_, io));
     }
     Task<Status> flush(Queue& /*queue*/) override { co_return Status{}; }

@@ -241,15 +241,30 @@ int RamMemory::write(const lunkit_host& host, const IoRequest& io) {
             if (!exists(chunk)) {
                 return -EINVAL;
             }
-            if (!has_space(chunk)) {
-                if (const int error = take_space(chunk); error != 0) {
-                    return error;
-                }
-                set_space(chunk, true);
+            if (const int error = ensure_space(chunk); error != 0) {
+                return error;
             }
             return host.copy_from(io.data, io.data_offset + done, base_ + chunk * kChunkSize + skip,
                                   length);
         });
+}
+
+int RamMemory::reserve(std::uint64_t offset, std::uint64_t length) {
+    return for_each_chunk(offset, length, [this](std::uint64_t chunk, auto...) {
+        const std::unique_lock hold(stripe(chunk));
+        return exists(chunk) ? ensure_space(chunk) : -EINVAL;
+    });
+}
+
+/// With the chunk's stripe held exclusively. 0 or -errno.
+int RamMemory::ensure_space(std::uint64_t chunk) {
+    if (!has_space(chunk)) {
+        if (const int error = take_space(chunk); error != 0) {
+            return error;
+        }
+        set_space(chunk, true);
+    }
+    return 0;
 }
 
 /// With the chunk's stripe held exclusively.

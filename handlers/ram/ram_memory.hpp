@@ -49,6 +49,8 @@ class RamMemory {
     /// 0 or -errno; ranges are within the size. Data moves by the host's copy calls.
     int read(const lunkit_host& host, const IoRequest& io);
     int write(const lunkit_host& host, const IoRequest& io);
+    /// Takes the space that a write of the range needs, so that no part of it can fail.
+    int reserve(std::uint64_t offset, std::uint64_t length);
     /// Zeros; `give_back` takes the space away from whole chunks.
     int zero(std::uint64_t offset, std::uint64_t length, bool give_back);
     /// Fills `extents` from `offset` on; gives how many.
@@ -66,6 +68,7 @@ class RamMemory {
     Status map(std::uint64_t size);
     Status adopt_data();
     int take_space(std::uint64_t chunk) const;
+    int ensure_space(std::uint64_t chunk);
 
     /// Chunks of one word of the bitmap share a stripe, which so guards the word.
     Stripe& stripe(std::uint64_t chunk) { return stripes_[chunk / kChunksPerWord % kStripes]; }

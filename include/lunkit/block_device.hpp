@@ -30,6 +30,7 @@ struct DeviceInfo {
     std::uint64_t max_transfer = 0;
     std::uint64_t max_discard = 0;
     std::uint64_t max_write_zeroes = 0;
+    std::uint64_t max_atomic_write = 0;  ///< 0: no write is atomic
     bool read_only = false;
     bool write_cache = true;  ///< completed writes may be lost until flush()
     bool rotational = false;
@@ -52,7 +53,8 @@ class BlockDevice {
 
     /// Whole transfers only. Error::offset: first bad byte, from the start of the request.
     virtual Task<Status> read(Queue& queue, const IoRequest& io) = 0;
-    /// LUNKIT_IO_FUA: durable before it completes.
+    /// LUNKIT_IO_FUA: durable before it completes. LUNKIT_IO_ATOMIC, up to max_atomic_write bytes:
+    /// stored whole or not at all, also after a crash; no other request sees a part of it.
     virtual Task<Status> write(Queue& queue, const IoRequest& io) = 0;
     /// Everything that completed before this call is durable when it completes. A failure is
     /// latched by who has the data: later flushes fail too.

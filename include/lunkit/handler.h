@@ -89,6 +89,7 @@ struct lunkit_data {
 #define LUNKIT_IO_DPO (1u << 3)         /* a hint: the data will not be used again soon */
 #define LUNKIT_IO_NO_FALLBACK (1u << 4) /* write_zeroes: -EOPNOTSUPP rather than writing zeros slowly */
 #define LUNKIT_IO_REPLAY (1u << 5)      /* re-executed after a take-over; may have been done before */
+#define LUNKIT_IO_ATOMIC (1u << 6)      /* write: all of it or nothing, see max_atomic_write */
 
 /* A request. offset and length are bytes of the device, multiples of its block size. */
 struct lunkit_io {
@@ -268,7 +269,12 @@ struct lunkit_device_info {
     uint64_t max_transfer;        /* bytes of one read or write, 0 = any */
     uint64_t max_discard;         /* bytes, 0 = any */
     uint64_t max_write_zeroes;    /* bytes, 0 = any */
-    uint64_t reserved[8];
+    /* Bytes of one write with LUNKIT_IO_ATOMIC, at any block; 0 = no such write. When it fails, and
+     * after a loss of power, either all of it is stored or nothing. The runner sees to the rest: no
+     * other request runs on its blocks meanwhile, and if the daemon dies, its successor repeats it.
+     * Not for a handler whose write is blocking. */
+    uint64_t max_atomic_write;
+    uint64_t reserved[7];
 };
 
 #define LUNKIT_OPEN_READ_ONLY (1u << 0)

@@ -138,6 +138,7 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
     info.max_transfer = from.max_transfer;
     info.max_discard = from.max_discard;
     info.max_write_zeroes = from.max_write_zeroes;
+    info.max_atomic_write = from.max_atomic_write;
     std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
 }
 

@@ -162,6 +162,10 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
     known.max_transfer = info.max_transfer;
     known.max_discard = info.max_discard;
     known.max_write_zeroes = info.max_write_zeroes;
+    if (handler_.write != nullptr) {  // a blocking one gets its data piece by piece
+        known.max_atomic_write = std::min(info.max_atomic_write / block_size_ * block_size_,
+                                          in_blocks(known.max_transfer, block_size_));
+    }
     known.read_only = asked_read_only_ || (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
                       (handler_.write == nullptr && handler_.write_blocking == nullptr);
     known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
@@ -233,6 +237,10 @@ Task<Status> PluginDevice::read(Queue& queue, const IoRequest& io) {
 }
 
 Task<Status> PluginDevice::write(Queue& queue, const IoRequest& io) {
+    if ((io.flags & LUNKIT_IO_ATOMIC) != 0) {
+        Status status = co_await write_atomically(queue, io);
+        co_return status;
+    }
     Exclusion::Shared pass(exclusion_, io.range());
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
@@ -249,6 +257,22 @@ Task<Status> PluginDevice::write(Queue& queue, const IoRequest& io) {
     }
     Status status = co_await transfer_in_pieces(queue, io, Deed::kWrite);
     co_return status;
+}
+
+/// The handler sees to it that all of it is stored or nothing; that nobody meets a part of it,
+/// this.
+Task<Status> PluginDevice::write_atomically(Queue& queue, const IoRequest& io) {
+    if (io.length > info().max_atomic_write) {
+        co_return failure(EOPNOTSUPP);
+    }
+    Exclusion::Exclusive alone(exclusion_, io.range());
+    (void)co_await alone.acquire(queue);  // always 0
+    (void)co_await alone.drain(queue);    // always 0
+    if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
+        co_return failure(error);
+    }
+    const Outcome outcome = co_await call(handler_.write, queue, io);
+    co_return to_status(outcome);
 }
 
 Task<Status> PluginDevice::flush(Queue& queue) {

@@ -86,6 +86,7 @@ class PluginDevice final : public BlockDevice {
     [[nodiscard]] AsyncCall async_callback(Deed deed) const;
     [[nodiscard]] std::uint64_t limit(Deed deed) const;
     Task<Status> transfer_in_pieces(Queue& queue, const IoRequest& io, Deed deed);
+    Task<Status> write_atomically(Queue& queue, const IoRequest& io);
     Task<Status> zero(Queue& queue, const IoRequest& io);
     Task<Status> zero_by_writing(Queue& queue, const IoRequest& io);
     Task<Status> compare_by_reading(Queue& queue, const IoRequest& io);

@@ -113,7 +113,8 @@ AT(lunkit_device_info, discard_granularity, 28);
 AT(lunkit_device_info, max_transfer, 32);
 AT(lunkit_device_info, max_discard, 40);
 AT(lunkit_device_info, max_write_zeroes, 48);
-AT(lunkit_device_info, reserved, 56);
+AT(lunkit_device_info, max_atomic_write, 56);
+AT(lunkit_device_info, reserved, 64);
 
 SIZE(lunkit_open, 112);
 AT(lunkit_open, struct_size, 0);

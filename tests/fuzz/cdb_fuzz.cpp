@@ -6,9 +6,10 @@
 // circumstances, two bytes of data length, the CDB as long as its opcode says, and the data (what
 // is missing at the end of the input is zeros).
 //
-// Options: 01h blocks of 4096 bytes, 02h a device that cannot discard, 04h read only, 08h write
-// cache off, 10h a small maximum transfer. Circumstances: 01h the device completes later, 02h its
-// next request fails (which kind and how: the high nibble), 04h the CDB is cut short, 08h a replay.
+// Options: 01h blocks of 4096 bytes, 02h a device that can neither discard nor write atomically,
+// 04h read only, 08h write cache off, 10h a small maximum transfer. Circumstances: 01h the device
+// completes later, 02h its next request fails (which kind and how: the high nibble), 04h the CDB is
+// cut short, 08h a replay.
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -108,6 +109,7 @@ class Session {
         device.properties.can_discard = (given & 0x02U) == 0;
         device.properties.read_only = (given & 0x04U) != 0;
         device.properties.min_block_size = (given & 0x01U) != 0 ? 4096 : 512;
+        device.properties.max_atomic_write = device.properties.can_discard ? 16384 : 0;
         return device;
     }
     static LogicalUnitOptions options_of(std::uint8_t given) {

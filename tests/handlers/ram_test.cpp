@@ -87,6 +87,16 @@ TEST_P(RamHandler, ExtentsAreItsChunks) {
     EXPECT_EQ(0U, found[1].flags);
 }
 
+// That it changes nothing when memory runs out is shown on a /dev/shm of its own, in a guest.
+TEST_P(RamHandler, PromisesAtomicWrites) {
+    open(config_, kSize);
+    const std::uint64_t most = device_->info().max_atomic_write;
+    ASSERT_EQ(1U << 20U, most);
+    EXPECT_TRUE(write(512, pattern(most), LUNKIT_IO_ATOMIC));
+    EXPECT_TRUE(read(512, most) == pattern(most));
+    EXPECT_EQ(EOPNOTSUPP, write(0, pattern(most + 512), LUNKIT_IO_ATOMIC).error().code);
+}
+
 TEST_P(RamHandler, ComparesAndWrites) {
     open(config_, kSize);
     EXPECT_TRUE(compare_and_write(512, std::string(512, '\0'), std::string(512, 'c')));

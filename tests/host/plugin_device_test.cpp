@@ -444,6 +444,52 @@ TEST_F(PluginDeviceTest, NothingComesBetweenCompareAndWrite) {
     EXPECT_EQ(std::string(512, 'd'), disk_.bytes.substr(0, 512));
 }
 
+TEST_F(PluginDeviceTest, AtomicWritesAreThoseThatTheHandlerPromises) {
+    disk_.info.max_atomic_write = 1500;
+    open(asynchronous());
+    EXPECT_EQ(1024U, device_->info().max_atomic_write);
+    EXPECT_TRUE(write(0, std::string(1024, 'a'), LUNKIT_IO_ATOMIC));
+    EXPECT_EQ(EOPNOTSUPP, write(0, std::string(1536, 'b'), LUNKIT_IO_ATOMIC).error().code);
+    EXPECT_EQ(EINVAL, write(kSize, std::string(512, 'b'), LUNKIT_IO_ATOMIC).error().code);
+    EXPECT_THAT(disk_.calls, ElementsAre("write 0+1024"));
+}
+
+TEST_F(PluginDeviceTest, NoAtomicWriteIsLongerThanATransfer) {
+    disk_.info.max_atomic_write = 1 << 20;
+    disk_.info.max_transfer = 4096;
+    open(asynchronous());
+    EXPECT_EQ(4096U, device_->info().max_atomic_write);
+}
+
+TEST_F(PluginDeviceTest, ABlockingHandlerHasNoAtomicWrites) {
+    disk_.info.max_atomic_write = 4096;
+    open(blocking());
+    EXPECT_EQ(0U, device_->info().max_atomic_write);
+    EXPECT_EQ(EOPNOTSUPP, write(0, std::string(512, 'a'), LUNKIT_IO_ATOMIC).error().code);
+}
+
+TEST_F(PluginDeviceTest, NobodySeesAPartOfAnAtomicWrite) {
+    disk_.info.max_atomic_write = 4096;
+    open(asynchronous());
+    disk_.queue = &queue_;
+    std::string bytes(1024, 'a');
+    std::string seen(512, '?');
+    const SingleData data(bytes.data(), bytes.size());
+    const SingleData seen_data(seen.data(), seen.size());
+    const IoRequest before(0, seen_data);
+    const IoRequest atomic(0, data, LUNKIT_IO_ATOMIC);
+    const IoRequest after(512, seen_data);
+    std::string log;
+    start(device_->read(queue_, before), log, 'b');
+    start(device_->write(queue_, atomic), log, 'a');
+    EXPECT_EQ(1U, disk_.calls.size());  // waits for the one that was there
+    start(device_->read(queue_, after), log, 'r');
+    EXPECT_EQ(1U, disk_.calls.size());  // waits for the atomic one
+    queue_.run_all();
+    EXPECT_EQ("bar", log);
+    EXPECT_THAT(disk_.calls, ElementsAre("read 0+512", "write 0+1024", "read 512+512"));
+}
+
 TEST_F(PluginDeviceTest, OrsInPiecesOfBoundedMemory) {
     constexpr std::size_t kThreeMiB = 3U << 20U;
     disk_.bytes.assign(kThreeMiB, 'x');

@@ -28,6 +28,7 @@ TEST(ChangedRange, OfAWriteIsItsBlocks) {
     EXPECT_TRUE(is(range_of(cdb16(0x8a, 0, 7, 3), {}, 4096), 7 * 4096, 3 * 4096));
     EXPECT_TRUE(is(range_of({0x0a, 0, 0, 7, 0, 0}), 7 * 512, 256 * 512));
     EXPECT_TRUE(is(range_of(cdb16(0x93, 8, 1, 5)), 512, 5 * 512));
+    EXPECT_TRUE(is(range_of(cdb16(0x9c, 0, 7, 0x80003)), 7 * 512, 3 * 512));  // with a boundary
 }
 
 TEST(ChangedRange, OfWhatReadsIsNothing) {
