@@ -36,6 +36,7 @@ libiscsi_export() {
 # there passes or fails by the time that something takes; docs/conformance.md says why.
 libiscsi_expect() {
     local lun=$1 expected=$LUNKIT_VM/libiscsi/$2 regex=${3:-.} test results=/tank/results
+    [ -s "$expected" ] || fail "no results are checked in at libiscsi/$2"
     for test in $(libiscsi_tests "$regex"); do libiscsi_result "$lun" "$test"; done >$results
     awk '{ count[$2]++ } END { for (verdict in count) printf "%s %d  ", verdict, count[verdict]; print "" }' $results
     if ! diff "$expected" <(awk 'NR == FNR { if ($2 == "VARIES") varies[$1]; next } $1 in varies { $2 = "VARIES" } 1' \
