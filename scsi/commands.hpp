@@ -80,7 +80,7 @@ Ending read_defect_data_10(Unit& unit, Command& command);
 Ending read_defect_data_12(Unit& unit, Command& command);
 
 // log.cpp
-Ending log_sense(Unit& unit, Command& command);
+Task<Ending> log_sense(Unit& unit, Queue& queue, Command& command);
 Ending log_select(Unit& unit, Command& command);
 
 // lba_status.cpp

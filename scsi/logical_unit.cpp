@@ -151,6 +151,7 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
         }
     }
     finish(unit, ending, command);
+    watch_space(unit, queue);
 }
 
 void LogicalUnit::resume_background(Queue& queue) {

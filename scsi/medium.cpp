@@ -14,6 +14,9 @@ Task<Status> Medium::change(Queue& queue, const IoRequest& io, Request request) 
         (void)co_await pass.acquire(queue);  // always 0
     }
     tokens_.change(io.range());
+    if (request != &BlockDevice::discard) {
+        written_ += io.length;
+    }
     co_return co_await (device_.*request)(queue, io);
 }
 

@@ -32,6 +32,9 @@ class Medium final : public BlockDevice {
                                         std::span<Extent> extents) override {
         return device_.extents(queue, io, extents);
     }
+    Task<Result<Space>> space(Queue& queue) override { return device_.space(queue); }
+    /// Bytes that requests have changed, discarding left out: what may have taken space.
+    [[nodiscard]] std::uint64_t written() const { return written_; }
     Task<Status> write(Queue& queue, const IoRequest& io) override;
     Task<Status> discard(Queue& queue, const IoRequest& io) override;
     Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
@@ -51,6 +54,7 @@ class Medium final : public BlockDevice {
     /// A write by whoever holds the range.
     Task<Status> write_held(Queue& queue, const IoRequest& io) {
         tokens_.change(io.range());
+        written_ += io.length;
         return device_.write(queue, io);
     }
 
@@ -61,6 +65,7 @@ class Medium final : public BlockDevice {
     BlockDevice& device_;
     RodTokens& tokens_;
     Exclusion exclusion_;
+    std::uint64_t written_ = 0;
 };
 
 }  // namespace lunkit::scsi

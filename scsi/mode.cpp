@@ -101,29 +101,33 @@ Ending take_page(std::span<const std::uint8_t> list, std::size_t at, ModeParamet
                  std::size_t& length) {
     constexpr unsigned kSpf = 0x40;
     const auto rest = list.subspan(at);
-    if (rest.size() < 2) {
+    const bool has_subpage = !rest.empty() && (rest[0] & kSpf) != 0;
+    if (rest.size() < (has_subpage ? 4U : 2U)) {
         return parameter_list_length_error();
     }
-    const ModePage* const page = (rest[0] & kSpf) != 0
-                                     ? nullptr
-                                     : find_mode_page(static_cast<std::uint8_t>(rest[0] & 0x3fU));
-    if (page == nullptr) {
+    const ModePage* const page = find_mode_page(static_cast<std::uint8_t>(rest[0] & 0x3fU),
+                                                has_subpage ? rest[1] : std::uint8_t{0}, mode);
+    if (page == nullptr || (has_subpage && page->subpage_code == 0)) {
         return invalid_field_in_parameter_list(static_cast<std::uint16_t>(at));
     }
-    if (rest[1] != page->length - 2) {
-        return invalid_field_in_parameter_list(static_cast<std::uint16_t>(at + 1));
+    const unsigned page_length = has_subpage ? get_be16(rest.subspan(2)) : rest[1];
+    if (page_length + page->header_length() != page->length) {
+        return invalid_field_in_parameter_list(
+            static_cast<std::uint16_t>(at + (has_subpage ? 2U : 1U)));
     }
     if (rest.size() < page->length) {
         return parameter_list_length_error();
     }
     const ModePageBytes current = page->bytes(mode);
     const ModePageBytes changeable = page->changeable();
-    for (std::size_t i = 2; i < page->length; ++i) {
+    for (std::size_t i = page->header_length(); i < page->length; ++i) {
         if (((rest[i] ^ current[i]) & ~static_cast<unsigned>(changeable[i]) & 0xffU) != 0) {
             return invalid_field_in_parameter_list(static_cast<std::uint16_t>(at + i));
         }
     }
-    read_mode_page(page->page_code, rest, mode);
+    if (!has_subpage) {  // nothing of those can be changed
+        read_mode_page(page->page_code, rest, mode);
+    }
     length = page->length;
     return good();
 }
@@ -203,11 +207,15 @@ Ending mode_sense(Unit& unit, Command& command) {
     if (control == PageControl::kSaved) {
         return check_condition(SenseKey::kIllegalRequest, asc::kSavingParametersNotSupported);
     }
-    if (subpage_code != 0 && subpage_code != 0xff) {  // FFh: all subpages, of which there are none
-        return invalid_field_in_cdb(3);
-    }
-    if (page_code != mode_page_code::kAll && find_mode_page(page_code) == nullptr) {
+    const bool all_subpages = subpage_code == mode_page_code::kAllSubpages;
+    if (page_code == mode_page_code::kAll) {
+        if (subpage_code != 0 && !all_subpages) {
+            return invalid_field_in_cdb(3);
+        }
+    } else if (find_mode_page(page_code, 0, unit.mode) == nullptr) {  // subpages have one of these
         return invalid_field_in_cdb(2, 5);
+    } else if (!all_subpages && find_mode_page(page_code, subpage_code, unit.mode) == nullptr) {
+        return invalid_field_in_cdb(3);
     }
     std::size_t descriptor_length = 0;
     if (!dbd) {
@@ -217,7 +225,8 @@ Ending mode_sense(Unit& unit, Command& command) {
     put_header(data, unit, header, descriptor_length);
     put_block_descriptor(data, unit, descriptor_length);
     for (const ModePage& page : mode_pages()) {
-        if (page_code == mode_page_code::kAll || page_code == page.page_code) {
+        if ((page_code == mode_page_code::kAll || page_code == page.page_code) &&
+            (all_subpages || subpage_code == page.subpage_code) && page.is_there(unit.mode)) {
             put_page(data, unit, page, control);
         }
     }

@@ -2,6 +2,9 @@
 #include "scsi/mode_pages.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "scsi/big_endian.hpp"
 
 namespace lunkit::scsi {
 namespace {
@@ -41,19 +44,40 @@ void fill_informational_exceptions(const ModeParameters& /*mode*/, ModePageBytes
     page[2] = kDexcpt;
 }
 
-constexpr std::array<ModePage, 4> kPages{{
-    {mode_page_code::kReadWriteErrorRecovery, 12, fill_read_write_error_recovery},
-    {mode_page_code::kCaching, 20, fill_caching},
-    {mode_page_code::kControl, 12, fill_control},
-    {mode_page_code::kInformationalExceptionsControl, 12, fill_informational_exceptions},
+// SBC-4 6.5.9: one threshold, of what is available; reported to all initiators at once.
+constexpr std::uint8_t kLogicalBlockProvisioning = 0x02;  // subpage code
+void fill_logical_block_provisioning(const ModeParameters& mode, ModePageBytes& page) {
+    constexpr std::uint8_t kEnabled = 0x80;  // THRESHOLD TYPE soft, ARMING decreasing: 0
+    constexpr std::uint8_t kAvailableLbaMappingResource = 0x01;
+    page[16] = kEnabled;
+    page[17] = kAvailableLbaMappingResource;
+    put_be32(std::span(page).subspan(20), mode.soft_threshold_count);
+}
+
+constexpr std::array<ModePage, 5> kPages{{
+    {mode_page_code::kReadWriteErrorRecovery, 0, 12, fill_read_write_error_recovery},
+    {mode_page_code::kCaching, 0, 20, fill_caching},
+    {mode_page_code::kControl, 0, 12, fill_control},
+    {mode_page_code::kInformationalExceptionsControl, 0, 12, fill_informational_exceptions},
+    {mode_page_code::kInformationalExceptionsControl, kLogicalBlockProvisioning, 24,
+     fill_logical_block_provisioning},
 }};
 
 }  // namespace
 
+bool ModePage::is_there(const ModeParameters& mode) const {
+    return subpage_code != kLogicalBlockProvisioning || mode.soft_threshold_count != 0;
+}
+
 ModePageBytes ModePage::bytes(const ModeParameters& mode) const {
+    constexpr unsigned kSpf = 0x40;
     ModePageBytes page{};
     page[0] = page_code;
-    page[1] = static_cast<std::uint8_t>(length - 2);
+    page[1] = static_cast<std::uint8_t>(length - header_length());
+    if (subpage_code != 0) {
+        page[0] = static_cast<std::uint8_t>(kSpf | page_code);
+        page[3] = std::exchange(page[1], subpage_code);
+    }
     fill(mode, page);
     return page;
 }
@@ -61,7 +85,7 @@ ModePageBytes ModePage::bytes(const ModeParameters& mode) const {
 ModePageBytes ModePage::changeable() const {
     ModePageBytes mask = bytes({true, true, true});
     const ModePageBytes none = bytes({false, false, false});
-    for (std::size_t i = 2; i < mask.size(); ++i) {
+    for (std::size_t i = header_length(); i < mask.size(); ++i) {
         mask[i] = static_cast<std::uint8_t>(mask[i] ^ none[i]);
     }
     return mask;
@@ -71,10 +95,12 @@ std::span<const ModePage> mode_pages() {
     return kPages;
 }
 
-const ModePage* find_mode_page(std::uint8_t page_code) {
-    const auto* const found =
-        std::find_if(kPages.begin(), kPages.end(),
-                     [page_code](const ModePage& page) { return page.page_code == page_code; });
+const ModePage* find_mode_page(std::uint8_t page_code, std::uint8_t subpage_code,
+                               const ModeParameters& mode) {
+    const auto* const found = std::find_if(kPages.begin(), kPages.end(), [&](const ModePage& page) {
+        return page.page_code == page_code && page.subpage_code == subpage_code &&
+               page.is_there(mode);
+    });
     return found == kPages.end() ? nullptr : found;
 }
 

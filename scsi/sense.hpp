@@ -80,6 +80,7 @@ inline constexpr AdditionalSense kCommandSequenceError{0x2c, 0x00};
 inline constexpr AdditionalSense kMediumFormatCorrupted{0x31, 0x00};
 inline constexpr AdditionalSense kFormatCommandFailed{0x31, 0x01};
 inline constexpr AdditionalSense kSanitizeCommandFailed{0x31, 0x03};
+inline constexpr AdditionalSense kThinProvisioningSoftThresholdReached{0x38, 0x07};
 inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
 inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
 inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};

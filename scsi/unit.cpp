@@ -19,6 +19,8 @@ void Unit::refresh() {
     info = device.info();
     copies.tokens.change({info.size, ~info.size});  // blocks that are gone
     limits = make_block_limits(info, options);
+    mode.soft_threshold_count = has_thresholds(*this) ? threshold_count(*this) : 0;
+    default_mode.soft_threshold_count = mode.soft_threshold_count;
 }
 
 std::optional<ByteRange> Unit::range(std::uint64_t logical_block_address,

@@ -20,6 +20,7 @@
 #include "scsi/medium.hpp"
 #include "scsi/medium_state.hpp"
 #include "scsi/mode_pages.hpp"
+#include "scsi/provisioning.hpp"
 #include "scsi/third_party_copy.hpp"
 #include "scsi/unit_attention.hpp"
 #include "scsi/unit_memory.hpp"
@@ -45,6 +46,7 @@ struct Unit {
     bool started = true;  ///< START STOP UNIT
     MediumState medium_state;
     LogCounters log;
+    SpaceWatch space_watch;
     /// What WRITE BUFFER put into the echo buffer last; nothing: it never did.
     std::optional<std::vector<std::uint8_t>> echo;
 

@@ -87,7 +87,7 @@ void put_logical_block_provisioning(ParameterData& data, const Unit& unit,
     constexpr unsigned kLbprzZeros = 0x04;  // 001b
     constexpr unsigned kResourceProvisioned = 1;
     constexpr unsigned kThinProvisioned = 2;
-    data.u8(0);  // THRESHOLD EXPONENT: no thresholds
+    data.u8(threshold_exponent(unit));
     if (!unit.info.can_discard) {
         data.zeros(3);
         return;

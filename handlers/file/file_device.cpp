@@ -2,6 +2,7 @@
 #include "file_device.hpp"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -103,6 +104,7 @@ DeviceInfo FileDevice::info() const {
     info.thin = regular && info.can_discard;
     info.discard_zeroes = regular && info.can_discard;
     info.can_extents = regular;
+    info.can_tell_space = regular;
     return info;
 }
 
@@ -158,6 +160,24 @@ Task<Result<std::uint32_t>> FileDevice::extents(Queue& queue, const IoRequest& i
     const Outcome outcome = co_await file_.extents(queue, io.offset, io.length, list);
     CO_CHECK(to_status(outcome));
     co_return list.count;
+}
+
+Task<Result<Space>> FileDevice::space(Queue& queue) {
+    Space space;
+    space.shared = true;  // the file system is there for others as well
+    const Outcome outcome = co_await queue.offload(this, [this, &space]() -> std::int64_t {
+        constexpr std::uint64_t kUnitOfBlocks = 512;  // st_blocks
+        struct stat file{};
+        struct statvfs file_system{};
+        if (::fstat(file_info_.fd, &file) != 0 || ::fstatvfs(file_info_.fd, &file_system) != 0) {
+            return -errno;
+        }
+        space.used = static_cast<std::uint64_t>(file.st_blocks) * kUnitOfBlocks;
+        space.available = std::uint64_t{file_system.f_bavail} * file_system.f_frsize;
+        return 0;
+    });
+    CO_CHECK(to_status(outcome));
+    co_return space;
 }
 
 Status FileDevice::resize(std::uint64_t size) {

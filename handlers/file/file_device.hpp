@@ -27,6 +27,7 @@ class FileDevice final : public BlockDevice {
     Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
                                         std::span<Extent> extents) override;
+    Task<Result<Space>> space(Queue& queue) override;
     Status resize(std::uint64_t size) override;
     /// Off: every write is durable before it completes. Who switches it off flushes afterwards.
     Status set_write_cache(bool enabled) override;

@@ -39,10 +39,18 @@ struct DeviceInfo {
     bool discard_zeroes = false;  ///< discarded blocks read as zeros
     bool can_discard = false;
     bool can_extents = false;
+    bool can_tell_space = false;  ///< space() works
 };
 
 /// One run of bytes in the same state of allocation; flags LUNKIT_EXTENT_*.
 using Extent = lunkit_extent;
+
+/// How much room the storage below a device has. Bytes.
+struct Space {
+    std::uint64_t used = 0;       ///< what the device's blocks take
+    std::uint64_t available = 0;  ///< what they can take more, before a write ends with ENOSPC
+    bool shared = false;          ///< others take of it as well
+};
 
 class BlockDevice {
   public:
@@ -86,6 +94,8 @@ class BlockDevice {
                                                 std::span<Extent> /*extents*/) {
         co_return failure(EOPNOTSUPP);
     }
+    /// EOPNOTSUPP where the device cannot tell.
+    virtual Task<Result<Space>> space(Queue& /*queue*/) { co_return failure(EOPNOTSUPP); }
 
     /// Worker thread, blocking, requests go on meanwhile. A device that cannot says EOPNOTSUPP;
     /// the present size is always fine.

@@ -122,6 +122,16 @@ struct lunkit_extent_list {
                                       io->length: the caller resumes behind the last one. */
 };
 
+/* How much room the storage below a device has. */
+#define LUNKIT_SPACE_SHARED (1u << 0) /* others take of `available` as well */
+struct lunkit_space {
+    uint32_t struct_size;
+    uint32_t flags;     /* LUNKIT_SPACE_* */
+    uint64_t used;      /* bytes that the device's blocks take */
+    uint64_t available; /* bytes that they can take more, before a write ends with -ENOSPC */
+    uint64_t reserved[3];
+};
+
 struct lunkit_queue; /* one thread with its event loop; the runner's */
 struct lunkit_file;  /* an open backing file or block device; the runner's */
 
@@ -257,6 +267,7 @@ struct lunkit_host {
 #define LUNKIT_DEVICE_DISCARD_ZEROES (1u << 5) /* discarded blocks read as zeros */
 #define LUNKIT_DEVICE_NO_DISCARD (1u << 6)  /* this device cannot, though the handler has discard */
 #define LUNKIT_DEVICE_NO_EXTENTS (1u << 7)  /* the same for extents */
+#define LUNKIT_DEVICE_NO_SPACE (1u << 8)    /* the same for space */
 
 struct lunkit_device_info {
     uint32_t struct_size;
@@ -365,7 +376,12 @@ struct lunkit_handler {
 
     /* Slots for version 1 features to come (zones: report, open, close, finish, reset, append). */
     void (*zone_operations[6])(void);
-    void (*reserved[8])(void);
+
+    /* Fills `space`, whose struct_size is set. Asked now and then while the device is written to,
+     * and for what initiators ask: not for each request. */
+    int (*space)(void *device, struct lunkit_queue *queue, struct lunkit_space *space,
+                 struct lunkit_completion *completion);
+    void (*reserved[7])(void);
 };
 
 /* The one exported function. `host` stays valid until unload. NULL: the plugin cannot work here. */

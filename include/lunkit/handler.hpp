@@ -129,7 +129,8 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
                  (from.thin ? LUNKIT_DEVICE_THIN : 0U) |
                  (from.discard_zeroes ? LUNKIT_DEVICE_DISCARD_ZEROES : 0U) |
                  (from.can_discard ? 0U : LUNKIT_DEVICE_NO_DISCARD) |
-                 (from.can_extents ? 0U : LUNKIT_DEVICE_NO_EXTENTS);
+                 (from.can_extents ? 0U : LUNKIT_DEVICE_NO_EXTENTS) |
+                 (from.can_tell_space ? 0U : LUNKIT_DEVICE_NO_SPACE);
     info.size = from.size;
     info.min_block_size = from.min_block_size;
     info.physical_block_size = from.physical_block_size;
@@ -249,6 +250,22 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         completion->result = 0;
         co_return LUNKIT_DONE;
     }
+    static Request run_space(Device& device, lunkit_queue* handle, lunkit_space* space,
+                             lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const Result<Space> told = co_await device.space(queue);
+        if (!told) {
+            co_return fail(told.error(), completion);
+        }
+        lunkit_space filled{};
+        filled.struct_size = space->struct_size;
+        filled.flags = told->shared ? LUNKIT_SPACE_SHARED : 0U;
+        filled.used = told->used;
+        filled.available = told->available;
+        std::memcpy(space, &filled, std::min<std::size_t>(space->struct_size, sizeof filled));
+        completion->result = 0;
+        co_return LUNKIT_DONE;
+    }
     static int finish(const Status& status, lunkit_completion* completion) {
         if (!status) {
             return fail(status.error(), completion);
@@ -264,6 +281,10 @@ class [[gnu::visibility("hidden")]] HandlerTable {
     static int start_extents(void* device, lunkit_queue* queue, const lunkit_io* io,
                              lunkit_extent_list* list, lunkit_completion* completion) {
         return run_extents(self(device), queue, io, list, completion).settle(completion);
+    }
+    static int start_space(void* device, lunkit_queue* queue, lunkit_space* space,
+                           lunkit_completion* completion) {
+        return run_space(self(device), queue, space, completion).settle(completion);
     }
 
     // Blocking: errors carry no position there.
@@ -339,6 +360,9 @@ class [[gnu::visibility("hidden")]] HandlerTable {
             }
             if constexpr (kOverridden<decltype(&Device::extents), decltype(&Base::extents)>) {
                 table.extents = start_extents;
+            }
+            if constexpr (kOverridden<decltype(&Device::space), decltype(&Base::space)>) {
+                table.space = start_space;
             }
             if constexpr (kOverridden<decltype(&Device::set_write_cache),
                                       decltype(&Base::set_write_cache)>) {

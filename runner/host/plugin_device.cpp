@@ -175,6 +175,7 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
     known.discard_zeroes = (info.flags & LUNKIT_DEVICE_DISCARD_ZEROES) != 0;
     known.can_discard = (info.flags & LUNKIT_DEVICE_NO_DISCARD) == 0 && has(Deed::kDiscard);
     known.can_extents = (info.flags & LUNKIT_DEVICE_NO_EXTENTS) == 0 && handler_.extents != nullptr;
+    known.can_tell_space = (info.flags & LUNKIT_DEVICE_NO_SPACE) == 0 && handler_.space != nullptr;
 
     const std::lock_guard hold(info_mutex_);
     info_ = known;
@@ -379,6 +380,21 @@ Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest&
                                         ErrorClass::kInternal});
     }
     co_return count;
+}
+
+Task<Result<Space>> PluginDevice::space(Queue& queue) {
+    if (!info().can_tell_space) {
+        co_return failure(EOPNOTSUPP);
+    }
+    lunkit_space space{};
+    space.struct_size = sizeof space;
+    const Outcome outcome = co_await Operation([&](lunkit_completion* completion) {
+        return handler_.space(device_, queue.handle(), &space, completion);
+    });
+    if (!outcome.ok()) {
+        co_return std::unexpected(to_status(outcome).error());
+    }
+    co_return Space{space.used, space.available, (space.flags & LUNKIT_SPACE_SHARED) != 0};
 }
 
 Status PluginDevice::resize(std::uint64_t size) {

@@ -57,6 +57,7 @@ class PluginDevice final : public BlockDevice {
     Task<Status> or_write(Queue& queue, const IoRequest& io) override;
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
                                         std::span<Extent> extents) override;
+    Task<Result<Space>> space(Queue& queue) override;
     Status resize(std::uint64_t size) override;
     Status set_write_cache(bool enabled) override;
 

@@ -50,6 +50,13 @@ AT(lunkit_extent_list, extents, 0);
 AT(lunkit_extent_list, capacity, 8);
 AT(lunkit_extent_list, count, 12);
 
+SIZE(lunkit_space, 48);
+AT(lunkit_space, struct_size, 0);
+AT(lunkit_space, flags, 4);
+AT(lunkit_space, used, 8);
+AT(lunkit_space, available, 16);
+AT(lunkit_space, reserved, 24);
+
 SIZE(lunkit_file_open, 80);
 AT(lunkit_file_open, struct_size, 0);
 AT(lunkit_file_open, flags, 4);
@@ -169,7 +176,8 @@ AT(lunkit_handler, write_zeroes_blocking, 176);
 AT(lunkit_handler, resize, 184);
 AT(lunkit_handler, set_write_cache, 192);
 AT(lunkit_handler, zone_operations, 200);
-AT(lunkit_handler, reserved, 248);
+AT(lunkit_handler, space, 248);
+AT(lunkit_handler, reserved, 256);
 
 TEST(Layout, PointersAreEightBytes) {
     // The table above is that of 64-bit platforms, the only ones there are plugins for.

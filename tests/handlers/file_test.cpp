@@ -58,6 +58,22 @@ TEST_P(FileHandler, TellsWhatItIs) {
     EXPECT_FALSE(info.read_only);
 }
 
+TEST_P(FileHandler, TellsHowMuchItTakesAndWhatIsLeft) {
+    open(config_, kSize);
+    ASSERT_TRUE(device_->info().can_tell_space);
+    const auto empty = space();
+    ASSERT_TRUE(empty);
+    EXPECT_EQ(0U, empty->used);
+    EXPECT_TRUE(empty->shared);
+    EXPECT_LE(empty->available, std::filesystem::space(disk_).capacity);
+    EXPECT_GT(empty->available, 0U);
+    EXPECT_TRUE(write(0, pattern(65536), LUNKIT_IO_FUA));
+    const auto written = space();
+    ASSERT_TRUE(written);
+    EXPECT_GE(written->used, 65536U);
+    EXPECT_LT(written->used, kSize);
+}
+
 TEST_P(FileHandler, WithoutDiscardItIsFullyProvisioned) {
     open(config_ + ";discard=off", kSize);
     const DeviceInfo info = device_->info();

@@ -105,6 +105,7 @@ class HandlerRig : public EngineRig {
         found.resize(count.value_or(0));
         return found;
     }
+    Result<Space> space() { return run(device_->space(queue())); }
 
     bool handing_over_ = false;
     std::unique_ptr<BlockDevice> device_;

@@ -103,6 +103,13 @@ int extents_of_disk(void* /*device*/, lunkit_queue* /*queue*/, const lunkit_io* 
     list->count = 2;
     return LUNKIT_DONE;
 }
+int space_of_disk(void* /*device*/, lunkit_queue* /*queue*/, lunkit_space* space,
+                  lunkit_completion* completion) {
+    space->used = 4096;
+    space->available = 8192;
+    space->flags = LUNKIT_SPACE_SHARED;
+    return finish(completion);
+}
 int read_blocking(void* /*device*/, void* buffer, std::uint64_t length, std::uint64_t offset,
                   std::uint32_t flags) {
     disk->note("read", offset, length, flags);
@@ -563,6 +570,28 @@ TEST_F(PluginDeviceTest, ExtentsAreCutToWhatWasAsked) {
         test::run_task(queue_, device_->extents(queue_, io, std::span<Extent>(extents)));
     ASSERT_EQ(2U, count);
     EXPECT_EQ(65536U - 4096U, extents[1].length);
+}
+
+TEST_F(PluginDeviceTest, TellsTheSpaceThatTheHandlerTells) {
+    lunkit_handler handler = asynchronous();
+    open(handler);
+    EXPECT_FALSE(device_->info().can_tell_space);
+    EXPECT_EQ(EOPNOTSUPP, test::run_task(queue_, device_->space(queue_)).error().code);
+
+    handler.space = space_of_disk;
+    open(handler);
+    EXPECT_TRUE(device_->info().can_tell_space);
+    const auto space = test::run_task(queue_, device_->space(queue_));
+    ASSERT_TRUE(space);
+    EXPECT_EQ(4096U, space->used);
+    EXPECT_EQ(8192U, space->available);
+    EXPECT_TRUE(space->shared);
+    disk_.answer = -EIO;
+    EXPECT_EQ(EIO, test::run_task(queue_, device_->space(queue_)).error().code);
+
+    disk_.info.flags |= LUNKIT_DEVICE_NO_SPACE;
+    open(handler);
+    EXPECT_EQ(EOPNOTSUPP, test::run_task(queue_, device_->space(queue_)).error().code);
 }
 
 TEST_F(PluginDeviceTest, BlockingCallbacksRunOnWorkers) {

@@ -241,7 +241,8 @@ class LogicalUnitTest : public ::testing::Test {
                               std::span<const MemoryDevice::Request> done) {
         for (const MemoryDevice::Request& request : done) {
             if (request.kind != Kind::kRead && request.kind != Kind::kFlush &&
-                request.kind != Kind::kExtents && request.length > 0) {
+                request.kind != Kind::kExtents && request.kind != Kind::kSpace &&
+                request.length > 0) {
                 const ByteRange range = announced.value_or(ByteRange{});
                 EXPECT_TRUE(range.offset <= request.offset &&
                             request.offset + request.length <= range.end())

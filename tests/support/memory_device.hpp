@@ -34,6 +34,7 @@ class MemoryDevice final : public BlockDevice {
         kCompareAndWrite,
         kExtents,
         kOrWrite,
+        kSpace,
     };
     struct Request {
         Kind kind;
@@ -56,6 +57,8 @@ class MemoryDevice final : public BlockDevice {
     DeviceInfo properties;
     /// Each request waits for the queue once instead of completing inline.
     bool suspends = false;
+    /// What space() gives, where properties.can_tell_space.
+    Space room;
     /// Everything asked so far.
     std::vector<Request> requests;
     /// Requests outside the device, not of whole blocks, or beyond their own data.
@@ -176,6 +179,13 @@ class MemoryDevice final : public BlockDevice {
         }
         co_return count;
     }
+    Task<Result<Space>> space(Queue& queue) override {
+        const Status status = co_await begin(queue, Kind::kSpace, IoRequest(), 0);
+        if (!status) {
+            co_return std::unexpected(status.error());
+        }
+        co_return room;
+    }
 
   private:
     static constexpr std::uint64_t kGranule = 512;
@@ -184,7 +194,7 @@ class MemoryDevice final : public BlockDevice {
     /// `data_length`: bytes of io.data that it uses.
     Task<Status> begin(Queue& queue, Kind kind, IoRequest io, std::uint64_t data_length) {
         requests.push_back({kind, io.offset, io.length, io.flags});
-        const bool has_range = kind != Kind::kFlush;
+        const bool has_range = kind != Kind::kFlush && kind != Kind::kSpace;
         const bool fits = ByteRange::fits(io.offset, io.length, bytes_.size());
         const bool is_aligned = (io.offset | io.length) % properties.min_block_size == 0;
         const bool has_data =
