@@ -42,12 +42,13 @@ done
 allowed runner/core 'lunkit/|core/'
 allowed runner/host 'lunkit/|core/|host/'
 allowed runner/tcmu 'lunkit/|core/|host/|scsi/|tcmu/'
-allowed runner/control 'lunkit/|core/|host/|control/|tcmu/tcmu_service\.hpp|[a-z0-9_-]+-dbus\.h"'
+allowed runner/ublk 'lunkit/|core/|host/|ublk/'
+allowed runner/control 'lunkit/|core/|host/|control/|tcmu/tcmu_service\.hpp|ublk/ublk_service\.hpp|[a-z0-9_-]+-dbus\.h"'
 allowed runner/cli 'lunkit/|cli/'
 library 'liburing' runner/core
 library 'glib|gio/|glib-object' runner/control runner/cli
 library 'netlink/|linux/netlink|linux/genetlink' runner/tcmu
-library 'libkmod' runner/tcmu
+library 'libkmod' runner/core
 library 'nlohmann|CLI/' runner/cli
 library 'systemd/' runner/control
 library 'fmt/' runner scsi handlers

@@ -8,7 +8,9 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -54,6 +56,14 @@ struct FileTransfer {
     bool direct = false;
 };
 
+/// A command that a driver takes through io_uring (IORING_OP_URING_CMD); what op and payload mean,
+/// its header says.
+struct DriverCommand {
+    int fd = -1;
+    std::uint32_t op = 0;
+    std::array<std::byte, 16> payload{};  ///< all that a submission of the usual size has room for
+};
+
 struct EngineStats {
     std::uint64_t turns = 0;  ///< of the loop
     std::uint64_t sleeps = 0;
@@ -77,6 +87,10 @@ class EngineQueue : public Queue {
     virtual int submit_transfer(const FileTransfer& transfer, lunkit_completion* completion) = 0;
     /// fdatasync.
     virtual int submit_data_sync(int fd, const void* lane, lunkit_completion* completion) = 0;
+
+    /// Completes with what the driver answers, perhaps in hours: it does not count as an operation
+    /// that will end soon. -EOPNOTSUPP: not with this engine.
+    virtual int submit_command(const DriverCommand& command, lunkit_completion* completion) = 0;
 
     /// A poller is asked in every turn. With spin > 0 the loop, before it sleeps, goes on asking
     /// for at most that long after the last find (or the last operation in flight), and gives it up

@@ -28,7 +28,8 @@ struct QueueSet::Member {
 QueueSet::QueueSet() : pool_(std::make_unique<WorkerPool>(kLaneWidth)) {}
 
 Result<std::unique_ptr<QueueSet>> QueueSet::start(EngineChoice engine, unsigned count,
-                                                  std::chrono::microseconds spin) {
+                                                  std::chrono::microseconds spin,
+                                                  const Threads& threads) {
     std::unique_ptr<QueueSet> set(new QueueSet);
     const unsigned wanted = count > 0 ? count : usable_cpus();
     for (unsigned i = 0; i < wanted; ++i) {
@@ -39,7 +40,12 @@ Result<std::unique_ptr<QueueSet>> QueueSet::start(EngineChoice engine, unsigned 
         }
         EngineQueue* queue = member->queue.get();
         TRY(member->thread,
-            Thread::start("lunkit-q" + std::to_string(i), [queue] { queue->run(); }));
+            Thread::start(threads.name + std::to_string(i), [queue, prepare = threads.prepare] {
+                if (prepare) {
+                    prepare();
+                }
+                queue->run();
+            }));
         set->members_.push_back(std::move(member));
     }
     return set;

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -16,9 +18,18 @@ namespace lunkit::core {
 
 class QueueSet {
   public:
+    struct Threads {
+        std::string name = "lunkit-q";  ///< of a thread, less its number; 13 characters at most
+        std::function<void()> prepare;  ///< the first thing that each of them does; may be empty
+    };
     /// Starts the threads. `count` 0: one per core that the process may use.
     static Result<std::unique_ptr<QueueSet>> start(EngineChoice engine, unsigned count,
-                                                   std::chrono::microseconds spin);
+                                                   std::chrono::microseconds spin,
+                                                   const Threads& threads);
+    static Result<std::unique_ptr<QueueSet>> start(EngineChoice engine, unsigned count,
+                                                   std::chrono::microseconds spin) {
+        return start(engine, count, spin, Threads());
+    }
     QueueSet(const QueueSet&) = delete;
     QueueSet& operator=(const QueueSet&) = delete;
     QueueSet(QueueSet&&) = delete;

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +61,30 @@ struct DeviceStatus {
     std::uint64_t kicks = 0;
 };
 
+/// Copies the counters into what is told of the device.
+inline void copy_counters(const DeviceCounters& counters, DeviceStatus& status) {
+    const auto value = [](const std::atomic<std::uint64_t>& counter) {
+        return counter.load(std::memory_order_relaxed);
+    };
+    status.read_commands = value(counters.read_commands);
+    status.read_bytes = value(counters.read_bytes);
+    status.write_commands = value(counters.write_commands);
+    status.write_bytes = value(counters.write_bytes);
+    status.other_commands = value(counters.other_commands);
+    status.errors = value(counters.errors);
+    status.in_flight = value(counters.in_flight);
+    status.kicks = value(counters.kicks);
+}
+
+/// A device that the daemon is asked to make.
+struct NewDevice {
+    std::string config;                   ///< "<handler>/<rest>"
+    std::optional<std::uint32_t> number;  ///< of its node; none: the kernel chooses
+    std::uint64_t size = 0;               ///< bytes; 0: as large as the storage is
+    std::uint32_t block_size = 512;       ///< bytes
+    bool read_only = false;
+};
+
 /// What every front end works with; outlives them.
 struct Runtime {
     QueueSet& queues;
@@ -70,8 +96,8 @@ class Service {
   public:
     virtual ~Service() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
-    /// An error means that this front end cannot serve here (the kernel lacks it); what it says is
-    /// for the operator.
+    /// An error means that this front end cannot serve here; what it says is for the operator.
+    /// ENODEV: the kernel has nothing of the kind, which only matters to who wants to use it.
     virtual Status start() = 0;
     /// Stops taking requests, ends those in flight (bounded by settings.drain_timeout), leaves the
     /// rest to the successor; then calls `stopped`, on any thread. `clean` is false when something
@@ -80,6 +106,19 @@ class Service {
     [[nodiscard]] virtual std::vector<DeviceStatus> list() const = 0;
     /// A reload has replaced values of Runtime::settings: goes on with the new ones.
     virtual void settings_changed() {}
+
+    using Added = std::move_only_function<void(Result<std::string> node)>;
+    using Removed = std::move_only_function<void(Status)>;
+    /// Makes a device and gives its node, on any thread. EOPNOTSUPP: devices of this front end are
+    /// not made by the daemon.
+    virtual void add_device(NewDevice /*wanted*/, Added done) {
+        done(failure(EOPNOTSUPP, "devices of this front end are not made by lunkitd"));
+    }
+    /// Removes the device called `name` (or its node); answers on any thread, when it has gone.
+    /// ENOENT: there is none. EBUSY: somebody has it mounted or claimed, and not `force`.
+    virtual void remove_device(const std::string& /*name*/, bool /*force*/, Removed done) {
+        done(failure(EOPNOTSUPP, "devices of this front end are not removed by lunkitd"));
+    }
 
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;

@@ -33,6 +33,8 @@ struct Settings {
     std::chrono::milliseconds foreign_timeout{10'000};        // foreign_timeout_ms
     std::chrono::milliseconds bring_up_timeout{30'000};       // bring_up_timeout_ms
     std::chrono::milliseconds drain_timeout{20'000};          // drain_timeout_ms
+    // [ublk]
+    bool ublk = true;  // enabled
 };
 
 }  // namespace lunkit::core

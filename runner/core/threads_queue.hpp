@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,10 @@ class ThreadsQueue final : public QueueCore {
     int submit_poll(int fd, std::uint32_t events, lunkit_completion* completion) override;
     int submit_transfer(const FileTransfer& transfer, lunkit_completion* completion) override;
     int submit_data_sync(int fd, const void* lane, lunkit_completion* completion) override;
+    int submit_command(const DriverCommand& /*command*/,
+                       lunkit_completion* /*completion*/) override {
+        return -EOPNOTSUPP;
+    }
     [[nodiscard]] std::string_view engine_name() const override { return "threads"; }
 
   protected:

@@ -200,6 +200,16 @@ int UringQueue::submit_data_sync(int fd, const void* lane, lunkit_completion* co
     return start_in_lane(op, lane, completion);
 }
 
+int UringQueue::submit_command(const DriverCommand& command, lunkit_completion* completion) {
+    Op* op = ops_.take();
+    op->kind = Kind::kCommand;
+    op->command = command;
+    op->completion = completion;
+    mark(completion, WaitsFor::kNothing);
+    start(op);
+    return LUNKIT_PENDING;
+}
+
 int UringQueue::start_in_lane(Op* op, const void* lane, lunkit_completion* completion) {
     op->lane = lane;
     op->completion = completion;
@@ -243,6 +253,11 @@ void UringQueue::prepare(io_uring_sqe* sqe, Op* op) {
             break;
         case Kind::kPollRemove:
             io_uring_prep_poll_remove(sqe, reinterpret_cast<std::uintptr_t>(op->target));
+            break;
+        case Kind::kCommand:
+            io_uring_prep_rw(IORING_OP_URING_CMD, sqe, op->command.fd, nullptr, 0,
+                             op->command.op);  // liburing 2.3 has no call for it
+            std::memcpy(&sqe->addr3, op->command.payload.data(), op->command.payload.size());
             break;
         case Kind::kWake:
             io_uring_prep_read(sqe, wake_fd(), &wake_count_, sizeof wake_count_, 0);
@@ -352,6 +367,9 @@ void UringQueue::ended(Op* op, std::int32_t result) {
             if (op->cancelled) {
                 result = -ECANCELED;
             }
+            ops_.give_back(op);
+            break;
+        case Kind::kCommand:
             ops_.give_back(op);
             break;
         case Kind::kTransfer:

@@ -43,6 +43,7 @@ class UringQueue final : public QueueCore {
     int submit_poll(int fd, std::uint32_t events, lunkit_completion* completion) override;
     int submit_transfer(const FileTransfer& transfer, lunkit_completion* completion) override;
     int submit_data_sync(int fd, const void* lane, lunkit_completion* completion) override;
+    int submit_command(const DriverCommand& command, lunkit_completion* completion) override;
     [[nodiscard]] std::string_view engine_name() const override { return "uring"; }
 
   protected:
@@ -52,7 +53,7 @@ class UringQueue final : public QueueCore {
     void cancel_poll(lunkit_completion* completion) override;
 
   private:
-    enum class Kind : std::uint8_t { kTransfer, kDataSync, kPoll, kPollRemove, kWake };
+    enum class Kind : std::uint8_t { kTransfer, kDataSync, kPoll, kPollRemove, kCommand, kWake };
     struct Op {
         Kind kind = Kind::kWake;
         bool is_write = false;
@@ -61,6 +62,7 @@ class UringQueue final : public QueueCore {
         int rw_flags = 0;
         int iov_count = 0;
         std::uint32_t events = 0;  // kPoll
+        DriverCommand command;     // kCommand
         std::uint64_t offset = 0;
         const iovec* iov = nullptr;
         Op* target = nullptr;        // kPollRemove

@@ -12,9 +12,9 @@
 #include <limits>
 #include <utility>
 
+#include "core/posted_call.hpp"
 #include "lunkit/io_request.hpp"
 #include "scsi/changed_range.hpp"
-#include "tcmu/posted_call.hpp"
 
 namespace lunkit::tcmu {
 
@@ -508,7 +508,8 @@ void Device::settle() {
     }
     flush();
     queue_.remove_poller(this);
-    call_on(queue_, std::exchange(drain_.quiet, nullptr));  // when no frame of ours is on the stack
+    core::call_on(queue_,
+                  std::exchange(drain_.quiet, nullptr));  // when no frame of ours is on the stack
 }
 
 void Device::capacity_changed() {
@@ -577,9 +578,6 @@ Task<scsi::Identity> Device::identity(Queue& queue) {
 }
 
 core::DeviceStatus Device::status() const {
-    const auto read = [](const std::atomic<std::uint64_t>& counter) {
-        return counter.load(std::memory_order_relaxed);
-    };
     const DeviceInfo info = block_->info();
     core::DeviceStatus status;
     status.front_end = "tcmu";
@@ -591,14 +589,7 @@ core::DeviceStatus Device::status() const {
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = write_cache();
-    status.read_commands = read(counters_.read_commands);
-    status.read_bytes = read(counters_.read_bytes);
-    status.write_commands = read(counters_.write_commands);
-    status.write_bytes = read(counters_.write_bytes);
-    status.other_commands = read(counters_.other_commands);
-    status.errors = read(counters_.errors);
-    status.in_flight = read(counters_.in_flight);
-    status.kicks = read(counters_.kicks);
+    core::copy_counters(counters_, status);
     const std::lock_guard lock(error_mutex_);
     if (status.state == core::DeviceState::kFailed) {
         status.error = error_;

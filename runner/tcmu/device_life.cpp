@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "tcmu/posted_call.hpp"
+#include "core/posted_call.hpp"
 #include "tcmu/tcmu_service.hpp"
 
 namespace lunkit::tcmu {
@@ -90,7 +90,7 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     const DeviceInfo info = device.block().info();
     core::log(LogLevel::kInfo, {.device = entry->folder}, "serving {} ({} bytes) at /dev/uio{}",
               entry->uio.name.config, info.size, entry->uio.minor);
-    call_on(device.queue(), [&device, told = entry->told_size] {
+    core::call_on(device.queue(), [&device, told = entry->told_size] {
         if (told) {
             device.capacity_changed();
         }
@@ -189,7 +189,8 @@ void TcmuService::handler_says_size(const Entry& entry, std::uint64_t bytes) {
         entry->told_size = true;  // opened() asks the device for it
         return;
     }
-    call_on(entry->device->queue(), [device = entry->device.get()] { device->capacity_changed(); });
+    core::call_on(entry->device->queue(),
+                  [device = entry->device.get()] { device->capacity_changed(); });
     entry->wanted_size = bytes;
     if (entry->phase == Phase::kIdle) {
         became_idle(entry);
@@ -217,12 +218,13 @@ void TcmuService::push_write_cache(const Entry& entry) {
         }
     });
     // Not in the line of the device's steps: a removal shall not wait for it.
-    call_in_worker(runtime_.queues.workers(), &entry->writing_cache,
-                   [configfs = entry->configfs, enabled, result, back = std::move(back)]() mutable {
-                       *result = configfs->write(ConfigfsDevice::File::kEmulateWriteCache,
-                                                 enabled ? "1" : "0");
-                       back();
-                   });
+    core::call_in_worker(
+        runtime_.queues.workers(), &entry->writing_cache,
+        [configfs = entry->configfs, enabled, result, back = std::move(back)]() mutable {
+            *result =
+                configfs->write(ConfigfsDevice::File::kEmulateWriteCache, enabled ? "1" : "0");
+            back();
+        });
 }
 
 // Drains the device and closes it on a worker; then `reply`, if any, is answered. The kernel does
@@ -270,8 +272,9 @@ void TcmuService::close(const Entry& entry, PendingReply reply) {
                             closed(entry);
                         }),
                         .quiet = on_loop([this, entry] { drained(entry); })};
-    call_on(device->queue(),
-            [device, drain = std::move(drain)]() mutable { device->drain(std::move(drain)); });
+    core::call_on(device->queue(), [device, drain = std::move(drain)]() mutable {
+        device->drain(std::move(drain));
+    });
 }
 
 // Nothing of the device runs any more.
@@ -281,7 +284,7 @@ void TcmuService::drained(const Entry& entry) {
         const std::lock_guard lock(mutex_);
         device = std::move(entry->device);
     }
-    call_in_worker(
+    core::call_in_worker(
         runtime_.queues.workers(), entry.get(),
         [device = std::move(device), queue = std::move(entry->queue), back = on_loop([this, entry] {
                                                                           --working_;

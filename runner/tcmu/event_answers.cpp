@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "tcmu/posted_call.hpp"
+#include "core/posted_call.hpp"
 #include "tcmu/tcmu_service.hpp"
 
 namespace lunkit::tcmu {
@@ -195,7 +195,7 @@ void TcmuService::change_size(const Entry& entry, std::uint64_t bytes, PendingRe
                     entry->wanted_size = bytes;  // the kernel was told that it failed
                 }
                 Device* unit = entry->device.get();
-                call_on(unit->queue(), [unit] { unit->capacity_changed(); });
+                core::call_on(unit->queue(), [unit] { unit->capacity_changed(); });
             }
             changed(entry, *result);
         },
@@ -232,7 +232,7 @@ void TcmuService::change_write_cache(const Entry& entry, bool enabled, PendingRe
         }
         changed(entry, *result);
     });
-    call_on(device->queue(), [device, enabled, result, back = std::move(back)]() mutable {
+    core::call_on(device->queue(), [device, enabled, result, back = std::move(back)]() mutable {
         device->set_write_cache(enabled, [result, back = std::move(back)](Status status) mutable {
             *result = std::move(status);
             back();

@@ -55,7 +55,7 @@ std::unexpected<Error> system_failure(const std::string& what) {
 
 Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
     TableMemory memory;
-    TRY(memory.mapping_, MemoryMapping::anonymous(kUnitRoom + bytes));
+    TRY(memory.mapping_, core::MemoryMapping::anonymous(kUnitRoom + bytes));
     return memory;
 }
 
@@ -106,7 +106,7 @@ Result<TableMemory> InflightFolder::find(std::uint32_t minor, const TableOwner& 
     }
     TableMemory memory;
     memory.unit_offset_ = kUnitOffset;
-    TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
+    TRY(memory.mapping_, core::MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
     return memory;
 }
 
@@ -121,7 +121,7 @@ Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& 
     }
     TableMemory memory;
     memory.unit_offset_ = kUnitOffset;
-    TRY(memory.mapping_, MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
+    TRY(memory.mapping_, core::MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
     const OwnerRecord record = record_of(owner);
     if (::pwrite(fd.get(), &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {
         const auto error = system_failure("cannot write " + name);

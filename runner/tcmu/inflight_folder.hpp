@@ -13,10 +13,10 @@
 #include <span>
 #include <string>
 
+#include "core/memory_mapping.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "scsi/unit_memory.hpp"
-#include "tcmu/memory_mapping.hpp"
 
 namespace lunkit::tcmu {
 
@@ -49,7 +49,7 @@ class TableMemory {
 
   private:
     friend class InflightFolder;
-    MemoryMapping mapping_;
+    core::MemoryMapping mapping_;
     std::size_t unit_offset_ = 0;
 };
 

@@ -40,7 +40,7 @@ Result<InflightTable> InflightTable::over(std::span<std::byte> memory, Geometry 
     table.free_.reserve(geometry.slots);
     table.used_chunks_.resize((table.arena_chunks_ + 63) / 64);
     const std::size_t iovecs = std::size_t{geometry.slots} * kInlineIovs + table.arena_iovs();
-    TRY(table.iovecs_, MemoryMapping::anonymous(iovecs * sizeof(iovec)));
+    TRY(table.iovecs_, core::MemoryMapping::anonymous(iovecs * sizeof(iovec)));
     return table;
 }
 

@@ -33,8 +33,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/memory_mapping.hpp"
 #include "lunkit/result.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring_layout.hpp"
 
 namespace lunkit::tcmu {
@@ -200,7 +200,7 @@ class InflightTable {
     std::uint32_t next_sequence_ = 1;
     std::vector<std::uint32_t> free_;         // used before; the last freed is the first taken
     std::vector<std::uint64_t> used_chunks_;  // one bit each
-    MemoryMapping iovecs_;                    // of this process: kInlineIovs a slot, then the arena
+    core::MemoryMapping iovecs_;              // of this process: kInlineIovs a slot, then the arena
 };
 
 }  // namespace lunkit::tcmu

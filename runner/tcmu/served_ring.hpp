@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/memory_mapping.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "tcmu/inflight_folder.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
 #include "tcmu/sigbus_guard.hpp"
 
@@ -19,7 +19,7 @@ namespace lunkit::tcmu {
 /// the mapping with mailbox, ring and data area.
 struct UioNode {
     UniqueFd fd;
-    MemoryMapping map;
+    core::MemoryMapping map;
 };
 
 /// Made in steps: open(), then resume() or attach(). Any thread, one at a time.

@@ -2,7 +2,7 @@
 // TcmuService: steps that run on other threads and come back to the control thread.
 #include <utility>
 
-#include "tcmu/posted_call.hpp"
+#include "core/posted_call.hpp"
 #include "tcmu/tcmu_service.hpp"
 
 namespace lunkit::tcmu {
@@ -28,13 +28,14 @@ void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::
         done();
     };
     ++working_;
-    call_in_worker(runtime_.queues.workers(), entry->lane != nullptr ? entry->lane : entry.get(),
-                   [inbox = loop_->inbox(), work = std::move(work),
-                    back = ControlLoop::Call(std::move(back))]() mutable {
-                       work();
-                       work = nullptr;  // what it holds goes on this thread
-                       inbox->post(std::move(back));
-                   });
+    core::call_in_worker(runtime_.queues.workers(),
+                         entry->lane != nullptr ? entry->lane : entry.get(),
+                         [inbox = loop_->inbox(), work = std::move(work),
+                          back = ControlLoop::Call(std::move(back))]() mutable {
+                             work();
+                             work = nullptr;  // what it holds goes on this thread
+                             inbox->post(std::move(back));
+                         });
 }
 
 void TcmuService::end_step(const Entry& entry) {
@@ -46,8 +47,8 @@ void TcmuService::end_step(const Entry& entry) {
 }
 
 void TcmuService::drop_in_worker(ControlLoop::Call holder) {
-    call_in_worker(runtime_.queues.workers(), nullptr,
-                   [holder = std::move(holder)]() mutable { holder = nullptr; });
+    core::call_in_worker(runtime_.queues.workers(), nullptr,
+                         [holder = std::move(holder)]() mutable { holder = nullptr; });
 }
 
 std::shared_ptr<core::EngineQueue> TcmuService::assign_queue() {

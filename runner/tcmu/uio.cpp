@@ -107,7 +107,7 @@ Result<UioNode> open_uio(const KernelPaths& paths, std::uint32_t minor,
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     TRY(const std::size_t size, map_size(paths, minor));
-    TRY(node.map, MemoryMapping::of_file(node.fd.get(), size, path));
+    TRY(node.map, core::MemoryMapping::of_file(node.fd.get(), size, path));
     return node;
 }
 

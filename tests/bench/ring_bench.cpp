@@ -11,9 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/memory_mapping.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "tcmu/inflight_table.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
 #include "tcmu/ring_layout.hpp"
 
@@ -50,22 +50,22 @@ enum class Table : std::uint8_t { kAnonymous, kFile };
 
 void fetch_and_complete(benchmark::State& state, Table kind) {
     const auto depth = static_cast<std::uint32_t>(state.range(0));
-    const MemoryMapping map = *MemoryMapping::anonymous(kMapSize);
+    const core::MemoryMapping map = *core::MemoryMapping::anonymous(kMapSize);
     put<std::uint16_t>(map.bytes(), mailbox::kVersion, 2);
     put<std::uint16_t>(map.bytes(), mailbox::kFlags, mailbox::kOutOfOrder | mailbox::kReadLen);
     put(map.bytes(), mailbox::kCmdrOff, kCmdrOff);
     put(map.bytes(), mailbox::kCmdrSize, kCmdrSize / kEntrySize * kEntrySize);
     const MailboxInfo info = *MailboxInfo::read(map.bytes());
     const auto geometry = Ring::table_geometry(info, 1024);
-    MemoryMapping memory;
+    core::MemoryMapping memory;
     if (kind == Table::kFile) {
         const UniqueFd fd(::memfd_create("table", MFD_CLOEXEC));  // on tmpfs, as /run is
         if (::ftruncate(fd.get(), static_cast<off_t>(geometry.bytes())) != 0) {
             std::abort();
         }
-        memory = *MemoryMapping::of_file(fd.get(), geometry.bytes(), "table");
+        memory = *core::MemoryMapping::of_file(fd.get(), geometry.bytes(), "table");
     } else {
-        memory = *MemoryMapping::anonymous(geometry.bytes());
+        memory = *core::MemoryMapping::anonymous(geometry.bytes());
     }
     Ring ring =
         *Ring::attach(map.bytes(), *InflightTable::make(memory.bytes(), geometry, map.bytes()));

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <set>
@@ -62,6 +63,16 @@ TEST(QueueSet, AllEnginesCanBeChosen) {
     ASSERT_TRUE(set);
     EXPECT_EQ((*set)->at(1).engine_name(), "threads");
     EXPECT_EQ(test::run_task_on((*set)->at(0), name_of_thread), "lunkit-q0");
+}
+
+TEST(QueueSet, ThreadsMayHaveAnotherNameAndPrepareThemselves) {
+    std::atomic<int> prepared{0};
+    const auto set = QueueSet::start(EngineChoice::kThreads, 2, 0us,
+                                     {.name = "other", .prepare = [&prepared] { ++prepared; }});
+    ASSERT_TRUE(set);
+    EXPECT_EQ(test::run_task_on((*set)->at(0), name_of_thread), "other0");
+    EXPECT_EQ(test::run_task_on((*set)->at(1), name_of_thread), "other1");
+    EXPECT_EQ(prepared, 2);
 }
 
 Task<void> sleeps(Queue& queue) {

@@ -2,6 +2,7 @@
 // What only the io_uring engine does: lanes in front of the ring.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/driver_command.hpp"
 #include "engines.hpp"
 #include "lunkit/unique_fd.hpp"
 
@@ -133,6 +135,43 @@ TEST(UringQueue, SubmitsAndWaitsWithOneSystemCall) {
     test::run_task(queue, task(queue, file.get(), 100));
     EXPECT_LE(queue.stats().system_calls - before.system_calls, 102U);
     EXPECT_GE(queue.stats().system_calls - before.system_calls, 100U);
+}
+
+// No driver of a container takes commands: that they arrive is shown by who refuses them.
+TEST(UringCommand, CompletesWithTheDriversAnswer) {
+    WorkerPool pool;
+    auto queue = UringQueue::create(pool, 0us);
+    if (!queue) {
+        GTEST_SKIP() << queue.error().what;
+    }
+    const UniqueFd file(::memfd_create("no driver", MFD_CLOEXEC));
+    Counted completion([&] { (*queue)->stop(); });
+    const DriverCommand command{.fd = file.get(), .op = 1, .payload = {}};
+    ASSERT_EQ((*queue)->submit_command(command, &completion), LUNKIT_PENDING);
+    (*queue)->run();
+    EXPECT_EQ(completion.calls, 1);
+    EXPECT_EQ(completion.result, -EOPNOTSUPP);
+}
+
+TEST(UringCommand, ThreadsHaveNone) {
+    WorkerPool pool;
+    const auto queue = make_queue(EngineChoice::kThreads, pool, 0us);
+    ASSERT_TRUE(queue);
+    Counted completion;
+    EXPECT_EQ((*queue)->submit_command({}, &completion), -EOPNOTSUPP);
+}
+
+TEST(UringCommand, LongOneWaitsForItsAnswer) {
+    const UniqueFd file(::memfd_create("no driver", MFD_CLOEXEC));
+    const std::array<std::byte, 32> payload{};
+    const auto answer = run_driver_command(file.get(), 1, payload);
+    if (!answer && (answer.error().code == EPERM || answer.error().code == ENOSYS)) {
+        GTEST_SKIP() << answer.error().what;
+    }
+    ASSERT_TRUE(answer) << answer.error().what;
+    EXPECT_EQ(*answer, -EOPNOTSUPP);
+    const std::array<std::byte, kLongPayload + 1> too_long{};
+    EXPECT_EQ(run_driver_command(file.get(), 1, too_long).error().code, EINVAL);
 }
 
 }  // namespace

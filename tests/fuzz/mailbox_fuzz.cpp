@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/memory_mapping.hpp"
 #include "tcmu/inflight_table.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
 
 namespace {
@@ -155,7 +155,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     const InflightTable::Geometry geometry = Ring::table_geometry(*info, kSlots);
-    lunkit::Result<MemoryMapping> memory = MemoryMapping::anonymous(geometry.bytes());
+    lunkit::Result<core::MemoryMapping> memory = core::MemoryMapping::anonymous(geometry.bytes());
     must(memory.has_value());
     lunkit::Result<InflightTable> table = InflightTable::make(memory->bytes(), geometry, map);
     must(table.has_value());

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -79,6 +80,24 @@ class FakeEngineQueue final : public core::EngineQueue {
         completion->result = ::fdatasync(fd) == 0 ? 0 : -errno;
         inner.post(completion);
         return LUNKIT_PENDING;
+    }
+    /// It waits for answer_command().
+    int submit_command(const core::DriverCommand& command, lunkit_completion* completion) override {
+        commands.push_back({command, completion});
+        return LUNKIT_PENDING;
+    }
+    struct Command {
+        core::DriverCommand command;
+        lunkit_completion* completion;
+    };
+    /// Those the "driver" has, oldest first.
+    std::deque<Command> commands;
+    /// The driver answers the command at `index`; it completes in the next turn.
+    void answer_command(std::size_t index, std::int64_t result) {
+        const auto position = commands.begin() + static_cast<std::ptrdiff_t>(index);
+        position->completion->result = result;
+        inner.post(position->completion);
+        commands.erase(position);
     }
     void add_poller(core::Poller* poller) override { pollers_.push_back(poller); }
     void remove_poller(core::Poller* poller) override { std::erase(pollers_, poller); }

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/memory_mapping.hpp"
 #include "support/tcmu_kernel_model.hpp"
 #include "tcmu/inflight_table.hpp"
-#include "tcmu/memory_mapping.hpp"
 #include "tcmu/ring.hpp"
 #include "tcmu/served_ring.hpp"
 
@@ -22,7 +22,7 @@ namespace lunkit::test {
 inline tcmu::ServedRing opened_ring(TcmuKernelModel& model, std::uint32_t slots = 64) {
     tcmu::UioNode node;
     node.fd = model.duplicate_user_fd();
-    node.map = *tcmu::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+    node.map = *core::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
     return *tcmu::ServedRing::open(std::move(node), slots);
 }
 /// The same, begun with a table that nobody will take over.
@@ -37,14 +37,14 @@ class RingOnModel {
   public:
     explicit RingOnModel(TcmuKernelModel::Options options = {}, std::uint32_t slots = 64)
         : model(options), slots_(slots) {
-        map_ = *tcmu::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "the model");
+        map_ = *core::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "the model");
         attach();
     }
     /// Anew, as a successor would.
     void attach() {
         const tcmu::MailboxInfo info = *tcmu::MailboxInfo::read(map_.bytes());
         const auto geometry = tcmu::Ring::table_geometry(info, slots_);
-        memory_ = *tcmu::MemoryMapping::anonymous(geometry.bytes());
+        memory_ = *core::MemoryMapping::anonymous(geometry.bytes());
         auto table = tcmu::InflightTable::make(memory_.bytes(), geometry, map_.bytes());
         ring_.emplace(*tcmu::Ring::attach(map_.bytes(), *std::move(table)));
     }
@@ -85,8 +85,8 @@ class RingOnModel {
 
   private:
     std::uint32_t slots_;
-    tcmu::MemoryMapping map_;
-    tcmu::MemoryMapping memory_;
+    core::MemoryMapping map_;
+    core::MemoryMapping memory_;
     std::optional<tcmu::Ring> ring_;
 };
 

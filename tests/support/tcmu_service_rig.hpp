@@ -242,7 +242,7 @@ class TcmuServiceRig {
         TcmuKernelModel& model = *models_.at(minor);
         tcmu::UioNode node;
         node.fd = model.duplicate_user_fd();
-        node.map = *tcmu::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+        node.map = *core::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
         return node;
     }
     Result<std::unique_ptr<BlockDevice>> open_block(host::OpenDevice request) {

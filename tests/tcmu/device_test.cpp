@@ -484,7 +484,7 @@ TEST_F(DeviceTest, GarbageForAMailboxIsRefused) {
     TcmuKernelModel model;
     model.memory()[0] = std::byte{9};
     UioNode node;
-    node.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+    node.map = *core::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
     EXPECT_FALSE(ServedRing::open(std::move(node)).has_value());
 }
 

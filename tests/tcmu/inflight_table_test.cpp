@@ -11,8 +11,8 @@ namespace {
 class InflightTableTest : public testing::Test {
   protected:
     static constexpr InflightTable::Geometry kGeometry{.slots = 4, .arena_iovs = 256};
-    MemoryMapping memory = *MemoryMapping::anonymous(kGeometry.bytes());
-    MemoryMapping mapping = *MemoryMapping::anonymous(1 << 20);
+    core::MemoryMapping memory = *core::MemoryMapping::anonymous(kGeometry.bytes());
+    core::MemoryMapping mapping = *core::MemoryMapping::anonymous(1 << 20);
     InflightTable table = *InflightTable::make(memory.bytes(), kGeometry, mapping.bytes());
 
     std::uint32_t publish(std::uint64_t iovs) {

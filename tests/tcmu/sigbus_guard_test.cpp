@@ -7,8 +7,8 @@
 
 #include <csignal>
 
+#include "core/memory_mapping.hpp"
 #include "lunkit/unique_fd.hpp"
-#include "tcmu/memory_mapping.hpp"
 
 namespace lunkit::tcmu {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::size_t kPage = 4096;
 struct Truncated {
     Truncated() {
         EXPECT_EQ(::ftruncate(fd.get(), 4 * kPage), 0);
-        map = *MemoryMapping::of_file(fd.get(), 4 * kPage, "memfd");
+        map = *core::MemoryMapping::of_file(fd.get(), 4 * kPage, "memfd");
         map.bytes()[0] = std::byte{42};
         EXPECT_EQ(::ftruncate(fd.get(), kPage), 0);
     }
@@ -32,7 +32,7 @@ struct Truncated {
         byte = value;
     }
     UniqueFd fd{::memfd_create("guard", MFD_CLOEXEC)};
-    MemoryMapping map;
+    core::MemoryMapping map;
 };
 
 TEST(SigbusGuard, MissingPageBecomesZerosAndIsMarked) {

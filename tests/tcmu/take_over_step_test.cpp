@@ -78,13 +78,13 @@ class SharedMemory {
   public:
     explicit SharedMemory(std::size_t size) : fd_(::memfd_create("disk", MFD_CLOEXEC)) {
         EXPECT_EQ(::ftruncate(fd_.get(), static_cast<off_t>(size)), 0);
-        mapping_ = *MemoryMapping::of_file(fd_.get(), size, "memory");
+        mapping_ = *core::MemoryMapping::of_file(fd_.get(), size, "memory");
     }
     [[nodiscard]] std::span<std::byte> bytes() const { return mapping_.bytes(); }
 
   private:
     UniqueFd fd_;
-    MemoryMapping mapping_;
+    core::MemoryMapping mapping_;
 };
 
 std::vector<std::byte> blocks_of(std::size_t count, std::uint8_t value) {
@@ -107,7 +107,7 @@ class DeathAtEveryInstruction : public testing::Test {
         kernel_ends_.emplace_back(ends[0]);
         UioNode node;
         node.fd.reset(ends[1]);
-        node.map = *MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
+        node.map = *core::MemoryMapping::of_file(model.memory_fd(), model.map_size(), "model");
         return *ServedRing::open(std::move(node), 16);
     }
     std::unique_ptr<Device> device_on(ServedRing ring, FakeEngineQueue& queue) {

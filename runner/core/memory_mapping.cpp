@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tcmu/memory_mapping.hpp"
+#include "core/memory_mapping.hpp"
 
 #include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <cerrno>
 
-namespace lunkit::tcmu {
+namespace lunkit::core {
 
 Result<MemoryMapping> MemoryMapping::of_file(int fd, std::size_t size, std::string_view what) {
-    void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return of_file(fd, size, what, PROT_READ | PROT_WRITE);
+}
+
+Result<MemoryMapping> MemoryMapping::of_file_read_only(int fd, std::size_t size,
+                                                       std::string_view what) {
+    return of_file(fd, size, what, PROT_READ);
+}
+
+Result<MemoryMapping> MemoryMapping::of_file(int fd, std::size_t size, std::string_view what,
+                                             int protection) {
+    void* base = ::mmap(nullptr, size, protection, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) {
         return failure(errno, fmt::format("cannot map {} bytes of {}", size, what));
     }
@@ -36,4 +46,4 @@ void MemoryMapping::release() {
     }
 }
 
-}  // namespace lunkit::tcmu
+}  // namespace lunkit::core

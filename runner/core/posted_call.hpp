@@ -11,7 +11,7 @@
 #include "lunkit/handler.h"
 #include "lunkit/queue.hpp"
 
-namespace lunkit::tcmu {
+namespace lunkit::core {
 
 /// Any thread: `call` runs once, later, on the queue's thread.
 inline void call_on(Queue& queue, std::move_only_function<void()> call) {
@@ -30,10 +30,10 @@ inline void call_on(Queue& queue, std::move_only_function<void()> call) {
 }
 
 /// Any thread: `call` runs once on a worker thread and may block. See WorkerPool for `lane`.
-inline void call_in_worker(core::WorkerPool& workers, const void* lane,
+inline void call_in_worker(WorkerPool& workers, const void* lane,
                            std::move_only_function<void()> call) {
     struct Job {
-        core::WorkerPool::Work work;
+        WorkerPool::Work work;
         std::move_only_function<void()> function;
     };
     auto* job = new Job{{}, std::move(call)};  // deleted when the pool has finished with it
@@ -42,10 +42,8 @@ inline void call_in_worker(core::WorkerPool& workers, const void* lane,
         return 0;
     };
     job->work.argument = job;
-    job->work.finished = [](core::WorkerPool::Work* work) {
-        delete static_cast<Job*>(work->argument);
-    };
+    job->work.finished = [](WorkerPool::Work* work) { delete static_cast<Job*>(work->argument); };
     workers.submit(lane, &job->work);
 }
 
-}  // namespace lunkit::tcmu
+}  // namespace lunkit::core

@@ -8,7 +8,7 @@
 
 #include "lunkit/result.hpp"
 
-namespace lunkit::tcmu {
+namespace lunkit::core {
 
 /// Owns an mmap()ed range; unmaps it when it goes.
 class MemoryMapping {
@@ -29,14 +29,18 @@ class MemoryMapping {
     /// All of what `fd` offers from offset 0, shared, readable and writable. `what` names it in the
     /// error.
     static Result<MemoryMapping> of_file(int fd, std::size_t size, std::string_view what);
+    /// The same, readable only.
+    static Result<MemoryMapping> of_file_read_only(int fd, std::size_t size, std::string_view what);
     /// Zeroed memory that takes no page before it is touched.
     static Result<MemoryMapping> anonymous(std::size_t size);
 
     [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
 
   private:
+    static Result<MemoryMapping> of_file(int fd, std::size_t size, std::string_view what,
+                                         int protection);
     void release();
     std::span<std::byte> bytes_;
 };
 
-}  // namespace lunkit::tcmu
+}  // namespace lunkit::core
