@@ -41,6 +41,7 @@ class HandlerRig : public EngineRig {
   protected:
     static const host::HandlerRegistry& handlers() {
         return loaded_handlers({std::string(HANDLER_DIR) + "/handler_file.so",
+                                std::string(HANDLER_DIR) + "/handler_null.so",
                                 std::string(HANDLER_DIR) + "/handler_ram.so",
                                 std::string(TEST_HANDLER_DIR) + "/handler_cpp_face.so"});
     }
