@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -25,6 +26,8 @@ struct Request {
     bool json_wanted = false;
     std::string device;
     std::string config;
+    DaemonClient::NewDevice wanted;
+    bool force = false;
 };
 
 Outcome printed(const Request& request, const json& answer, std::string text) {
@@ -96,6 +99,30 @@ Result<Outcome> reload(const DaemonClient& daemon, const Request& request) {
     return printed(request, json{{"need_restart", notes}}, std::move(text));
 }
 
+Result<Outcome> ublk_add(const DaemonClient& daemon, const Request& request) {
+    TRY(const json node, daemon.ublk_add(request.wanted));
+    return printed(request, json{{"node", node}}, node.get<std::string>() + "\n");
+}
+
+/// What is not there has been removed: a script may say it twice.
+Result<Outcome> ublk_del(const DaemonClient& daemon, const Request& request) {
+    const auto answer = daemon.ublk_remove(request.device, request.force);
+    if (!answer && answer.error().code != ENOENT) {
+        return std::unexpected(answer.error());
+    }
+    return printed(request, json{{"removed", answer.has_value()}},
+                   answer ? "" : answer.error().what + "\n");
+}
+
+Result<Outcome> ublk_list(const DaemonClient& daemon, const Request& request) {
+    TRY(json devices, daemon.devices());
+    json ours = json::array();
+    std::ranges::copy_if(devices, std::back_inserter(ours), [](const json& device) {
+        return device.value("front_end", "") == "ublk";
+    });
+    return printed(request, ours, devices_report(ours));
+}
+
 Outcome failed(const Error& error) {
     std::string text;
     std::istringstream lines(error.what);
@@ -140,6 +167,33 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
     return command;
 }
 
+/// A command and the option of the command line that says so.
+using Choice = std::pair<const CLI::App*, Command>;
+
+/// "ublk" with its own commands.
+std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
+    CLI::App* const ublk =
+        app.add_subcommand("ublk", "Serve block devices without SCSI: /dev/ublkbN");
+    ublk->require_subcommand(1);
+    CLI::App* const add = add_command(*ublk, "add", "Make a device and print its node", request);
+    DaemonClient::NewDevice& wanted = request.wanted;
+    add->add_option("CONFIG", wanted.config, "<handler>/<path or name>[;key=value]...")->required();
+    add->add_option("--number", wanted.number, "N of /dev/ublkbN; default: the first that is free");
+    add->add_option("--size", wanted.size,
+                    "Bytes, or with K, M, G, T; default: as large as the storage is")
+        ->transform(CLI::AsSizeValue(false));
+    add->add_option("--block-size", wanted.block_size, "Bytes of a logical block; default: 512")
+        ->check(CLI::IsMember({512, 1024, 2048, 4096}));
+    add->add_flag("--read-only", wanted.read_only, "Refuse writes");
+    CLI::App* const del = add_command(
+        *ublk, "del", "Remove a device; one that is not there counts as removed", request);
+    del->add_option("DEV", request.device, "Its node, or N")->required();
+    del->add_flag("--force", request.force, "Even if it is mounted or part of another device");
+    const CLI::App* const list_command =
+        add_command(*ublk, "list", "List the ublk devices that are served", request);
+    return {{add, &ublk_add}, {del, &ublk_del}, {list_command, &ublk_list}};
+}
+
 }  // namespace
 
 Outcome run_command(std::vector<std::string> arguments) {
@@ -166,6 +220,7 @@ Outcome run_command(std::vector<std::string> arguments) {
     stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
     const CLI::App* const version_command = add("version", "Print the versions");
+    std::vector<Choice> commands = add_ublk_commands(app, request);
 
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     try {
@@ -179,11 +234,13 @@ Outcome run_command(std::vector<std::string> arguments) {
     if (version_command->parsed()) {
         return version(request);
     }
-    const std::initializer_list<std::pair<const CLI::App*, Command>> commands = {
-        {list_command, &list},   {show_command, &show},   {handlers_command, &handlers},
-        {check_command, &check}, {stats_command, &stats}, {reload_command, &reload},
-    };
-    const auto* const chosen =
+    commands.insert(commands.end(), {{list_command, &list},
+                                     {show_command, &show},
+                                     {handlers_command, &handlers},
+                                     {check_command, &check},
+                                     {stats_command, &stats},
+                                     {reload_command, &reload}});
+    const auto chosen =
         std::ranges::find_if(commands, [](const auto& entry) { return entry.first->parsed(); });
     return with_daemon(chosen->second, request);
 }

@@ -20,6 +20,7 @@ using nlohmann::json;
 constexpr const char* kBusName = "org.kernel.TCMUService1";
 constexpr const char* kPath = "/org/lunkit";
 constexpr const char* kInterface = "org.lunkit.Manager1";
+constexpr const char* kNoSuchDeviceError = "org.lunkit.Error.NoSuchDevice";
 constexpr int kTimeoutMs = 30'000;
 
 struct Unref {
@@ -97,9 +98,11 @@ std::unexpected<Error> explain(const GError& error) {
         g_error_matches(&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) != FALSE) {
         return failure(ETIMEDOUT, "lunkitd does not answer");
     }
+    const Owned<char> name(g_dbus_error_get_remote_error(&error));
+    const bool is_missing = name && std::string_view(name.get()) == kNoSuchDeviceError;
     const Owned<GError> copy(g_error_copy(&error));
     g_dbus_error_strip_remote_error(copy.get());
-    return failure(EREMOTEIO, copy->message);
+    return failure(is_missing ? ENOENT : EREMOTEIO, copy->message);
 }
 
 }  // namespace
@@ -171,6 +174,36 @@ Result<json> DaemonClient::check(const std::string& config) const {
         return failure(EREMOTEIO, "CheckConfig: unexpected reply");
     }
     return json{{"valid", reply[0]}, {"message", reply[1]}};
+}
+
+Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
+    if (g_utf8_validate(wanted.config.c_str(), -1, nullptr) == FALSE) {
+        return failure(EINVAL, "the configuration is not valid UTF-8");
+    }
+    GVariantBuilder options{};
+    g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+    const auto add = [&options](const char* key, GVariant* value) {
+        g_variant_builder_add(&options, "{sv}", key, value);
+    };
+    if (wanted.number) {
+        add("number", g_variant_new_uint32(*wanted.number));
+    }
+    if (wanted.size != 0) {
+        add("size", g_variant_new_uint64(wanted.size));
+    }
+    if (wanted.block_size != 0) {
+        add("block_size", g_variant_new_uint32(wanted.block_size));
+    }
+    if (wanted.read_only) {
+        add("read_only", g_variant_new_boolean(TRUE));
+    }
+    return connection_->ask(kInterface, "AddDevice",
+                            g_variant_new("(ssa{sv})", "ublk", wanted.config.c_str(), &options));
+}
+
+Result<json> DaemonClient::ublk_remove(const std::string& name, bool force) const {
+    return connection_->call(kInterface, "RemoveDevice",
+                             g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::reload() const {

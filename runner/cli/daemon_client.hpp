@@ -2,8 +2,10 @@
 // DaemonClient: lunkitd's management interface (org.lunkit.Manager1), in JSON.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "lunkit/result.hpp"
@@ -29,6 +31,18 @@ class DaemonClient {
     [[nodiscard]] Result<nlohmann::json> handlers() const;
     /// {"valid": bool, "message": string}
     [[nodiscard]] Result<nlohmann::json> check(const std::string& config) const;
+    /// What ublk_add() makes; what is not given is the daemon's to choose.
+    struct NewDevice {
+        std::string config;
+        std::optional<std::uint32_t> number;
+        std::uint64_t size = 0;        ///< bytes; 0: not given
+        std::uint32_t block_size = 0;  ///< bytes; 0: not given
+        bool read_only = false;
+    };
+    /// The node of the new device. Takes as long as the handler does.
+    [[nodiscard]] Result<nlohmann::json> ublk_add(const NewDevice& wanted) const;
+    /// ENOENT: there is none.
+    [[nodiscard]] Result<nlohmann::json> ublk_remove(const std::string& name, bool force) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

@@ -11,5 +11,7 @@ inline constexpr const char* kTcmuPath = "/org/kernel/TCMUService1";
 /// Our own management, outside that ObjectManager.
 inline constexpr const char* kManagerPath = "/org/lunkit";
 inline constexpr const char* kInvalidSettingsError = "org.lunkit.Error.InvalidSettings";
+inline constexpr const char* kNoSuchDeviceError = "org.lunkit.Error.NoSuchDevice";
+inline constexpr const char* kFailedError = "org.lunkit.Error.Failed";
 
 }  // namespace lunkit::control

@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <functional>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -67,6 +69,10 @@ class ControlLoop::Impl : public Daemon {
         return all;
     }
     void reload(Reloaded done) override;
+    void add_device(const std::string& front_end, core::NewDevice wanted,
+                    core::Service::Added done) override;
+    void remove_device(const std::string& front_end, const std::string& name, bool force,
+                       core::Service::Removed done) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -74,6 +80,7 @@ class ControlLoop::Impl : public Daemon {
     void watch_signals();
     void bus_settled(Bus::Outcome outcome, const std::string& explanation);
     void start_services();
+    [[nodiscard]] Result<core::Service*> running(const std::string& front_end) const;
     void stop(const char* why);
     void service_stopped(bool clean);
     void end(ExitCode code, bool clean) {
@@ -89,6 +96,7 @@ class ControlLoop::Impl : public Daemon {
     Ended ended_;
     std::array<guint, 3> signal_sources_{};
     std::vector<core::Service*> started_;
+    std::map<std::string, Error, std::less<>> unavailable_;  // front ends that could not start
     std::size_t still_stopping_ = 0;
     bool all_ended_ = true;
     LoopTimer stop_timer_;
@@ -139,8 +147,12 @@ void ControlLoop::Impl::start_services() {
         if (const Status status = service->start(); status) {
             started_.push_back(service.get());
         } else {
-            core::log(LogLevel::kError, {}, "{}: {}", service->name(), status.error().what);
+            unavailable_.emplace(service->name(), status.error());
         }
+    }
+    for (const auto& [name, error] : unavailable_) {
+        const bool is_missed = error.code != ENODEV || started_.empty();
+        core::log(is_missed ? LogLevel::kError : LogLevel::kInfo, {}, "{}: {}", name, error.what);
     }
     if (started_.empty() && !parts_.services.empty()) {
         core::log(LogLevel::kError, {}, "no front end could be started, giving up");
@@ -235,6 +247,47 @@ void ControlLoop::Impl::reload(Reloaded done) {
             }
             done(std::move(result));
         });
+}
+
+Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) const {
+    const auto found = std::ranges::find_if(started_, [&front_end](const core::Service* service) {
+        return service->name() == front_end;
+    });
+    if (found != started_.end() && phase_ == Phase::kRunning) {
+        return *found;
+    }
+    if (const auto unavailable = unavailable_.find(front_end); unavailable != unavailable_.end()) {
+        return std::unexpected(unavailable->second);
+    }
+    return failure(ENODEV,
+                   fmt::format("lunkitd does not serve '{}' (see lunkitd.conf)", front_end));
+}
+
+void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice wanted,
+                                   core::Service::Added done) {
+    auto answer = [done = std::move(done)](Result<std::string> node) mutable {
+        post_to_loop(
+            [done = std::move(done), node = std::move(node)]() mutable { done(std::move(node)); });
+    };
+    if (const auto service = running(front_end); service) {
+        (*service)->add_device(std::move(wanted), std::move(answer));
+    } else {
+        answer(std::unexpected(service.error()));
+    }
+}
+
+void ControlLoop::Impl::remove_device(const std::string& front_end, const std::string& name,
+                                      bool force, core::Service::Removed done) {
+    auto answer = [done = std::move(done)](Status status) mutable {
+        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
+            done(std::move(status));
+        });
+    };
+    if (const auto service = running(front_end); service) {
+        (*service)->remove_device(name, force, std::move(answer));
+    } else {
+        answer(std::unexpected(service.error()));
+    }
 }
 
 Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& fresh) {

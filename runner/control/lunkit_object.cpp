@@ -2,7 +2,10 @@
 #include "control/lunkit_object.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <optional>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "control/bus_names.hpp"
@@ -139,12 +142,16 @@ gboolean on_check_config(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocat
         });
 }
 
+void answer_failure(GDBusMethodInvocation* invocation, const char* name, const Error& error) {
+    const VariantPtr message(g_variant_ref_sink(string_variant(error.what)));
+    g_dbus_method_invocation_return_dbus_error(invocation, name,
+                                               g_variant_get_string(message.get(), nullptr));
+}
+
 void answer_reload(GDBusMethodInvocation* invocation,
                    const Result<std::vector<std::string>>& result) {
     if (!result) {
-        const VariantPtr message(g_variant_ref_sink(string_variant(result.error().what)));
-        g_dbus_method_invocation_return_dbus_error(invocation, kInvalidSettingsError,
-                                                   g_variant_get_string(message.get(), nullptr));
+        answer_failure(invocation, kInvalidSettingsError, result.error());
         return;
     }
     GVariantBuilder notes{};
@@ -164,6 +171,90 @@ gboolean on_reload(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* i
             answer_reload(invocation, result);
         });
     });
+}
+
+/// Takes `value` for `field` if it is of its type.
+template <typename Field>
+bool take_option(GVariant* value, const char* type, Field& field) {
+    if (g_variant_is_of_type(value, G_VARIANT_TYPE(type)) == FALSE) {
+        return false;
+    }
+    if constexpr (std::is_same_v<Field, bool>) {
+        field = g_variant_get_boolean(value) != FALSE;
+    } else if constexpr (std::is_same_v<Field, std::uint64_t>) {
+        field = g_variant_get_uint64(value);
+    } else {
+        field = g_variant_get_uint32(value);
+    }
+    return true;
+}
+
+Result<core::NewDevice> parse_new_device(const gchar* config, GVariant* options) {
+    core::NewDevice wanted;
+    wanted.config = config;
+    GVariantIter iter{};
+    g_variant_iter_init(&iter, options);
+    const gchar* key = nullptr;
+    GVariant* value = nullptr;
+    while (g_variant_iter_next(&iter, "{&sv}", &key, &value) != FALSE) {
+        const VariantPtr owned(value);
+        const std::string_view name(key);
+        const bool taken = (name == "number" && take_option(value, "u", wanted.number)) ||
+                           (name == "size" && take_option(value, "t", wanted.size)) ||
+                           (name == "block_size" && take_option(value, "u", wanted.block_size)) ||
+                           (name == "read_only" && take_option(value, "b", wanted.read_only));
+        if (!taken) {
+            return failure(EINVAL, "'" + std::string(name) +
+                                       "' is no option of a new device, or of another type");
+        }
+    }
+    return wanted;
+}
+
+template <typename Shared>
+gboolean on_add_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                       const gchar* front_end, const gchar* config, GVariant* options,
+                       gpointer data) {
+    return for_root<Shared>(
+        invocation, data,
+        [invocation, where = std::string(front_end),
+         wanted = parse_new_device(config, options)](Shared& shared) mutable {
+            if (!wanted) {
+                answer_failure(invocation, kFailedError, wanted.error());
+                return;
+            }
+            shared.daemon.add_device(
+                where, std::move(*wanted), [invocation](const Result<std::string>& node) {
+                    if (!node) {
+                        answer_failure(invocation, kFailedError, node.error());
+                        return;
+                    }
+                    g_dbus_method_invocation_return_value(
+                        invocation, g_variant_new("(@s)", string_variant(*node)));
+                });
+        });
+}
+
+template <typename Shared>
+gboolean on_remove_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                          const gchar* front_end, const gchar* name, gboolean force,
+                          gpointer data) {
+    return for_root<Shared>(
+        invocation, data,
+        [invocation, where = std::string(front_end), device = std::string(name),
+         force](Shared& shared) {
+            shared.daemon.remove_device(
+                where, device, force != FALSE, [invocation](const Status& status) {
+                    if (!status) {
+                        answer_failure(
+                            invocation,
+                            status.error().code == ENOENT ? kNoSuchDeviceError : kFailedError,
+                            status.error());
+                        return;
+                    }
+                    g_dbus_method_invocation_return_value(invocation, nullptr);
+                });
+        });
 }
 
 template <typename Shared, typename Handler>
@@ -206,6 +297,8 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-list-devices", &on_list_devices<Shared>, shared_);
     connect(manager, "handle-list-handlers", &on_list_handlers<Shared>, shared_);
     connect(manager, "handle-check-config", &on_check_config<Shared>, shared_);
+    connect(manager, "handle-add-device", &on_add_device<Shared>, shared_);
+    connect(manager, "handle-remove-device", &on_remove_device<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

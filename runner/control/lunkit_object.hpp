@@ -27,6 +27,11 @@ class Daemon {
     [[nodiscard]] virtual std::vector<core::DeviceStatus> devices() const = 0;
     /// Reads the settings again; `done` gets what needs a restart, or what is wrong with the file.
     virtual void reload(Reloaded done) = 0;
+    /// See core::Service; `done` comes from the loop. ENODEV: no such front end is served.
+    virtual void add_device(const std::string& front_end, core::NewDevice wanted,
+                            core::Service::Added done) = 0;
+    virtual void remove_device(const std::string& front_end, const std::string& name, bool force,
+                               core::Service::Removed done) = 0;
 
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

@@ -23,6 +23,7 @@
 #include "host/file_policy.hpp"
 #include "host/handler_registry.hpp"
 #include "tcmu/tcmu_service.hpp"
+#include "ublk/ublk_service.hpp"
 
 namespace {
 
@@ -66,6 +67,9 @@ int serve(const Options& options, LiveSettings& settings) {
     std::vector<std::unique_ptr<lunkit::core::Service>> services;
     if (now.tcmu) {
         services.push_back(lunkit::tcmu::make_tcmu_service(runtime));
+    }
+    if (now.ublk) {
+        services.push_back(lunkit::ublk::make_ublk_service(runtime));
     }
     const RegistryCatalog catalog(handlers);
     ControlLoop loop({options.source, settings, catalog, services});

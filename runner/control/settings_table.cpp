@@ -224,6 +224,10 @@ constexpr std::array kTable = {
         "tcmu", "drain_timeout_ms", "0..3600000", kLive,
         "How long a daemon that stops waits for commands in flight. Those left over are answered "
         "BUSY by the next one."),
+    row<&Settings::ublk, Choice<kBooleans>>(
+        "ublk", "enabled", "yes|no", kRestart,
+        "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\". Costs nothing "
+        "until there is one."),
 };
 
 }  // namespace

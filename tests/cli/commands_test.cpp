@@ -78,7 +78,10 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"handlers"},
                                                     {"check", "ram/x"},
                                                     {"stats"},
-                                                    {"reload"}}) {
+                                                    {"reload"},
+                                                    {"ublk", "add", "ram/x"},
+                                                    {"ublk", "del", "0"},
+                                                    {"ublk", "list"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitFailure, ran.code) << command.front();
         EXPECT_EQ(ran.text,
@@ -105,6 +108,11 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
                                                     {"show"},
                                                     {"list", "--jsn"},
                                                     {"check"},
+                                                    {"ublk"},
+                                                    {"ublk", "add"},
+                                                    {"ublk", "add", "ram/x", "--size", "big"},
+                                                    {"ublk", "add", "ram/x", "--block-size=513"},
+                                                    {"ublk", "del"},
                                                     {"stats", "a", "b"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
@@ -118,6 +126,8 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"check", "--help"},
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
+                                                    {"ublk", "--help"},
+                                                    {"ublk", "add", "--help"},
                                                     {"version", "--help"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitOk, ran.code) << command.front();
@@ -135,6 +145,34 @@ TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
     ASSERT_EQ(3U, devices.size());
     EXPECT_EQ(devices[0].at("size"), 1073741824);
     EXPECT_EQ(devices[0].at("write_cache"), true);
+}
+
+TEST_F(CommandsWithDaemonTest, UblkAddPrintsTheNode) {
+    const Ran plain = run({"ublk", "add", "ram/x"});
+    EXPECT_EQ(plain.code, kExitOk);
+    EXPECT_EQ(plain.text, "/dev/0-0-512-rw\n");
+    EXPECT_EQ(run({"ublk", "add", "ram/x", "--size", "64M", "--number=2", "--block-size=4096",
+                   "--read-only"})
+                  .text,
+              "/dev/2-67108864-4096-ro\n");
+    EXPECT_EQ(run_json({"ublk", "add", "ram/x"}).at("node"), "/dev/0-0-512-rw");
+    const Ran missing = run({"ublk", "add", "file//missing"});
+    EXPECT_EQ(missing.code, kExitFailure);  // 3 would say that a device is missing
+    EXPECT_EQ(missing.text, "lunkit: /missing: No such file or directory\n");
+}
+
+TEST_F(CommandsWithDaemonTest, UblkDelOfWhatIsNotThereSucceeds) {
+    EXPECT_EQ(run({"ublk", "del", "0"}).text, "");
+    const Ran none = run({"ublk", "del", "none"});
+    EXPECT_EQ(none.code, kExitOk);
+    EXPECT_EQ(none.text, "there is no ublk device 'none'\n");
+    EXPECT_EQ(run_json({"ublk", "del", "none"}).at("removed"), false);
+    EXPECT_EQ(run({"ublk", "del", "mounted"}).code, kExitFailure);
+    EXPECT_EQ(run({"ublk", "del", "mounted", "--force"}).code, kExitOk);
+}
+
+TEST_F(CommandsWithDaemonTest, UblkListLeavesOtherDevicesOut) {
+    EXPECT_EQ(run({"ublk", "list"}).text, "no devices\n");
 }
 
 TEST_F(CommandsWithDaemonTest, ShowTakesTheFullNameOrItsLastPart) {

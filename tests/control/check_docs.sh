@@ -33,6 +33,7 @@ same "commands of lunkit" "$folder/commands" "$folder/b"
 {
     "$lunkit" --help | help_options
     while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
+    for command in add del list; do "$lunkit" ublk "$command" --help | help_options; done
 } >"$folder/a"
 manual_options "$docs/lunkit.1" >"$folder/b"
 same "options of lunkit" "$folder/a" "$folder/b"
@@ -43,9 +44,9 @@ same "options of lunkit" "$folder/a" "$folder/b"
          /^# .*; (a reload applies it|takes a restart)\.$/ { values = $2; sub(/;$/, "", values); live = / reload / ? "live" : "restart" }
          /^#[a-z]/ { split(substr($0, 2), pair, "="); print group, pair[1], values, live }' >"$folder/a"
 awk '/^\.Ss Group / { group = $3 }
-     /^\.It Cm / { key = $3; values = $0; sub(/.*= /, "", values); gsub(/(Ns|Ar|Op| )/, "", values); live[key] = "restart"; line[key] = group " " key; text[key] = values; order[++n] = key }
+     /^\.It Cm / { key = group " " $3; values = $0; sub(/.*= /, "", values); gsub(/(Ns|Ar|Op| )/, "", values); live[key] = "restart"; text[key] = values; order[++n] = key }
      /^live\.$/ { live[key] = "live" }
-     END { for (i = 1; i <= n; i++) print line[order[i]], text[order[i]], live[order[i]] }' "$docs/lunkitd.conf.5" |
+     END { for (i = 1; i <= n; i++) print order[i], text[order[i]], live[order[i]] }' "$docs/lunkitd.conf.5" |
     sed 's/DIRECTORY;DIRECTORY\.\.\./DIRECTORY[;DIRECTORY...]/' >"$folder/b"
 same "keys of lunkitd.conf" "$folder/a" "$folder/b"
 "$lunkitd" --default-config | sed -nE 's/^#([a-z_]+)=(.+)/\1 \2/p' >"$folder/a"

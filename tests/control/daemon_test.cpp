@@ -187,6 +187,31 @@ TEST_F(DaemonTest, StrangersLearnNothingAboutFilesAndManageNothing) {
     EXPECT_THAT(client.manage("CheckConfig", "('ram/x',)"),
                 HasSubstr("only root may manage lunkitd"));
     EXPECT_THAT(client.manage("Reload"), HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.manage("AddDevice", "('ublk', 'ram/x', @a{sv} {})"),
+                HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.manage("RemoveDevice", "('ublk', 'x', false)"),
+                HasSubstr("only root may manage lunkitd"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, DevicesAreMadeWithTheOptionsThatAreKnown) {
+    const auto daemon = start();
+    const Client client(bus_);
+    const auto add = [&](const std::string& front_end, const std::string& options) {
+        return client.manage("AddDevice",
+                             "('" + front_end + "', 'ram/x', @a{sv} {" + options + "})");
+    };
+    EXPECT_EQ(add("ublk", ""), "('/dev/0-0-512-rw',)");
+    EXPECT_EQ(add("ublk",
+                  "'number': <uint32 3>, 'size': <uint64 4096>, 'block_size': "
+                  "<uint32 4096>, 'read_only': <true>"),
+              "('/dev/3-4096-4096-ro',)");
+    EXPECT_THAT(add("ublk", "'size': <'big'>"), HasSubstr("'size' is no option"));
+    EXPECT_THAT(add("ublk", "'colour': <'red'>"), HasSubstr("'colour' is no option"));
+    EXPECT_THAT(add("tape", ""), HasSubstr("does not serve 'tape'"));
+    EXPECT_EQ(client.manage("RemoveDevice", "('ublk', 'x', false)"), "()");
+    EXPECT_THAT(client.manage("RemoveDevice", "('tape', 'x', false)"),
+                HasSubstr("does not serve 'tape'"));
     stop(*daemon);
 }
 
@@ -294,7 +319,7 @@ TEST_F(DaemonTest, StopThatLeavesSomethingRunningIsAFailure) {
 TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
     const auto daemon = spawn({"FAKE_START=fails"});
     EXPECT_EQ(kExitFailure, daemon->wait_exit());
-    EXPECT_THAT(daemon->printed(), HasSubstr("fake: this kernel has no TCMU"));
+    EXPECT_THAT(daemon->printed(), HasSubstr("ublk: this kernel has no TCMU"));
     EXPECT_THAT(daemon->printed(), HasSubstr("no front end could be started"));
 }
 

@@ -72,7 +72,8 @@ class FakeHandlers : public HandlerCatalog {
 
 class FakeService : public core::Service {
   public:
-    [[nodiscard]] std::string_view name() const override { return "fake"; }
+    explicit FakeService(std::string name) : name_(std::move(name)) {}
+    [[nodiscard]] std::string_view name() const override { return name_; }
     Status start() override {
         if (from_environment("FAKE_START") == "fails") {
             return failure(ENODEV, "this kernel has no TCMU");
@@ -87,6 +88,23 @@ class FakeService : public core::Service {
     }
     void settings_changed() override {
         core::log(core::LogLevel::kNotice, {}, "fake: goes on with new settings");
+    }
+    void add_device(core::NewDevice wanted, Added done) override {
+        if (wanted.config == "file//missing") {
+            done(failure(ENOENT, "/missing: No such file or directory"));
+            return;
+        }
+        done(fmt::format("/dev/{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
+                         wanted.block_size, wanted.read_only ? "ro" : "rw"));
+    }
+    void remove_device(const std::string& name, bool force, Removed done) override {
+        if (name == "none") {
+            done(failure(ENOENT, "there is no ublk device 'none'"));
+        } else if (name == "mounted" && !force) {
+            done(failure(EBUSY, "mounted is in use"));
+        } else {
+            done({});
+        }
     }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
         core::DeviceStatus disk;
@@ -117,6 +135,9 @@ class FakeService : public core::Service {
         twin.name = "user_2/disk2";
         return {disk, broken, twin};
     }
+
+  private:
+    const std::string name_;
 };
 
 int serve(const Options& options, core::Settings loaded) {
@@ -128,7 +149,7 @@ int serve(const Options& options, core::Settings loaded) {
     LiveSettings settings(std::move(loaded));
     const FakeHandlers handlers;
     std::vector<std::unique_ptr<core::Service>> services;
-    services.push_back(std::make_unique<FakeService>());
+    services.push_back(std::make_unique<FakeService>("ublk"));
     using namespace std::chrono_literals;
     const std::string trusted(from_environment("FAKE_TRUSTED_UID"));
     ControlLoop loop({options.source, settings, handlers, services,

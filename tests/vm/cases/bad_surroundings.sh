@@ -17,7 +17,8 @@ step "a kernel without TCMU"
 module=$(modinfo -n target_core_user)
 [ ! -d /sys/module/target_core_user ] || modprobe -r target_core_user
 mount --bind /dev/null "$module"
-daemon 1 20
+printf '[ublk]\nenabled=no\n' >/tank/lunkitd.conf
+daemon 1 20 --config=/tank/lunkitd.conf
 umount "$module"
 assert_match "$said" 'target_core_user' "what it says"
 assert_eq "$(pgrep -x lunkitd || :)" '' "daemon left"

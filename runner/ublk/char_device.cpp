@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ublk/char_device.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::ublk {
+
+namespace {
+
+constexpr std::chrono::milliseconds kOpenPause{50};
+constexpr int kOpenAttempts = 40;
+
+Result<UniqueFd> open_node(const std::string& path) {
+    for (int attempt = 1;; ++attempt) {
+        UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+        if (fd) {
+            return fd;
+        }
+        if (errno != EBUSY || attempt == kOpenAttempts) {
+            return failure(errno, fmt::format("cannot open {}", path));
+        }
+        std::this_thread::sleep_for(kOpenPause);
+    }
+}
+
+}  // namespace
+
+Result<CharDevice> CharDevice::open(const std::string& path, std::uint16_t queue_depth) {
+    CharDevice device;
+    TRY(device.fd_, open_node(path));
+    // The driver wants exactly the pages that hold the descriptors.
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t bytes = queue_depth * sizeof(abi::IoDescriptor);
+    TRY(device.map_, core::MemoryMapping::of_file_read_only(
+                         device.fd_.get(), (bytes + page - 1) / page * page, path));
+    device.queue_depth_ = queue_depth;
+    return device;
+}
+
+std::span<const abi::IoDescriptor> CharDevice::descriptors() const {
+    return {reinterpret_cast<const abi::IoDescriptor*>(map_.bytes().data()), queue_depth_};
+}
+
+}  // namespace lunkit::ublk

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ublk/ublk_service.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "core/log.hpp"
+#include "core/posted_call.hpp"
+#include "lunkit/task.hpp"
+#include "lunkit/try.hpp"
+#include "lunkit/unique_fd.hpp"
+#include "ublk/parameters.hpp"
+#include "ublk/untrusted_thread.hpp"
+
+namespace lunkit::ublk {
+
+namespace {
+
+using core::DeviceState;
+using core::LogLevel;
+
+constexpr std::uint16_t kQueueDepth = 128;
+constexpr std::uint32_t kMaxIoBytes = 512U << 10U;
+// A tag that is refused is known when the loop has been in the kernel, which is at once.
+constexpr std::chrono::milliseconds kFetchTime{10};
+
+std::string block_name(std::uint32_t dev_id) {
+    return fmt::format("ublkb{}", dev_id);
+}
+
+std::string block_node(std::uint32_t dev_id) {
+    return "/dev/" + block_name(dev_id);
+}
+
+/// "3", "ublkb3" or "/dev/ublkb3".
+std::optional<std::uint32_t> parse_name(std::string_view name) {
+    for (const std::string_view prefix : {"/dev/", "ublkb"}) {
+        if (name.starts_with(prefix)) {
+            name.remove_prefix(prefix.size());
+        }
+    }
+    std::uint32_t dev_id = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), dev_id);
+    if (error != std::errc() || end != name.data() + name.size()) {
+        return std::nullopt;
+    }
+    return dev_id;
+}
+
+Status check_unused(const std::string& node) {
+    const UniqueFd fd(::open(node.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+    if (!fd && errno == EBUSY) {
+        return failure(EBUSY,
+                       fmt::format("{} is in use: it is mounted or part of another device", node));
+    }
+    return {};  // a node that cannot be opened is nobody's
+}
+
+Detached fetch_all(Device& device, core::EngineQueue& queue,
+                   std::shared_ptr<std::promise<void>> fetched) {
+    device.start();
+    (void)co_await queue.sleep(kFetchTime);  // its outcome says nothing
+    fetched->set_value();
+}
+
+}  // namespace
+
+Surroundings Surroundings::of(core::Runtime& runtime) {
+    Surroundings world;
+    world.find_kernel = [] { return find_ublk(); };
+    world.open_control = [] { return ControlDevice::open(); };
+    world.open_chars = [](std::uint32_t dev_id, std::uint16_t queue_depth) {
+        return CharDevice::open(fmt::format("/dev/ublkc{}", dev_id), queue_depth);
+    };
+    world.open_block = [&handlers = runtime.handlers](host::OpenDevice request) {
+        return handlers.open(std::move(request));
+    };
+    world.check_unused = [](const std::string& node) { return ublk::check_unused(node); };
+    return world;
+}
+
+UblkService::UblkService(core::Runtime& runtime, Surroundings world)
+    : runtime_(runtime), world_(std::move(world)) {}
+
+UblkService::~UblkService() = default;
+
+void UblkService::on_worker(const Entry& entry, void (UblkService::*step)(const Entry&)) {
+    core::call_in_worker(runtime_.queues.workers(), entry.get(),
+                         [this, entry, step] { (this->*step)(entry); });
+}
+
+/// What all devices need, made for the first of them.
+Status UblkService::prepare() {
+    const std::lock_guard lock(prepare_mutex_);
+    if (runtime_.settings.engine == core::EngineChoice::kThreads) {
+        return failure(EOPNOTSUPP, "ublk needs io_uring, and lunkitd.conf says engine=threads");
+    }
+    if (!control_) {
+        TRY(ControlDevice control, world_.open_control());
+        control_.emplace(std::move(control));
+    }
+    if (!trusted_) {
+        TRY(trusted_, TrustedThread::start());
+    }
+    if (!queues_) {
+        auto queues = core::QueueSet::start(
+            core::EngineChoice::kUring, runtime_.settings.queues, runtime_.settings.spin,
+            {.name = "lunkit-ublk", .prepare = give_up_administration});
+        if (!queues) {
+            return failure(queues.error().code,
+                           fmt::format("ublk needs io_uring: {}", queues.error().what));
+        }
+        queues_ = std::move(*queues);
+    }
+    return {};
+}
+
+void UblkService::add_device(core::NewDevice wanted, Added done) {
+    auto entry = std::make_shared<Served>();
+    entry->wanted = std::move(wanted);
+    {
+        const std::lock_guard lock(mutex_);
+        if (!stopping_) {
+            entry->added = std::move(done);
+            entries_.push_back(entry);
+        }
+    }
+    if (done) {
+        done(failure(ECANCELED, "the daemon stops"));
+        return;
+    }
+    on_worker(entry, &UblkService::bring_up);
+}
+
+void UblkService::bring_up(const Entry& entry) {
+    std::unique_lock step(entry->step);
+    const Status status = make(entry);
+    if (status) {
+        Added added;
+        bool stop_now = false;
+        {
+            const std::lock_guard lock(mutex_);
+            entry->state = DeviceState::kRunning;
+            added = std::move(entry->added);
+            stop_now = stopping_;
+        }
+        core::log(LogLevel::kInfo, {.device = block_name(*entry->dev_id)}, "serving {}",
+                  entry->wanted.config);
+        added(block_node(*entry->dev_id));
+        step.unlock();
+        if (stop_now) {
+            take_down(entry, true);
+        }
+        return;
+    }
+    bool is_served = false;
+    {
+        const std::lock_guard lock(mutex_);
+        entry->failed = status.error();
+        is_served = entry->queue != nullptr;
+    }
+    if (is_served) {
+        (void)control_->stop(
+            *entry->dev_id);  // brings the tags back, and with the last one ended()
+        return;
+    }
+    if (entry->dev_id) {
+        (void)control_->remove(*entry->dev_id);  // the reason is the first error
+    }
+    step.unlock();
+    forget(entry);
+}
+
+/// The steps in the kernel's order. After an error what has been made is still there; the tags are
+/// with the kernel if the entry has a queue.
+Status UblkService::make(const Entry& entry) {
+    CHECK(prepare());
+    const core::NewDevice& wanted = entry->wanted;
+    host::OpenDevice request{.config = wanted.config,
+                             .name = wanted.config,
+                             .size = wanted.size,
+                             .block_size = wanted.block_size,
+                             .read_only = wanted.read_only,
+                             .take_over = false,
+                             .size_changed =
+                                 [config = wanted.config](std::uint64_t bytes) {
+                                     core::log(LogLevel::kWarning, {.device = config},
+                                               "the storage has {} bytes now; its ublk device "
+                                               "keeps its size until it is made anew",
+                                               bytes);
+                                 },
+                             .handing_over = {}};
+    TRY(std::unique_ptr<BlockDevice> block, world_.open_block(std::move(request)));
+
+    abi::DeviceInfo asked{};
+    asked.nr_hw_queues = 1;
+    asked.queue_depth = kQueueDepth;
+    asked.max_io_buf_bytes = kMaxIoBytes;
+    asked.dev_id = wanted.number.value_or(abi::kAnyDevice);
+    asked.flags = abi::kFlagCommandsAreIoctls;
+    TRY(const abi::DeviceInfo info, control_->add(asked));
+    {
+        const std::lock_guard lock(mutex_);
+        entry->dev_id = info.dev_id;
+    }
+    const abi::Params params =
+        parameters_of(block->info(), wanted.block_size, info.max_io_buf_bytes);
+    CHECK(control_->set_params(info.dev_id, params));
+    TRY(DeviceParts parts, open_parts(entry, std::move(block), info));
+    core::EngineQueue& queue = queues_->assign();
+    auto device = Device::make(std::move(parts), queue);
+    if (!device) {
+        queues_->release(queue);
+        return std::unexpected(device.error());
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        entry->device = std::move(*device);
+        entry->queue = &queue;
+    }
+    return begin_serving(entry);
+}
+
+Result<DeviceParts> UblkService::open_parts(const Entry& entry, std::unique_ptr<BlockDevice> block,
+                                            const abi::DeviceInfo& info) {
+    DeviceParts parts;
+    parts.name = block_name(info.dev_id);
+    parts.queue_depth = info.queue_depth;
+    parts.max_io_bytes = info.max_io_buf_bytes;
+    parts.block_size = entry->wanted.block_size;
+    TRY(parts.chars, world_.open_chars(info.dev_id, info.queue_depth));
+    parts.block = std::move(block);
+    parts.ended = [this, weak = std::weak_ptr<Served>(entry)] {
+        if (const Entry known = weak.lock()) {
+            trusted_->post([this, known] { on_worker(known, &UblkService::ended); });
+        }
+    };
+    return parts;
+}
+
+Status UblkService::begin_serving(const Entry& entry) {
+    const auto fetched = std::make_shared<std::promise<void>>();
+    std::future<void> future = fetched->get_future();
+    core::call_on(*entry->queue, [&device = *entry->device, &queue = *entry->queue, fetched] {
+        fetch_all(device, queue, fetched);
+    });
+    future.wait();
+    if (entry->device->is_refused()) {
+        return failure(EIO, "the kernel does not let requests be fetched");
+    }
+    return control_->start(*entry->dev_id, ::getpid());
+}
+
+void UblkService::remove_device(const std::string& name, bool force, Removed done) {
+    const std::optional<std::uint32_t> dev_id = parse_name(name);
+    Entry found;
+    std::optional<Error> error;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto entry = std::ranges::find_if(entries_, [&dev_id](const Entry& candidate) {
+            return dev_id && candidate->dev_id == dev_id;
+        });
+        if (entry == entries_.end()) {
+            error = {.code = ENOENT, .what = fmt::format("there is no ublk device '{}'", name)};
+        } else if ((*entry)->state == DeviceState::kOpening) {
+            error = {.code = EAGAIN, .what = fmt::format("{} is being made", name)};
+        } else {
+            found = *entry;
+            found->removed.push_back(std::move(done));
+        }
+    }
+    if (error) {
+        done(std::unexpected(*error));
+        return;
+    }
+    core::call_in_worker(runtime_.queues.workers(), found.get(),
+                         [this, found, force] { take_down(found, force); });
+}
+
+/// Begins the end of a device; ended() goes on. Only an error is answered here.
+void UblkService::take_down(const Entry& entry, bool force) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (entry->state == DeviceState::kDraining) {
+            return;  // who asks later waits with the first
+        }
+        entry->state = DeviceState::kDraining;
+    }
+    const std::uint32_t dev_id = *entry->dev_id;
+    Status status = force ? Status() : world_.check_unused(block_node(dev_id));
+    if (status) {
+        status = control_->stop(dev_id);
+    }
+    if (status) {
+        return;
+    }
+    std::vector<Removed> removed;
+    std::function<void(bool)> stopped;
+    {
+        const std::lock_guard lock(mutex_);
+        entry->state = DeviceState::kRunning;
+        removed.swap(entry->removed);
+        stopped = std::exchange(stopped_, nullptr);
+    }
+    for (Removed& done : removed) {
+        done(status);
+    }
+    if (stopped) {  // it will not end by itself: left behind with the process
+        core::log(LogLevel::kError, {.device = block_name(dev_id)}, "{}", status.error().what);
+        stopped(false);
+    }
+}
+
+/// The kernel has all tags back.
+void UblkService::ended(const Entry& entry) {
+    {
+        const std::lock_guard step(entry->step);
+        std::unique_ptr<Device> device;
+        bool was_asked_for = false;
+        {
+            const std::lock_guard lock(mutex_);
+            was_asked_for = entry->state != DeviceState::kRunning;
+            entry->state = DeviceState::kDraining;
+            device = std::move(entry->device);
+        }
+        const std::string name = block_name(*entry->dev_id);
+        if (!was_asked_for) {
+            core::log(LogLevel::kNotice, {.device = name}, "stopped by another program");
+        }
+        device.reset();
+        if (const Status removed = control_->remove(*entry->dev_id); !removed) {
+            // Another program may have been faster.
+            core::log(LogLevel::kInfo, {.device = name}, "{}", removed.error().what);
+        }
+        queues_->release(*entry->queue);
+    }
+    forget(entry);
+}
+
+/// Nothing of the device is left: answers whoever waits.
+void UblkService::forget(const Entry& entry) {
+    Added added;
+    std::vector<Removed> removed;
+    std::function<void(bool)> stopped;
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase(entries_, entry);
+        added = std::move(entry->added);
+        removed.swap(entry->removed);
+        if (entries_.empty()) {
+            stopped = std::exchange(stopped_, nullptr);
+        }
+    }
+    if (added) {
+        added(
+            std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
+    }
+    for (Removed& done : removed) {
+        done({});
+    }
+    if (stopped) {
+        stopped(true);
+    }
+}
+
+void UblkService::stop(std::function<void(bool)> stopped) {
+    std::vector<Entry> running;
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        std::ranges::copy_if(entries_, std::back_inserter(running), [](const Entry& entry) {
+            return entry->state == DeviceState::kRunning;
+        });
+        if (!entries_.empty()) {
+            stopped_ = std::exchange(stopped, nullptr);
+        }
+    }
+    for (const Entry& entry : running) {
+        core::call_in_worker(runtime_.queues.workers(), entry.get(),
+                             [this, entry] { take_down(entry, true); });
+    }
+    if (stopped) {
+        stopped(true);
+    }
+}
+
+std::vector<core::DeviceStatus> UblkService::list() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<core::DeviceStatus> devices;
+    devices.reserve(entries_.size());
+    for (const Entry& entry : entries_) {
+        core::DeviceStatus status;
+        if (entry->device) {
+            status = entry->device->status();
+        }
+        status.front_end = "ublk";
+        status.config = entry->wanted.config;
+        status.state = entry->state;
+        if (entry->dev_id) {
+            status.name = block_name(*entry->dev_id);
+            status.node = block_node(*entry->dev_id);
+        }
+        devices.push_back(std::move(status));
+    }
+    return devices;
+}
+
+std::unique_ptr<core::Service> make_ublk_service(core::Runtime& runtime) {
+    return std::make_unique<UblkService>(runtime, Surroundings::of(runtime));
+}
+
+}  // namespace lunkit::ublk

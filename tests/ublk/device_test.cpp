@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests as the driver shows them, and what is committed for them. The test is the driver: it has
+// the tags' commands, writes descriptors into the memory that the server sees, and the data of
+// writes into the tags' buffers.
+#include "ublk/device.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "support/fake_engine_queue.hpp"
+#include "support/memory_device.hpp"
+#include "support/ublk_driver.hpp"
+
+namespace lunkit::ublk {
+namespace {
+
+using test::MemoryDevice;
+using Kind = MemoryDevice::Kind;
+
+constexpr std::uint16_t kDepth = 4;
+constexpr std::uint32_t kMaxIo = 8192;
+
+class UblkDeviceTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        auto memory = std::make_unique<MemoryDevice>(1U << 20U);
+        memory_ = memory.get();
+        DeviceParts parts;
+        parts.name = "ublkb0";
+        parts.queue_depth = kDepth;
+        parts.max_io_bytes = kMaxIo;
+        parts.chars = driver_.open(kDepth);
+        parts.block = std::move(memory);
+        parts.ended = [this] { ++ended_; };
+        device_ = *Device::make(std::move(parts), queue_);
+        device_->start();
+        queue_.settle();
+    }
+    void TearDown() override {
+        driver_.abort_all(queue_);
+        EXPECT_EQ(ended_, 1);
+        EXPECT_EQ(memory_->violations, 0U);
+    }
+    /// The driver gives the request to `tag`; what is committed for it.
+    std::int32_t request(std::uint16_t tag, std::uint32_t op_flags, std::uint64_t sector,
+                         std::uint32_t sectors) {
+        driver_.deliver(queue_, tag, {op_flags, sectors, sector, 0});
+        queue_.settle();
+        return driver_.committed(queue_, tag);
+    }
+    static std::uint32_t op(abi::Op op, std::uint32_t flags = 0) {
+        return static_cast<std::uint32_t>(op) | flags;
+    }
+
+    test::FakeEngineQueue queue_;
+    test::UblkDriver driver_;
+    MemoryDevice* memory_ = nullptr;
+    std::unique_ptr<Device> device_;
+    int ended_ = 0;
+};
+
+TEST_F(UblkDeviceTest, FetchesEveryTagOnceWithABufferOfItsOwn) {
+    ASSERT_EQ(queue_.commands.size(), kDepth);
+    for (std::uint16_t tag = 0; tag < kDepth; ++tag) {
+        EXPECT_EQ(queue_.commands[tag].command.op, abi::kFetchReq);
+        EXPECT_EQ(driver_.io(queue_.commands[tag]).tag, tag);
+        EXPECT_EQ(driver_.io(queue_.commands[tag]).q_id, 0);
+    }
+    EXPECT_EQ(driver_.io(queue_.commands[1]).addr - driver_.io(queue_.commands[0]).addr, kMaxIo);
+}
+
+TEST_F(UblkDeviceTest, WriteTakesTheTagsBufferAndCommitsItsBytes) {
+    std::memset(driver_.buffer(queue_, 2), 0x5a, 4096);
+    EXPECT_EQ(request(2, op(abi::Op::kWrite), 8, 8), 4096);
+    EXPECT_EQ(memory_->bytes()[4096], std::byte{0x5a});
+    EXPECT_EQ(memory_->bytes()[8191], std::byte{0x5a});
+    EXPECT_EQ(memory_->bytes()[8192], std::byte{0});
+    EXPECT_FALSE(memory_->is_durable());
+    EXPECT_EQ(device_->status().write_bytes, 4096U);
+}
+
+TEST_F(UblkDeviceTest, ReadFillsTheTagsBuffer) {
+    std::ranges::fill(memory_->bytes().subspan(512, 512), std::byte{0x77});
+    EXPECT_EQ(request(0, op(abi::Op::kRead), 1, 1), 512);
+    EXPECT_EQ(*driver_.buffer(queue_, 0), std::byte{0x77});
+    EXPECT_EQ(device_->status().read_commands, 1U);
+}
+
+TEST_F(UblkDeviceTest, FuaIsABitOfTheWholeWordAndMakesTheWriteDurable) {
+    EXPECT_EQ(request(0, op(abi::Op::kWrite, abi::kIoFua), 0, 1), 512);
+    EXPECT_TRUE(memory_->is_durable());
+}
+
+TEST_F(UblkDeviceTest, FlushHasNoRangeToCheck) {
+    (void)request(0, op(abi::Op::kWrite), 0, 1);
+    EXPECT_EQ(request(1, op(abi::Op::kFlush), ~std::uint64_t{0}, 0), 0);
+    EXPECT_TRUE(memory_->is_durable());
+}
+
+TEST_F(UblkDeviceTest, ZeroesMayUnmapUnlessTheKernelSaysNoUnmap) {
+    EXPECT_EQ(request(0, op(abi::Op::kWriteZeroes), 0, 8), 0);
+    EXPECT_EQ(request(0, op(abi::Op::kWriteZeroes, abi::kIoNoUnmap), 8, 8), 0);
+    ASSERT_EQ(memory_->requests.size(), 2U);
+    EXPECT_EQ(memory_->requests[0].flags, static_cast<unsigned>(LUNKIT_IO_MAY_UNMAP));
+    EXPECT_EQ(memory_->requests[1].flags, 0U);
+}
+
+TEST_F(UblkDeviceTest, DiscardIsLargerThanABuffer) {
+    EXPECT_EQ(request(0, op(abi::Op::kDiscard), 0, 1024), 0);
+    EXPECT_EQ(memory_->requests.at(0), (MemoryDevice::Request{Kind::kDiscard, 0, 524288, 0}));
+}
+
+TEST_F(UblkDeviceTest, ErrorsAreCommittedAsTheirNumber) {
+    memory_->fail_next(Kind::kWrite, Error{.code = ENOSPC});
+    EXPECT_EQ(request(0, op(abi::Op::kWrite), 0, 1), -ENOSPC);
+    memory_->fail_next(Kind::kFlush, Error{.code = EIO});
+    EXPECT_EQ(request(0, op(abi::Op::kFlush), 0, 0), -EIO);
+    EXPECT_EQ(device_->status().errors, 2U);
+    EXPECT_EQ(request(0, op(abi::Op::kWrite), 0, 1), 512);  // the tag goes on
+}
+
+TEST_F(UblkDeviceTest, UnknownOperationIsAnswered) {
+    EXPECT_EQ(request(0, op(abi::Op::kWriteSame), 0, 1), -EOPNOTSUPP);
+    EXPECT_EQ(request(0, 200, 0, 1), -EOPNOTSUPP);
+}
+
+TEST_F(UblkDeviceTest, MoreThanABufferHoldsIsRefused) {
+    EXPECT_EQ(request(0, op(abi::Op::kWrite), 0, kMaxIo / 512 + 1), -EIO);
+    EXPECT_TRUE(memory_->requests.empty());
+}
+
+TEST_F(UblkDeviceTest, TagsRunAtOnceAndCommitAsTheyEnd) {
+    memory_->suspends = true;
+    driver_.deliver(queue_, 0, {op(abi::Op::kWrite), 1, 0, 0});
+    driver_.deliver(queue_, 1, {op(abi::Op::kRead), 1, 8, 0});
+    (void)queue_.inner.run_one();
+    (void)queue_.inner.run_one();
+    EXPECT_EQ(device_->status().in_flight, 2U);
+    queue_.settle();
+    EXPECT_EQ(device_->status().in_flight, 0U);
+    EXPECT_EQ(driver_.committed(queue_, 0), 512);
+    EXPECT_EQ(driver_.committed(queue_, 1), 512);
+}
+
+TEST_F(UblkDeviceTest, EndsWhenTheLastTagIsBackAndNotBefore) {
+    memory_->suspends = true;
+    driver_.deliver(queue_, 3, {op(abi::Op::kWrite), 1, 0, 0});
+    (void)queue_.inner.run_one();
+    driver_.abort_all(queue_);  // the tag that runs has no command to abort
+    EXPECT_EQ(driver_.committed(queue_, 3), 512);
+    EXPECT_EQ(ended_, 0);
+    EXPECT_FALSE(device_->is_refused());
+}
+
+TEST_F(UblkDeviceTest, TagThatTheKernelRefusesIsSaid) {
+    queue_.answer_command(0, -EINVAL);
+    queue_.settle();
+    EXPECT_TRUE(device_->is_refused());
+}
+
+}  // namespace
+}  // namespace lunkit::ublk
