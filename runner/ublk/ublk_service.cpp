@@ -126,15 +126,17 @@ Status UblkService::prepare() {
 void UblkService::add_device(core::NewDevice wanted, Added done) {
     auto entry = std::make_shared<Served>();
     entry->wanted = std::move(wanted);
+    entry->added = std::move(done);
+    bool is_late = false;
     {
         const std::lock_guard lock(mutex_);
-        if (!stopping_) {
-            entry->added = std::move(done);
+        is_late = stopping_;
+        if (!is_late) {
             entries_.push_back(entry);
         }
     }
-    if (done) {
-        done(failure(ECANCELED, "the daemon stops"));
+    if (is_late) {
+        entry->added(failure(ECANCELED, "the daemon stops"));
         return;
     }
     on_worker(entry, &UblkService::bring_up);
@@ -168,12 +170,18 @@ void UblkService::bring_up(const Entry& entry) {
         is_served = entry->queue != nullptr;
     }
     if (is_served) {
-        (void)control_->stop(
-            *entry->dev_id);  // brings the tags back, and with the last one ended()
+        // Brings the tags back, and with the last one ended().
+        if (const Status stopped = control_->stop(*entry->dev_id); !stopped) {
+            core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}",
+                      stopped.error().what);
+        }
         return;
     }
     if (entry->dev_id) {
-        (void)control_->remove(*entry->dev_id);  // the reason is the first error
+        if (const Status removed = control_->remove(*entry->dev_id); !removed) {
+            core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}",
+                      removed.error().what);
+        }
     }
     step.unlock();
     forget(entry);
@@ -268,16 +276,17 @@ void UblkService::remove_device(const std::string& name, bool force, Removed don
         const auto entry = std::ranges::find_if(entries_, [&dev_id](const Entry& candidate) {
             return dev_id && candidate->dev_id == dev_id;
         });
-        if (entry == entries_.end()) {
-            error = {.code = ENOENT, .what = fmt::format("there is no ublk device '{}'", name)};
-        } else if ((*entry)->state == DeviceState::kOpening) {
-            error = {.code = EAGAIN, .what = fmt::format("{} is being made", name)};
-        } else {
+        if (entry != entries_.end() && (*entry)->state != DeviceState::kOpening) {
             found = *entry;
             found->removed.push_back(std::move(done));
+        } else if (entry == entries_.end()) {
+            error = {.code = ENOENT, .what = fmt::format("there is no ublk device '{}'", name)};
+        } else {
+            error = {.code = EAGAIN, .what = fmt::format("{} is being made", name)};
         }
     }
     if (error) {
+        // NOLINTNEXTLINE(bugprone-use-after-move): with an error it was not moved
         done(std::unexpected(*error));
         return;
     }
