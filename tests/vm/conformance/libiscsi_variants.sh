@@ -39,6 +39,8 @@ libiscsi_expect 4 readonly '^(Inquiry\.BlockLimits|Mandatory.*|ModeSense6\.AllPa
 assert_eq "$(sha256sum </tank/readonly)" "$before" "the image"
 step "memory"
 libiscsi_expect 5 memory '^(GetLBAStatus|Inquiry\.BlockLimits|Unmap\.VPD|WriteAtomic16|WriteSame16\.UnmapVPD).*'
-step "LIO's fileio"
-libiscsi_expect 6 fileio "^($(awk '$2 == "FAIL" || $2 == "VARIES" { print $1 }' "$LUNKIT_VM/libiscsi/whole" | paste -sd '|'))\$"
+if [[ $(uname -r) = 6.12* ]]; then    # the kernel that the whole runs on
+    step "LIO's fileio"
+    libiscsi_expect 6 fileio "^($(awk '$2 == "FAIL" || $2 == "VARIES" { print $1 }' "$LUNKIT_VM/libiscsi/whole" | paste -sd '|'))\$"
+fi
 stop_lunkitd
