@@ -102,11 +102,13 @@ const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
         refusal = {StatusCode::kCheckCondition, *unit.medium_state.obstacle()};
         return nullptr;
     }
-    if (opcode->traits.accesses_medium && !unit.started) {
+    // A command that is repeated was admitted before the unit was stopped or write protected: its
+    // initiator shall not hear that it was refused when it may have been carried out.
+    if (opcode->traits.accesses_medium && !unit.started && !command.replay) {
         refusal = check_condition(SenseKey::kNotReady, asc::kInitializingCommandRequired);
         return nullptr;
     }
-    if (opcode->traits.writes && unit.write_protected()) {
+    if (opcode->traits.writes && (command.replay ? unit.info.read_only : unit.write_protected())) {
         refusal = check_condition(
             SenseKey::kDataProtect,
             unit.info.read_only ? asc::kWriteProtected : asc::kLogicalUnitSoftwareWriteProtected);

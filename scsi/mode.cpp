@@ -182,8 +182,13 @@ Task<Ending> apply(Unit& unit, Queue& queue, ModeParameters wanted, bool is_repl
     if (switches || is_replay) {  // which may have died between switching and flushing
         const Status switched = co_await unit.set_write_cache(queue, wanted.write_cache_enabled);
         if (!switched) {
-            unit.mode.descriptor_sense = before.descriptor_sense;
-            unit.mode.software_write_protect = before.software_write_protect;
+            // What this command has changed; another may have been quicker with the rest.
+            if (before.descriptor_sense != wanted.descriptor_sense) {
+                unit.mode.descriptor_sense = before.descriptor_sense;
+            }
+            if (before.software_write_protect != wanted.software_write_protect) {
+                unit.mode.software_write_protect = before.software_write_protect;
+            }
             unit.remember();
             co_return ending_of(switched.error(), FailedOperation{Direction::kWrite});
         }

@@ -37,11 +37,12 @@ Task<Ending> Unit::flush(Queue& queue) {
 }
 
 Task<Status> Unit::set_write_cache(Queue& queue, bool enabled) {
+    const bool before = mode.write_cache_enabled;
     mode.write_cache_enabled = enabled;
     if (!enabled) {
         Status flushed = co_await device.flush(queue);
         if (!flushed) {
-            mode.write_cache_enabled = true;
+            mode.write_cache_enabled = before;
             co_return flushed;
         }
     }

@@ -146,6 +146,12 @@ void ControlLoop::Impl::start_services() {
     for (const auto& service : parts_.services) {
         if (const Status status = service->start(); status) {
             started_.push_back(service.get());
+        } else if (status.error().code != ENODEV && started_.empty()) {
+            // It is wanted, and may come up at the next try: systemd starts the daemon again.
+            core::log(LogLevel::kError, {}, "{}: {}, giving up", service->name(),
+                      status.error().what);
+            end(kExitFailure, true);
+            return;
         } else {
             unavailable_.emplace(service->name(), status.error());
         }

@@ -530,9 +530,16 @@ Detached Device::set_write_cache(bool enabled, std::move_only_function<void(Stat
 // A predecessor died before the kernel knew of the write cache that an initiator has chosen.
 Detached Device::tell_write_cache() {
     const Gate::Pass pass = gate_.enter();
-    if (pass && (co_await unit_.set_write_cache(queue_, unit_.write_cache()))) {
-        write_cache_changed(unit_.write_cache());
+    if (!pass) {
+        co_return;
     }
+    const Status flushed = co_await unit_.set_write_cache(queue_, unit_.write_cache());
+    if (!flushed) {
+        core::log(core::LogLevel::kError, {.device = name_},
+                  "what the predecessor left in the cache cannot be made durable: {}",
+                  flushed.error().what);
+    }
+    write_cache_changed(unit_.write_cache());
 }
 
 void Device::write_cache_changed(bool enabled) {

@@ -223,10 +223,10 @@ Status UblkService::make(const Entry& entry) {
         parameters_of(block->info(), wanted.block_size, info.max_io_buf_bytes);
     CHECK(control_->set_params(info.dev_id, params));
     TRY(DeviceParts parts, open_parts(entry, std::move(block), info));
-    core::EngineQueue& queue = queues_->assign();
+    core::EngineQueue& queue = assign_queue();
     auto device = Device::make(std::move(parts), queue);
     if (!device) {
-        queues_->release(queue);
+        release_queue(queue);
         return std::unexpected(device.error());
     }
     {
@@ -349,9 +349,20 @@ void UblkService::ended(const Entry& entry) {
             // Another program may have been faster.
             core::log(LogLevel::kInfo, {.device = name}, "{}", removed.error().what);
         }
-        queues_->release(*entry->queue);
+        release_queue(*entry->queue);
     }
     forget(entry);
+}
+
+// Workers of several devices at once.
+core::EngineQueue& UblkService::assign_queue() {
+    const std::lock_guard lock(mutex_);
+    return queues_->assign();
+}
+
+void UblkService::release_queue(core::EngineQueue& queue) {
+    const std::lock_guard lock(mutex_);
+    queues_->release(queue);
 }
 
 /// Nothing of the device is left: answers whoever waits.

@@ -82,6 +82,8 @@ class UblkService final : public core::Service {
                                                  std::unique_ptr<BlockDevice> block,
                                                  const abi::DeviceInfo& info);
     [[nodiscard]] Status begin_serving(const Entry& entry);
+    [[nodiscard]] core::EngineQueue& assign_queue();
+    void release_queue(core::EngineQueue& queue);
     void take_down(const Entry& entry, bool force);
     void ended(const Entry& entry);
     void forget(const Entry& entry);
@@ -92,7 +94,7 @@ class UblkService final : public core::Service {
     std::mutex prepare_mutex_;
     std::optional<ControlDevice> control_;    // made once, under prepare_mutex_
     std::unique_ptr<TrustedThread> trusted_;  // the same; outlives the queues
-    std::unique_ptr<core::QueueSet> queues_;  // the same
+    std::unique_ptr<core::QueueSet> queues_;  // the same; assigned and released under mutex_
 
     mutable std::mutex mutex_;
     std::vector<Entry> entries_;

@@ -152,6 +152,29 @@ TEST_F(UnitMemoryTest, RepeatedModeSelectFlushesOnceMore) {
     EXPECT_EQ(next.device.count(Kind::kFlush), 1U);
 }
 
+TEST_F(UnitMemoryTest, FlushThatFailsDoesNotSwitchOnACacheThatWasOff) {
+    EXPECT_TRUE(is_good(select(caching(0))));
+    Successor next = successor();
+    next.device.fail_next(Kind::kFlush, Error{EIO});
+    EXPECT_FALSE(run_task(next.queue, next.unit->set_write_cache(next.queue, false)));
+    EXPECT_FALSE(next.unit->write_cache());
+    EXPECT_FALSE(Successor(device, next.memory, options).unit->write_cache());
+    next.device.fail_next(Kind::kFlush, Error{EIO});
+    EXPECT_FALSE(is_good(next.repeat(mode_select(list(caching(0))), list(caching(0)), 0)));
+    EXPECT_FALSE(next.unit->write_cache());
+}
+
+TEST_F(UnitMemoryTest, WhatWasAdmittedBeforeIsRepeatedWhateverCameBehindIt) {
+    EXPECT_TRUE(is_good(select(control(0, kSwp))));
+    EXPECT_TRUE(is_good(run({0x1b, 0, 0, 0, 0, 0})));
+    Successor next = successor();
+    EXPECT_TRUE(is_good(next.repeat(cdb10(0x2a, 0, 0, 1), blocks(1, 0x12), 0)));
+    EXPECT_TRUE(is_check(next.run(cdb10(0x28, 0, 0, 1), Bytes(kBlock)), 0x2, 0x0402));
+    EXPECT_TRUE(is_good(next.run({0x1b, 0, 0, 0, 1, 0})));
+    EXPECT_TRUE(is_check(next.run(cdb10(0x2a, 0, 0, 1), blocks(1, 1)), 0x7, 0x2702));
+    EXPECT_EQ(next.device.bytes()[0], std::byte{0x12});
+}
+
 TEST_F(UnitMemoryTest, KeepsAStoppedUnitStopped) {
     EXPECT_TRUE(is_good(run({0x1b, 0, 0, 0, 0, 0})));
     EXPECT_TRUE(is_check(successor().run(kTestUnitReady), 0x2, 0x0402));

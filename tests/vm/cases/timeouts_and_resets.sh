@@ -1,6 +1,7 @@
 # Storage that does not answer: the initiator's timeout (ABORT TASK), a LUN reset and the kernel's cmd_time_out meet commands
 # that are stuck in the daemon. Nothing stalls: the neighbour is served, the daemon answers and stops in time, and when the
 # storage is back the device works, without a restart, on data that is right.
+# kernels: 6.12
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
