@@ -77,16 +77,6 @@ Result<std::string> resolve(const std::string& root, const std::string& image_pa
     return confined_path(root, folder.substr(base.size() + 1), name);
 }
 
-Result<Header> read_header(const ImageFile& file) {
-    std::vector<std::byte> start(std::min(file.end(), kMaxClusterSize));
-    CHECK(file.read_blocking(0, start));
-    Result<Header> header = parse_header(start, file.end());
-    if (!header) {
-        return failure(header.error().code, file.path() + ": " + header.error().what);
-    }
-    return header;
-}
-
 Result<std::unique_ptr<Source>> open_source(Chain& chain, const std::string& path,
                                             const std::string& format);
 
@@ -195,6 +185,16 @@ Status create_missing(const lunkit_host& host, const ChainRequest& request, std:
                            std::generic_category().message(written.error().code));
     }
     return {};
+}
+
+Result<Header> read_header(const ImageFile& file) {
+    std::vector<std::byte> start(std::min(file.end(), kMaxClusterSize));
+    CHECK(file.read_blocking(0, start));
+    Result<Header> header = parse_header(start, file.end());
+    if (!header) {
+        return failure(header.error().code, file.path() + ": " + header.error().what);
+    }
+    return header;
 }
 
 Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host, const ChainRequest& request) {

@@ -28,6 +28,9 @@ inline constexpr int kMaxChainDepth = 32;
 /// Worker thread; blocks.
 Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size);
 
+/// The header of an image, checked. Worker thread; blocks.
+[[nodiscard]] Result<Header> read_header(const ImageFile& file);
+
 /// Worker thread; blocks. Errors are sentences that name the file and the field.
 [[nodiscard]] Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host,
                                                         const ChainRequest& request);

@@ -40,6 +40,11 @@ enum IncompatibleFeature : std::uint64_t {
     kExtendedL2 = 1U << 4U,
 };
 
+/// Bits of compatible_features.
+enum CompatibleFeature : std::uint64_t {
+    kLazyRefcounts = 1U << 0U,
+};
+
 /// Bits of autoclear_features.
 enum AutoclearFeature : std::uint64_t {
     kBitmapsConsistent = 1U << 0U,

@@ -54,7 +54,7 @@ Status Image::load() {
     if (options_.snapshot.empty()) {
         CHECK(metadata_.map.open(header_.l1_table_offset, header_.l1_size));
     }
-    if (options_.read_only) {
+    if (options_.read_only && !options_.counts) {
         return {};
     }
     if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
@@ -73,10 +73,7 @@ Status Image::load_snapshots() {
                    ? Status{}
                    : failure(ENOENT, fmt::format("there is no snapshot '{}'", options_.snapshot));
     }
-    std::vector<std::byte> bytes(
-        std::min(most_snapshot_table_bytes(header_), file_.end() - header_.snapshots_offset));
-    CHECK(file_.read_blocking(header_.snapshots_offset, bytes));
-    TRY(SnapshotTable table, parse_snapshots(bytes, header_, file_.end()));
+    TRY(SnapshotTable table, read_snapshots(file_, header_));
     if (!options_.snapshot.empty()) {
         const Snapshot* const chosen = find_snapshot(table, options_.snapshot);
         if (chosen == nullptr) {

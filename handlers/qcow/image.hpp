@@ -35,13 +35,21 @@
 
 namespace lunkit::qcow {
 
+/// What became of looking at all metadata.
+struct Verdict {
+    std::string damage;          ///< empty: sound; else the first that was found, as a sentence
+    std::uint64_t leaked = 0;    ///< clusters that are counted and that nobody uses; no harm
+    std::uint64_t repaired = 0;  ///< leaked ones that are free now
+};
+
 class Image final : public Source {
   public:
     struct Options {
         bool read_only = false;
         std::string snapshot;  ///< id or name of an internal snapshot; read_only
         std::uint64_t cache_bytes = 32ULL << 20U;
-        bool lazy = false;  ///< changed metadata may wait in memory for a flush
+        bool lazy = false;    ///< changed metadata may wait in memory for a flush
+        bool counts = false;  ///< verify() is called: needs refcounts, read_only or not
     };
     /// What becomes of a cleared range's space.
     enum class Space : std::uint8_t {
@@ -81,6 +89,10 @@ class Image final : public Source {
     Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable);
     Task<Status> flush(Queue& queue);
     Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range, std::span<Extent> extents);
+    /// Compares all refcounts with what the tables use. Options::counts; no other request runs.
+    /// `repair`: leaked clusters become free, durably, if nothing is damaged, and the counts of an
+    /// image with the dirty bit are mended; not read_only. An error: it could not be looked at.
+    Task<Result<Verdict>> verify(Queue& queue, bool repair);
     /// The new part reads as zeros. Durable when it completes.
     Task<Status> grow(Queue& queue, std::uint64_t size);
 

@@ -65,4 +65,35 @@ Task<Status> Image::count_all(Queue& queue, Census& census) {
     co_return census.check_copied();
 }
 
+Task<Result<Verdict>> Image::verify(Queue& queue, bool repair) {
+    if (repair && header_.has(kDirty)) {
+        CO_CHECK(co_await this->repair(queue));
+    }
+    Verdict verdict;
+    Census census(file_, geometry_);
+    const Status counted = co_await count_all(queue, census);
+    if (!counted && counted.error().error_class != ErrorClass::kInternal) {
+        co_return failure(counted.error().code, file_.path() + ": " + counted.error().what);
+    }
+    if (!counted) {
+        verdict.damage = counted.error().what;
+        co_return verdict;
+    }
+    CO_TRY(const Refcounts::Difference difference,
+           co_await metadata_.refcounts.compare(queue, census));
+    verdict.leaked = difference.too_high;
+    if (difference.too_low > 0) {
+        verdict.damage = fmt::format("{} refcounts are too low", difference.too_low);
+    }
+    if (repair && verdict.damage.empty() && verdict.leaked > 0) {
+        {
+            AsyncMutex::Guard guard(metadata_.mutex);
+            co_await guard.acquire(queue);
+            CO_TRY(verdict.repaired, co_await metadata_.refcounts.adopt(queue, census));
+        }
+        CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
+    }
+    co_return verdict;
+}
+
 }  // namespace lunkit::qcow

@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <limits>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -18,7 +15,9 @@
 #include "lunkit/try.hpp"
 #include "qcow/chain.hpp"
 #include "qcow/confined_path.hpp"
+#include "qcow/inspect.hpp"
 #include "qcow/options.hpp"
+#include "qcow/queue_call.hpp"
 
 namespace lunkit::qcow {
 
@@ -45,37 +44,6 @@ Status check_folder_of(const std::string& path) {
     }
     return {};
 }
-
-/// A resize on its way to the queue's thread, and its result on the way back.
-struct GrowCall : lunkit_completion {
-    GrowCall(const lunkit_host& called_host, lunkit_queue* handle, Image& grown,
-             std::uint64_t bytes)
-        : lunkit_completion{}, host(called_host), queue(handle), image(grown), size(bytes) {
-        done = [](lunkit_completion* completion) {
-            auto* const call = static_cast<GrowCall*>(completion);
-            run(*call);
-        };
-    }
-    static Detached run(GrowCall& call) {
-        HostQueue queue(call.host, call.queue);
-        Status status = co_await call.image.grow(queue, call.size);
-        const std::lock_guard lock(call.mutex);
-        call.result = std::move(status);
-        call.ended.notify_one();
-    }
-    Status wait() {
-        std::unique_lock lock(mutex);
-        ended.wait(lock, [this] { return result.has_value(); });
-        return *result;
-    }
-    const lunkit_host& host;
-    lunkit_queue* const queue;
-    Image& image;
-    const std::uint64_t size;
-    std::mutex mutex;
-    std::condition_variable ended;
-    std::optional<Status> result;
-};
 
 }  // namespace
 
@@ -122,6 +90,28 @@ Status QcowDevice::check_config(const CheckRequest& request) {
                                   "or serve it with readonly=on");
     }
     return {};
+}
+
+Result<Facts> QcowDevice::inspect(const InspectRequest& request) {
+    TRY(const QcowOptions options, parse_options(request.config));
+    if (!request.verify) {
+        return describe_image(request.host, options.path);
+    }
+    if (options.read_only && request.repair_leaks) {
+        return failure(EINVAL, "nothing is repaired in what readonly or snapshot keep as it is");
+    }
+    ChainRequest chain = chain_request(options, false);
+    chain.options.read_only = !request.repair_leaks;
+    chain.options.snapshot.clear();  // the image as a whole
+    chain.options.counts = true;
+    TRY(const std::unique_ptr<Image> image, open_chain(request.host, chain));
+    TRY(const Verdict verdict,
+        (call_on<Result<Verdict>>(request.host, request.queue, [&image, &request](Queue& queue) {
+            return image->verify(queue, request.repair_leaks);
+        })));
+    TRY(Facts facts, describe_image(request.host, options.path));  // as it is now
+    append_verdict(facts, verdict);
+    return facts;
 }
 
 DeviceInfo QcowDevice::info() const {
@@ -192,9 +182,8 @@ Status QcowDevice::resize(std::uint64_t size) {
     if (queue == nullptr) {
         return failure(EAGAIN, "the device has not served a request yet; try again after one");
     }
-    GrowCall call(host_, queue, *image_, size);
-    host_.post(queue, &call);
-    return call.wait();
+    return call_on<Status>(host_, queue,
+                           [this, size](Queue& on_queue) { return image_->grow(on_queue, size); });
 }
 
 Status QcowDevice::set_write_cache(bool enabled) {

@@ -16,6 +16,7 @@ class QcowDevice final : public BlockDevice {
   public:
     static Result<std::unique_ptr<QcowDevice>> open(const OpenRequest& request);
     static Status check_config(const CheckRequest& request);
+    static Result<Facts> inspect(const InspectRequest& request);
 
     [[nodiscard]] DeviceInfo info() const override;
     Task<Status> read(Queue& queue, const IoRequest& io) override;

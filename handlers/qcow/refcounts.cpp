@@ -248,6 +248,17 @@ Status Refcounts::count_own(Census& census) const {
     return {};
 }
 
+Task<Result<Refcounts::Difference>> Refcounts::compare(Queue& queue, const Census& census) {
+    Difference difference;
+    const std::span<const std::uint32_t> counts = census.counts();
+    for (std::uint64_t cluster = 0; cluster < counts.size(); ++cluster) {
+        CO_TRY(const std::uint64_t said, co_await count(queue, cluster));
+        difference.too_high += said > counts[cluster] ? 1 : 0;
+        difference.too_low += said < counts[cluster] ? 1 : 0;
+    }
+    co_return difference;
+}
+
 Task<Result<std::uint64_t>> Refcounts::adopt(Queue& queue, const Census& census) {
     std::uint64_t wrong = 0;
     const std::span<const std::uint32_t> counts = census.counts();

@@ -63,6 +63,12 @@ class Refcounts {
     Task<Result<std::uint64_t>> release(Queue& queue, std::uint64_t cluster);
     Result<std::uint64_t> release_blocking(std::uint64_t cluster);
     Task<Result<std::uint64_t>> count(Queue& queue, std::uint64_t cluster);
+    /// Counts that differ from a census, of the clusters that it has.
+    struct Difference {
+        std::uint64_t too_high = 0;
+        std::uint64_t too_low = 0;
+    };
+    Task<Result<Difference>> compare(Queue& queue, const Census& census);
     /// The table and its blocks are counted too.
     Status count_own(Census& census) const;
     /// Makes all counts what the census says; gives how many were not.

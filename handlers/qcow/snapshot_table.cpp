@@ -75,11 +75,12 @@ Result<Snapshot> parse_entry(std::span<const std::byte> bytes, const Header& hea
     return snapshot;
 }
 
-}  // namespace
-
-std::uint64_t most_snapshot_table_bytes(const Header& header) {
+/// The longest that the table of `header` may be: so much of the file is enough for parsing.
+std::uint64_t most_bytes(const Header& header) {
     return std::min(header.nb_snapshots * kMaxEntryBytes, kMaxSnapshotTableBytes);
 }
+
+}  // namespace
 
 Result<SnapshotTable> parse_snapshots(std::span<const std::byte> table, const Header& header,
                                       std::uint64_t file_size) {
@@ -92,6 +93,13 @@ Result<SnapshotTable> parse_snapshots(std::span<const std::byte> table, const He
         result.bytes += used;
     }
     return result;
+}
+
+Result<SnapshotTable> read_snapshots(const ImageFile& file, const Header& header) {
+    std::vector<std::byte> bytes(
+        std::min(most_bytes(header), file.end() - header.snapshots_offset));
+    CHECK(file.read_blocking(header.snapshots_offset, bytes));
+    return parse_snapshots(bytes, header, file.end());
 }
 
 const Snapshot* find_snapshot(const SnapshotTable& table, std::string_view wanted) {

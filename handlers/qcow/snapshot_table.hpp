@@ -11,6 +11,7 @@
 
 #include "lunkit/result.hpp"
 #include "qcow/header.hpp"
+#include "qcow/image_file.hpp"
 
 namespace lunkit::qcow {
 
@@ -27,12 +28,12 @@ struct SnapshotTable {
     std::uint64_t bytes = 0;  ///< of the table in the file
 };
 
-/// The longest that the table of `header` may be: so much of the file is enough for parsing.
-[[nodiscard]] std::uint64_t most_snapshot_table_bytes(const Header& header);
-
 /// `table`: the bytes at header.snapshots_offset, as far as the file or the limit goes.
 [[nodiscard]] Result<SnapshotTable> parse_snapshots(std::span<const std::byte> table,
                                                     const Header& header, std::uint64_t file_size);
+
+/// The table of an image that has snapshots. Worker thread; blocks.
+[[nodiscard]] Result<SnapshotTable> read_snapshots(const ImageFile& file, const Header& header);
 
 /// By id, else by name; nullptr when there is none.
 [[nodiscard]] const Snapshot* find_snapshot(const SnapshotTable& table, std::string_view wanted);

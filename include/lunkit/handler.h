@@ -12,8 +12,8 @@
  * Life of a device:   entry -> [load] -> { check_config | open -> requests ... -> close }* -> [unload]
  * One plugin serves many devices at once; all state of a device hangs on the handle from open().
  *
- * Threads. load, check_config, open, close, resize and set_write_cache are called on a worker thread
- * and may block. Asynchronous request callbacks (read, write, ...) are called on the thread of the
+ * Threads. load, check_config, inspect, open, close, resize and set_write_cache are called on a worker
+ * thread and may block. Asynchronous request callbacks (read, write, ...) are called on the thread of the
  * device's queue and must not block. Blocking callbacks (read_blocking, ...) are called on worker
  * threads, one at a time for a device unless LUNKIT_HANDLER_PARALLEL is set. Requests run between
  * open and close only; close is called when all have completed.
@@ -318,6 +318,39 @@ struct lunkit_check {
 };
 #define LUNKIT_CHECK_SYNTAX_ONLY (1u << 0) /* the caller may not learn about files */
 
+/* Something about storage, for a person or a script. */
+enum lunkit_fact_kind {
+    LUNKIT_FACT_TEXT = 0,
+    LUNKIT_FACT_NUMBER = 1,
+    LUNKIT_FACT_FLAG = 2, /* number: 0 or 1 */
+    LUNKIT_FACT_ITEM = 3, /* text: one more of the list that is called `key` */
+};
+struct lunkit_fact {
+    const char *key;  /* lower case, '_' between words; bytes where no unit is named */
+    const char *text; /* any bytes: names come from inside an image */
+    uint64_t number;
+    uint32_t kind;    /* enum lunkit_fact_kind */
+    uint32_t reserved32;
+    uint64_t reserved[2];
+};
+
+#define LUNKIT_INSPECT_VERIFY (1u << 0)       /* read all metadata, tell what is damaged */
+#define LUNKIT_INSPECT_REPAIR_LEAKS (1u << 1) /* with VERIFY: free the space that nobody uses */
+
+struct lunkit_inspect {
+    uint32_t struct_size;
+    uint32_t flags;     /* LUNKIT_INSPECT_* */
+    const char *config; /* what follows "<handler>/" */
+    const struct lunkit_host *host;
+    struct lunkit_queue *queue; /* another thread's; host->post() brings work there */
+    /* Called for each fact, on the caller's thread; nothing of it is kept. */
+    void (*tell)(void *context, const struct lunkit_fact *fact);
+    void *context;
+    char *error;
+    size_t error_size;
+    uint64_t reserved[4];
+};
+
 #define LUNKIT_HANDLER_PARALLEL (1u << 0) /* blocking callbacks may run at once for one device */
 
 struct lunkit_handler {
@@ -381,7 +414,13 @@ struct lunkit_handler {
      * and for what initiators ask: not for each request. */
     int (*space)(void *device, struct lunkit_queue *queue, struct lunkit_space *space,
                  struct lunkit_completion *completion);
-    void (*reserved[7])(void);
+
+    /* What there is to know about the storage of a configuration, without making a device of it.
+     * Worker thread, may block for as long as reading all metadata takes. Without flags it reads
+     * little, locks nothing and changes nothing. 0, or -errno and a sentence: it could not be
+     * looked at. Damage that was found is a fact, "damage", and no error. */
+    int (*inspect)(const struct lunkit_inspect *inspect);
+    void (*reserved[6])(void);
 };
 
 /* The one exported function. `host` stays valid until unload. NULL: the plugin cannot work here. */

@@ -9,7 +9,8 @@
 //   };
 //   LUNKIT_HANDLER(Ram, "ram", "memory", "<name>[;key=value]...")
 //
-// Optional statics: `Status check_config(const CheckRequest&)` (default: nothing is checked here).
+// Optional statics: `Status check_config(const CheckRequest&)` (default: nothing is checked here)
+// and `Result<Facts> inspect(const InspectRequest&)` (default: there is nothing to tell).
 // The table has a callback for each function that the class overrides, NULL for the others. A
 // request answered with EOPNOTSUPP is emulated by the runner as if the callback were NULL.
 #pragma once
@@ -25,8 +26,10 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "lunkit/block_device.hpp"
+#include "lunkit/facts.hpp"
 #include "lunkit/file.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/queue.hpp"
@@ -76,6 +79,15 @@ struct CheckRequest {
     std::string_view config;
     bool syntax_only;  ///< the caller may not learn about files
     const lunkit_host& host;
+};
+
+/// Views: valid during the call.
+struct InspectRequest {
+    std::string_view config;
+    bool verify;        ///< read all metadata, tell what is damaged
+    bool repair_leaks;  ///< with verify: free the space that nobody uses
+    const lunkit_host& host;
+    lunkit_queue* queue;  ///< another thread's; host.post() brings work there
 };
 
 /// For storage that offers blocking calls only. Called on worker threads, one call at a time for a
@@ -143,6 +155,30 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
     std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
 }
 
+inline void tell(const lunkit_inspect& to, const Fact& fact) {
+    lunkit_fact told{};
+    told.key = fact.key.c_str();
+    if (const auto* const items = std::get_if<std::vector<std::string>>(&fact.value)) {
+        told.kind = LUNKIT_FACT_ITEM;
+        for (const std::string& item : *items) {
+            told.text = item.c_str();
+            to.tell(to.context, &told);
+        }
+        return;
+    }
+    if (const auto* const text = std::get_if<std::string>(&fact.value)) {
+        told.kind = LUNKIT_FACT_TEXT;
+        told.text = text->c_str();
+    } else if (const auto* const number = std::get_if<std::uint64_t>(&fact.value)) {
+        told.kind = LUNKIT_FACT_NUMBER;
+        told.number = *number;
+    } else if (const auto* const flag = std::get_if<bool>(&fact.value)) {
+        told.kind = LUNKIT_FACT_FLAG;
+        told.number = *flag ? 1 : 0;
+    }
+    to.tell(to.context, &told);
+}
+
 /// The C table for a class derived from BlockDevice or BlockingDevice. Hidden, because its statics
 /// would else be one for all plugins of the process that have a class of this name.
 template <typename Device>
@@ -160,6 +196,9 @@ class [[gnu::visibility("hidden")]] HandlerTable {
     static constexpr bool kChecks = requires(const CheckRequest& request) {
         { Device::check_config(request) } -> std::same_as<Status>;
     };
+    static constexpr bool kInspects = requires(const InspectRequest& request) {
+        { Device::inspect(request) } -> std::same_as<Result<Facts>>;
+    };
     static inline const lunkit_host* host_ = nullptr;
 
     static Device& self(void* device) { return *static_cast<Device*>(device); }
@@ -171,6 +210,19 @@ class [[gnu::visibility("hidden")]] HandlerTable {
             if (Status status = Device::check_config(request); !status) {
                 return fail(status.error(), check->error, check->error_size);
             }
+        }
+        return 0;
+    }
+    static int inspect(const lunkit_inspect* inspect) {
+        const InspectRequest request{inspect->config, (inspect->flags & LUNKIT_INSPECT_VERIFY) != 0,
+                                     (inspect->flags & LUNKIT_INSPECT_REPAIR_LEAKS) != 0, *host_,
+                                     inspect->queue};
+        const Result<Facts> facts = Device::inspect(request);
+        if (!facts) {
+            return fail(facts.error(), inspect->error, inspect->error_size);
+        }
+        for (const Fact& fact : *facts) {
+            tell(*inspect, fact);
         }
         return 0;
     }
@@ -327,6 +379,9 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         table.open = open;
         table.close = close;
         table.resize = resize;
+        if constexpr (kInspects) {
+            table.inspect = inspect;
+        }
         if constexpr (kBlocking) {
             using Base = BlockingDevice;
             if constexpr (requires { Device::kParallel; }) {

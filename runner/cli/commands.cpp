@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cli/daemon_client.hpp"
+#include "cli/image_commands.hpp"
 #include "cli/reports.hpp"
 #include "lunkit/try.hpp"
 
@@ -28,10 +29,16 @@ struct Request {
     std::string config;
     DaemonClient::NewDevice wanted;
     bool force = false;
+    std::string handler_dir;
+    std::string repair;  ///< empty: nothing
 };
 
 Outcome printed(const Request& request, const json& answer, std::string text) {
-    return {kExitOk, request.json_wanted ? answer.dump(2) + "\n" : std::move(text), {}};
+    // Names from inside an image may be any bytes.
+    constexpr auto kInvalid = json::error_handler_t::replace;
+    return {kExitOk,
+            request.json_wanted ? answer.dump(2, ' ', false, kInvalid) + "\n" : std::move(text),
+            {}};
 }
 
 Result<json> one_device(const DaemonClient& daemon, const std::string& name) {
@@ -132,7 +139,7 @@ Outcome failed(const Error& error) {
     return {error.code == ENOENT ? kExitNotFound : kExitFailure, {}, std::move(text)};
 }
 
-/// The one command that answers without a daemon too.
+/// Answers without a daemon too.
 Outcome version(const Request& request) {
     json daemon_version;  // null: not running
     std::string text = "not running";
@@ -147,6 +154,21 @@ Outcome version(const Request& request) {
     }
     return printed(request, json{{"lunkit", LUNKIT_VERSION}, {"lunkitd", daemon_version}},
                    fmt::format("lunkit {}\nlunkitd {}\n", LUNKIT_VERSION, text));
+}
+
+/// info and verify. Damage is an answer, and a failure for scripts.
+Outcome storage(const Request& request, host::Inspection how) {
+    const auto facts = inspect_storage(request.handler_dir, request.config, how);
+    if (!facts) {
+        Outcome outcome = failed(facts.error());
+        outcome.code = kExitFailure;
+        return outcome;
+    }
+    Outcome outcome = printed(request, facts_json(*facts), facts_report(*facts));
+    if (std::ranges::find(*facts, "damage", &Fact::key) != facts->end()) {
+        outcome.code = kExitFailure;
+    }
+    return outcome;
 }
 
 using Command = Result<Outcome> (*)(const DaemonClient&, const Request&);
@@ -216,6 +238,20 @@ Outcome run_command(std::vector<std::string> arguments) {
         add("check", "Say whether a device could be made with a configuration");
     check_command->add_option("CONFIG", request.config, "<handler>/<path or name>[;key=value]...")
         ->required();
+    const auto about_storage = [&](CLI::App* command) {
+        command->add_option("CONFIG", request.config, "<handler>/<path or name>[;key=value]...")
+            ->required();
+        command->add_option("--handler-dir", request.handler_dir,
+                            "Load handlers from there instead of where they are installed");
+    };
+    CLI::App* const info_command =
+        add("info", "Describe the storage that a configuration names; needs no daemon");
+    about_storage(info_command);
+    CLI::App* const verify_command =
+        add("verify", "Look for damage in all its metadata; needs no daemon");
+    about_storage(verify_command);
+    verify_command->add_option("--repair", request.repair, "leaks: free the space nobody uses")
+        ->check(CLI::IsMember({"leaks"}));
     CLI::App* const stats_command = add("stats", "Show the counters of all devices or of one");
     stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
@@ -233,6 +269,13 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (version_command->parsed()) {
         return version(request);
+    }
+    if (info_command->parsed()) {
+        return storage(request, host::Inspection::kDescribe);
+    }
+    if (verify_command->parsed()) {
+        return storage(request, request.repair.empty() ? host::Inspection::kVerify
+                                                       : host::Inspection::kRepairLeaks);
     }
     commands.insert(commands.end(), {{list_command, &list},
                                      {show_command, &show},

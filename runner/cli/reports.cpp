@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <iterator>
 #include <string_view>
+#include <variant>
 
 #include "cli/text_table.hpp"
 
@@ -48,6 +50,19 @@ std::string access_text(const json& device) {
 
 constexpr std::array kCounters = {"read_commands",  "read_bytes", "write_commands", "write_bytes",
                                   "other_commands", "errors",     "in_flight",      "kicks"};
+
+struct FactText {
+    std::string operator()(const std::string& text) const { return printable(text); }
+    std::string operator()(std::uint64_t number) const { return fmt::to_string(number); }
+    std::string operator()(bool flag) const { return flag ? "yes" : "no"; }
+    std::string operator()(const std::vector<std::string>& items) const {
+        std::string text;
+        for (const std::string& item : items) {
+            text += fmt::format("{}{}", text.empty() ? "" : ", ", printable(item));
+        }
+        return text;
+    }
+};
 
 }  // namespace
 
@@ -135,6 +150,29 @@ std::string stats_report(const json& devices) {
                    count_text(device, "kicks")});
     }
     return table.text();
+}
+
+std::string facts_report(const Facts& facts) {
+    std::size_t widest = 0;
+    for (const Fact& fact : facts) {
+        widest = std::max(widest, fact.key.size());
+    }
+    std::string out;
+    for (const Fact& fact : facts) {
+        std::string title = fact.key + ":";
+        std::ranges::replace(title, '_', ' ');
+        fmt::format_to(std::back_inserter(out), "{:<{}} {}\n", title, widest + 1,
+                       std::visit(FactText{}, fact.value));
+    }
+    return out;
+}
+
+json facts_json(const Facts& facts) {
+    json object = json::object();
+    for (const Fact& fact : facts) {
+        object[fact.key] = std::visit([](const auto& value) { return json(value); }, fact.value);
+    }
+    return object;
 }
 
 json counters_of(const json& device) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lunkit prints for people, from the daemon's answers in JSON.
+// What lunkit prints for people, from answers in JSON.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "lunkit/facts.hpp"
 
 namespace lunkit::cli {
 
@@ -12,6 +14,9 @@ namespace lunkit::cli {
 [[nodiscard]] std::string device_report(const nlohmann::json& device);
 [[nodiscard]] std::string handlers_report(const nlohmann::json& handlers);
 [[nodiscard]] std::string stats_report(const nlohmann::json& devices);
+[[nodiscard]] std::string facts_report(const Facts& facts);
+
+[[nodiscard]] nlohmann::json facts_json(const Facts& facts);
 
 /// The counters of a device with its name, for `stats --json`.
 [[nodiscard]] nlohmann::json counters_of(const nlohmann::json& device);

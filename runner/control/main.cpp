@@ -21,6 +21,7 @@
 #include "core/log.hpp"
 #include "core/queue_set.hpp"
 #include "host/file_policy.hpp"
+#include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
 #include "tcmu/tcmu_service.hpp"
 #include "ublk/ublk_service.hpp"
@@ -59,7 +60,7 @@ int serve(const Options& options, LiveSettings& settings) {
         return fail(status.error().what);
     }
     lunkit::host::HandlerRegistry handlers;
-    const std::string handler_dir = handler_directory(now.handler_dir);
+    const std::string handler_dir = lunkit::host::handler_directory(now.handler_dir);
     if (const Status status = handlers.load_directory(handler_dir); !status) {
         return fail(status.error().what);
     }

@@ -3,12 +3,9 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <system_error>
 
@@ -53,24 +50,6 @@ void become_io_flusher() {
                   "PR_SET_IO_FLUSHER: {}; under memory pressure the daemon may wait for itself",
                   std::generic_category().message(errno));
     }
-}
-
-std::string handler_directory(const std::string& configured) {
-    if (!configured.empty()) {
-        return configured;
-    }
-    std::string executable(PATH_MAX, '\0');
-    const ssize_t length = ::readlink("/proc/self/exe", executable.data(), executable.size());
-    if (length > 0) {
-        executable.resize(static_cast<std::size_t>(length));
-        const std::string beside =
-            executable.substr(0, executable.rfind('/') + 1) + LUNKIT_HANDLER_DIR_FROM_SBIN;
-        struct stat status{};
-        if (::stat(beside.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
-            return beside;
-        }
-    }
-    return LUNKIT_INSTALLED_HANDLER_DIR;
 }
 
 }  // namespace lunkit::control

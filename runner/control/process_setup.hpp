@@ -2,8 +2,6 @@
 // What the process asks of the kernel for itself, before it has a second thread.
 #pragma once
 
-#include <string>
-
 namespace lunkit::control {
 
 /// A reader of our output that goes away must not end the daemon.
@@ -16,9 +14,5 @@ void raise_file_limit();
 /// that we ourselves serve. Threads made later inherit it. Needs CAP_SYS_RESOURCE and Linux 5.6;
 /// logged where it is refused.
 void become_io_flusher();
-
-/// `configured` unless it is empty; else <libdir>/lunkit as seen from the running executable, so
-/// that an installation may be moved; else where it was to be installed.
-[[nodiscard]] std::string handler_directory(const std::string& configured);
 
 }  // namespace lunkit::control

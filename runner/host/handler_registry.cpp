@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -89,6 +90,40 @@ Status check_table(const lunkit_handler& table, const std::string& path) {
         return missing("read and no read_blocking");
     }
     return {};
+}
+
+/// What a handler said, or else what its errno says.
+std::unexpected<Error> complaint(const lunkit_handler& table, int status, const char* said) {
+    return failure(-status, *said != '\0' ? std::string(said)
+                                          : fmt::format("handler '{}': {}", table.name,
+                                                        std::generic_category().message(-status)));
+}
+
+/// lunkit_inspect.tell: adds to the Facts at `context`.
+void collect(void* context, const lunkit_fact* fact) {
+    Facts& facts = *static_cast<Facts*>(context);
+    const std::string text = fact->text != nullptr ? fact->text : "";
+    switch (fact->kind) {
+        case LUNKIT_FACT_TEXT:
+            facts.push_back({fact->key, text});
+            return;
+        case LUNKIT_FACT_NUMBER:
+            facts.push_back({fact->key, fact->number});
+            return;
+        case LUNKIT_FACT_FLAG:
+            facts.push_back({fact->key, fact->number != 0});
+            return;
+        case LUNKIT_FACT_ITEM:
+            if (facts.empty() || facts.back().key != fact->key) {
+                facts.push_back({fact->key, std::vector<std::string>()});
+            }
+            if (auto* const items = std::get_if<std::vector<std::string>>(&facts.back().value)) {
+                items->push_back(text);
+            }
+            return;
+        default:
+            return;  // a kind of a later version
+    }
 }
 
 }  // namespace
@@ -225,12 +260,40 @@ Status HandlerRegistry::check_config(const std::string& config, bool syntax_only
     check.error = error.data();
     check.error_size = error.size();
     if (const int status = plugin->table.check_config(&check); status < 0) {
-        return failure(-status, error[0] != '\0'
-                                    ? std::string(error.data())
-                                    : fmt::format("handler '{}': {}", plugin->table.name,
-                                                  std::generic_category().message(-status)));
+        return complaint(plugin->table, status, error.data());
     }
     return {};
+}
+
+Result<Facts> HandlerRegistry::inspect(const std::string& config, Inspection how,
+                                       Queue& queue) const {
+    std::string_view rest;
+    const Plugin* const plugin = find(config, &rest);
+    if (plugin == nullptr) {
+        return unknown(config);
+    }
+    if (plugin->table.inspect == nullptr) {
+        return failure(ENOTSUP, fmt::format("handler '{}' has nothing to tell about its storage",
+                                            plugin->table.name));
+    }
+    const std::string text(rest);
+    std::array<char, kErrorRoom> error{};
+    Facts facts;
+    lunkit_inspect request{};
+    request.struct_size = sizeof request;
+    request.flags = (how != Inspection::kDescribe ? LUNKIT_INSPECT_VERIFY : 0U) |
+                    (how == Inspection::kRepairLeaks ? LUNKIT_INSPECT_REPAIR_LEAKS : 0U);
+    request.config = text.c_str();
+    request.host = &host_table();
+    request.queue = queue.handle();
+    request.tell = &collect;
+    request.context = &facts;
+    request.error = error.data();
+    request.error_size = error.size();
+    if (const int status = plugin->table.inspect(&request); status < 0) {
+        return complaint(plugin->table, status, error.data());
+    }
+    return facts;
 }
 
 Result<std::unique_ptr<BlockDevice>> HandlerRegistry::open(OpenDevice request) const {

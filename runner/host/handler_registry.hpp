@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "lunkit/block_device.hpp"
+#include "lunkit/facts.hpp"
 #include "lunkit/handler.h"
+#include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 
 namespace lunkit::host {
@@ -40,6 +42,9 @@ struct OpenDevice {
     std::function<bool()> handing_over;
 };
 
+/// How closely to look at storage.
+enum class Inspection : std::uint8_t { kDescribe, kVerify, kRepairLeaks };
+
 class HandlerRegistry {
   public:
     HandlerRegistry();
@@ -61,6 +66,10 @@ class HandlerRegistry {
 
     /// Worker thread; blocks. What is wrong with `config` ("<handler>/<rest>"), as a sentence.
     [[nodiscard]] Status check_config(const std::string& config, bool syntax_only) const;
+    /// What the handler of `config` tells about its storage. Any thread but that of `queue`, which
+    /// is running; blocks. ENOTSUP: the handler has nothing to tell.
+    [[nodiscard]] Result<Facts> inspect(const std::string& config, Inspection how,
+                                        Queue& queue) const;
     /// Worker thread; blocks. The device checks bounds, alignment and read-only and emulates what
     /// the handler lacks (see plugin_device.hpp). Closing it (the destructor) blocks as well.
     [[nodiscard]] Result<std::unique_ptr<BlockDevice>> open(OpenDevice request) const;

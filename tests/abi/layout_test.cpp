@@ -147,6 +147,26 @@ AT(lunkit_check, error, 24);
 AT(lunkit_check, error_size, 32);
 AT(lunkit_check, reserved, 40);
 
+SIZE(lunkit_fact, 48);
+AT(lunkit_fact, key, 0);
+AT(lunkit_fact, text, 8);
+AT(lunkit_fact, number, 16);
+AT(lunkit_fact, kind, 24);
+AT(lunkit_fact, reserved32, 28);
+AT(lunkit_fact, reserved, 32);
+
+SIZE(lunkit_inspect, 96);
+AT(lunkit_inspect, struct_size, 0);
+AT(lunkit_inspect, flags, 4);
+AT(lunkit_inspect, config, 8);
+AT(lunkit_inspect, host, 16);
+AT(lunkit_inspect, queue, 24);
+AT(lunkit_inspect, tell, 32);
+AT(lunkit_inspect, context, 40);
+AT(lunkit_inspect, error, 48);
+AT(lunkit_inspect, error_size, 56);
+AT(lunkit_inspect, reserved, 64);
+
 SIZE(lunkit_handler, 312);
 AT(lunkit_handler, struct_size, 0);
 AT(lunkit_handler, abi_version, 4);
@@ -177,7 +197,8 @@ AT(lunkit_handler, resize, 184);
 AT(lunkit_handler, set_write_cache, 192);
 AT(lunkit_handler, zone_operations, 200);
 AT(lunkit_handler, space, 248);
-AT(lunkit_handler, reserved, 256);
+AT(lunkit_handler, inspect, 256);
+AT(lunkit_handler, reserved, 264);
 
 TEST(Layout, PointersAreEightBytes) {
     // The table above is that of 64-bit platforms, the only ones there are plugins for.

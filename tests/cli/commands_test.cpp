@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +17,7 @@
 
 #include "cli/exit_code.hpp"
 #include "support/child_process.hpp"
+#include "support/engine_rig.hpp"
 #include "support/private_bus.hpp"
 
 namespace lunkit::cli {
@@ -102,6 +106,20 @@ TEST_F(CommandsTest, WithoutBusItSaysSo) {
     EXPECT_THAT(ran.text, HasSubstr("cannot reach the system bus"));
 }
 
+TEST_F(CommandsTest, StorageIsLookedAtWithoutDaemonAndBus) {
+    bus_.stop();
+    const test::BuildFolder handlers;
+    const std::string copy = handlers / "handler_ram.so";
+    std::filesystem::copy_file(HANDLER_RAM, copy);
+    ASSERT_EQ(0, ::chmod(copy.c_str(), 0755));
+    const Ran none = run({"info", "--handler-dir", handlers.path(), "ram/x"});
+    EXPECT_EQ(kExitFailure, none.code);
+    EXPECT_EQ(none.text, "lunkit: handler 'ram' has nothing to tell about its storage\n");
+    const Ran unknown = run({"verify", "--handler-dir", handlers.path(), "tape/x"});
+    EXPECT_EQ(kExitFailure, unknown.code);
+    EXPECT_THAT(unknown.text, HasSubstr("no handler 'tape'"));
+}
+
 TEST_F(CommandsTest, WrongUsageIsTwo) {
     for (const std::vector<std::string>& command : {std::vector<std::string>{},
                                                     {"lst"},
@@ -113,6 +131,8 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
                                                     {"ublk", "add", "ram/x", "--size", "big"},
                                                     {"ublk", "add", "ram/x", "--block-size=513"},
                                                     {"ublk", "del"},
+                                                    {"info"},
+                                                    {"verify", "--repair", "all", "qcow//a"},
                                                     {"stats", "a", "b"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
@@ -124,6 +144,8 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"show", "--help"},
                                                     {"handlers", "--help"},
                                                     {"check", "--help"},
+                                                    {"info", "--help"},
+                                                    {"verify", "--help"},
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
                                                     {"ublk", "--help"},

@@ -22,6 +22,20 @@ json devices() {
         {"front_end": "tcmu", "name": "user_2/b", "state": "running"}])");
 }
 
+TEST(FactsReport, OneLineEachAndNothingThatMovesTheCursor) {
+    const Facts facts = {{"virtual_size", std::uint64_t{4096}},
+                         {"dirty", true},
+                         {"backing_file", "a\x1b[2Jb"},
+                         {"snapshot_ids", std::vector<std::string>{"1", "2"}}};
+    EXPECT_EQ(facts_report(facts),
+              "virtual size: 4096\n"
+              "dirty:        yes\n"
+              "backing file: a?[2Jb\n"
+              "snapshot ids: 1, 2\n");
+    EXPECT_EQ(facts_json(facts), json::parse(R"({"virtual_size": 4096, "dirty": true,
+        "backing_file": "a\u001b[2Jb", "snapshot_ids": ["1", "2"]})"));
+}
+
 TEST(DevicesReport, OneLineEach) {
     EXPECT_EQ(devices_report(devices()),
               "NAME      STATE     SIZE  BLOCK  ACCESS    NODE       CONFIG\n"

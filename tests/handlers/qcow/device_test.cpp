@@ -3,8 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <string_view>
+#include <variant>
 
+#include "core/queue_set.hpp"
+#include "lunkit/facts.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "qcow_rig.hpp"
 
@@ -436,6 +442,122 @@ TEST_F(QcowDeviceTest, OtherProgramsAreLockedOutWhileItServes) {
     open("image");
     EXPECT_NE(0, call({"qemu-io", "-f", "qcow2", "-c", "write 0 512", folder_ / "image"}));
     EXPECT_THAT(printed_, HasSubstr("lock"));
+}
+
+class Inspection : public QcowDeviceTest {
+  protected:
+    Result<Facts> inspect(const std::string& image, host::Inspection how,
+                          const std::string& keys = "") {
+        const auto queues =
+            core::QueueSet::start(core::EngineChoice::kThreads, 1, std::chrono::microseconds(0));
+        EXPECT_TRUE(queues);
+        return handlers().inspect("qcow/" + (folder_ / image) + keys, how, (*queues)->at(0));
+    }
+    template <typename T>
+    static T fact(const Result<Facts>& facts, std::string_view key) {
+        EXPECT_TRUE(facts) << facts.error().what;
+        if (facts) {
+            const auto found = std::ranges::find(*facts, key, &Fact::key);
+            if (found != facts->end()) {
+                return std::get<T>(found->value);
+            }
+        }
+        return {};
+    }
+    static std::uint64_t number(const Result<Facts>& facts, std::string_view key) {
+        return fact<std::uint64_t>(facts, key);
+    }
+    static std::string text(const Result<Facts>& facts, std::string_view key) {
+        return fact<std::string>(facts, key);
+    }
+    /// Overwrites the 16-bit refcount of a cluster in the first refcount block of a new image.
+    void set_refcount(const std::string& image, off_t cluster, std::string_view count) {
+        constexpr off_t kFirstBlock = 2 * 65536;
+        patch(image, kFirstBlock + 2 * cluster, count);
+    }
+};
+
+TEST_F(Inspection, DescribesWhatTheHeaderSays) {
+    create("image", "cluster_size=32k,lazy_refcounts=on,compression_type=zstd", 4 * kMiB);
+    qemu_img({"snapshot", "-c", "before", folder_ / "image"});
+    const auto facts = inspect("image", host::Inspection::kDescribe);
+    EXPECT_EQ(4 * kMiB, number(facts, "virtual_size"));
+    EXPECT_EQ(32768U, number(facts, "cluster_size"));
+    EXPECT_EQ(3U, number(facts, "version"));
+    EXPECT_EQ(16U, number(facts, "refcount_bits"));
+    EXPECT_EQ("zstd", text(facts, "compression"));
+    EXPECT_TRUE(fact<bool>(facts, "lazy_refcounts"));
+    EXPECT_FALSE(fact<bool>(facts, "corrupt"));
+    EXPECT_EQ(std::vector<std::string>{"before"},
+              fact<std::vector<std::string>>(facts, "snapshot_names"));
+}
+TEST_F(Inspection, DescribesWithoutTheFilesThatTheImageNames) {
+    create("base", "", kMiB);
+    create("image", "backing_fmt=qcow2,backing_file=" + (folder_ / "base"), kMiB);
+    std::filesystem::remove(folder_ / "base");
+    EXPECT_EQ(folder_ / "base",
+              text(inspect("image", host::Inspection::kDescribe), "backing_file"));
+    EXPECT_FALSE(inspect("image", host::Inspection::kVerify));
+}
+TEST_F(Inspection, FindsNothingWrongInSoundImages) {
+    for (const std::string options : {"", "extended_l2=on", "refcount_bits=1", "compat=0.10"}) {
+        std::filesystem::remove(folder_ / "image");
+        create("image", options, 8 * kMiB);
+        qemu_io("image", "write -P 1 0 3M;write -P 2 5M 64k;discard 1M 1M");
+        qemu_io("image", "write -c -P 3 6M 64k");
+        if (options != "refcount_bits=1") {
+            qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+            qemu_io("image", "write -P 4 0 1M");
+        }
+        const auto facts = inspect("image", host::Inspection::kVerify);
+        EXPECT_EQ("", text(facts, "damage")) << options;
+        EXPECT_EQ(0U, number(facts, "leaked_clusters")) << options;
+    }
+}
+TEST_F(Inspection, FreesLeakedClustersWhenAskedTo) {
+    create("image", "", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 1M");
+    std::filesystem::resize_file(folder_ / "image", 40 * 65536);
+    set_refcount("image", 38, std::string_view("\0\1\0\2", 4));
+    EXPECT_EQ(2U, number(inspect("image", host::Inspection::kVerify), "leaked_clusters"));
+    EXPECT_EQ(2U, number(inspect("image", host::Inspection::kRepairLeaks), "repaired_clusters"));
+    expect_clean("image");
+    EXPECT_EQ(0U, number(inspect("image", host::Inspection::kVerify), "leaked_clusters"));
+}
+TEST_F(Inspection, RepairsNothingWhereSomethingIsDamaged) {
+    create("image", "", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 1M");
+    std::filesystem::resize_file(folder_ / "image", 40 * 65536);
+    set_refcount("image", 38, std::string_view("\0\1", 2));
+    set_refcount("image", 7, std::string_view("\0\0", 2));
+    const std::string before = test::read_file(folder_ / "image");
+    const auto facts = inspect("image", host::Inspection::kRepairLeaks);
+    EXPECT_THAT(text(facts, "damage"), HasSubstr("too low"));
+    EXPECT_EQ(0U, number(facts, "repaired_clusters"));
+    EXPECT_TRUE(before == test::read_file(folder_ / "image"));
+}
+TEST_F(Inspection, RepairMendsTheCountsOfADirtyImage) {
+    create("image", "lazy_refcounts=on", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 1M");
+    patch("image", 79, "\1");
+    set_refcount("image", 7, std::string_view("\0\0", 2));
+    EXPECT_THAT(text(inspect("image", host::Inspection::kVerify), "damage"), HasSubstr("too low"));
+    const auto repaired = inspect("image", host::Inspection::kRepairLeaks);
+    EXPECT_EQ("", text(repaired, "damage"));
+    EXPECT_FALSE(fact<bool>(repaired, "dirty"));
+    expect_clean("image");
+}
+TEST_F(Inspection, OfAnImageThatIsServedOnlyDescribes) {
+    create("image", "", kMiB);
+    open("image");
+    EXPECT_EQ(kMiB, number(inspect("image", host::Inspection::kDescribe), "virtual_size"));
+    const auto facts = inspect("image", host::Inspection::kVerify);
+    ASSERT_FALSE(facts);
+    EXPECT_EQ(EBUSY, facts.error().code) << facts.error().what;
+}
+TEST_F(Inspection, RepairContradictsReadOnly) {
+    create("image", "", kMiB);
+    EXPECT_FALSE(inspect("image", host::Inspection::kRepairLeaks, ";readonly=on"));
 }
 
 }  // namespace
