@@ -1,5 +1,3 @@
-# Runs in a guest of its own (tests/vm/suite --cases tests/vm/alone): behind the other cases the memory for `ram` is used up, which
-# is not understood yet.
 # ublk devices from add to del, by each handler: node and limits, contents, file systems, and their end.
 # kernels: 6.12
 # timeout: 240
