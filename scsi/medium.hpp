@@ -61,6 +61,7 @@ class Medium final : public BlockDevice {
   private:
     using Request = Task<Status> (BlockDevice::*)(Queue&, const IoRequest&);
     Task<Status> change(Queue& queue, const IoRequest& io, Request request);
+    Task<Status> fill(Queue& queue, const IoRequest& io, Request request);  // counted in written()
 
     BlockDevice& device_;
     RodTokens& tokens_;
