@@ -71,6 +71,10 @@ void resume(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner
     }
     Result<TableMemory> left = order.tables->find(order.uio.minor, owner, ring.table_bytes());
     if (!left) {
+        if (left.error().code != ENOENT) {
+            core::log(core::LogLevel::kWarning, {.device = owner.name},
+                      "cannot look for what a predecessor left: {}", left.error().what);
+        }
         return;
     }
     const Status resumed = ring.resume(*std::move(left));
@@ -85,7 +89,7 @@ void resume(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner
 
 // A ring that holds commands of which nobody knows whether they have run: the initiators shall
 // repeat them.
-Status empty(const ServedRing& ring, const BringUpOrder& order, const Probe& probe,
+Status empty(ServedRing& ring, const BringUpOrder& order, const Probe& probe,
              std::string_view name) {
     TRY(const RingPositions positions, ring.positions());
     if (positions.is_empty()) {
@@ -99,14 +103,20 @@ Status empty(const ServedRing& ring, const BringUpOrder& order, const Probe& pro
     core::log(core::LogLevel::kNotice, {.device = name},
               "its ring holds commands that a predecessor left behind: resetting the ring, "
               "initiators repeat them");
-    if (order.tables != nullptr) {
-        order.tables->remove(order.uio.minor);  // what it says is of the ring before
+    // What a table says is of the ring before.
+    if (ring.keeps_memory()) {
+        ring.retire_table();
+    } else if (order.tables != nullptr) {
+        order.tables->remove(order.uio.minor);
     }
     return probe.configfs->reset_ring();
 }
 
-// With a table of our own.
+// With a table of our own. What the unit remembers lies beside the predecessor's and stays there.
 Status begin(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner) {
+    if (ring.keeps_memory()) {
+        return ring.attach();
+    }
     if (order.tables != nullptr) {
         Result<TableMemory> kept = order.tables->make(order.uio.minor, owner, ring.table_bytes());
         if (kept) {

@@ -59,8 +59,18 @@ InflightTable::Header InflightTable::header_for() const {
 Result<InflightTable> InflightTable::make(std::span<std::byte> memory, Geometry geometry,
                                           std::span<std::byte> mapping) {
     TRY(InflightTable table, over(memory, geometry, mapping));
-    *table.header_ = table.header_for();
+    retire(memory);
+    Header header = table.header_for();
+    const std::uint64_t magic = std::exchange(header.magic, 0);
+    *table.header_ = header;
+    std::atomic_ref(table.header_->magic).store(magic, std::memory_order_release);
     return table;
+}
+
+void InflightTable::retire(std::span<std::byte> memory) {
+    auto& magic = reinterpret_cast<Header*>(memory.data())->magic;
+    std::atomic_ref(magic).store(0, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 Result<InflightTable> InflightTable::recover(std::span<std::byte> memory, Geometry geometry,
@@ -178,8 +188,9 @@ std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
     }
     std::uint32_t index = never_used_;
     if (free_.empty()) {
+        set_state(index, SlotState::kFree);  // of a table that was there before, it may say else
         ++never_used_;
-        std::atomic_ref(header_->slots_used).store(never_used_, std::memory_order_relaxed);
+        std::atomic_ref(header_->slots_used).store(never_used_, std::memory_order_release);
     } else {
         index = free_.back();
         free_.pop_back();

@@ -95,8 +95,8 @@ class InflightTable {
         [[nodiscard]] std::size_t bytes() const;
     };
 
-    /// Formats `memory` (zeroed, 8-byte aligned, at least geometry.bytes()), which outlives the
-    /// table. `mapping` is where the ranges of the commands lie.
+    /// Formats `memory` (8-byte aligned, at least geometry.bytes()), which outlives the table.
+    /// `mapping` is where the ranges of the commands lie.
     static Result<InflightTable> make(std::span<std::byte> memory, Geometry geometry,
                                       std::span<std::byte> mapping);
     /// Takes over what a predecessor left in `memory`, made with the same geometry; cmd_tail is
@@ -105,6 +105,8 @@ class InflightTable {
     /// use then.
     static Result<InflightTable> recover(std::span<std::byte> memory, Geometry geometry,
                                          std::span<std::byte> mapping, std::uint32_t cmd_tail);
+    /// What `memory` holds is of no use to a successor from now on.
+    static void retire(std::span<std::byte> memory);
     /// Why a successor may not take over from this memory; it may when none holds.
     enum class Doubt : std::uint8_t {
         kBroken = 1,   ///< the ring is

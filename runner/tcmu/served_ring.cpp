@@ -22,8 +22,9 @@ Result<RingPositions> ServedRing::positions() const {
 
 Status ServedRing::watch(TableMemory memory) {
     table_guard_ = {};
+    memory_ = {};
+    TRY(table_guard_, SigbusGuard::watch(memory.mapping()));
     memory_ = std::move(memory);
-    TRY(table_guard_, SigbusGuard::watch(memory_.mapping()));
     return {};
 }
 
@@ -37,15 +38,27 @@ Status ServedRing::resume(TableMemory memory) {
     return {};
 }
 
-Status ServedRing::attach(TableMemory memory) {
-    const auto remembered = memory_.is_mapped() ? memory_.unit() : scsi::UnitMemory{};
-    CHECK(watch(std::move(memory)));
-    unit_memory() = remembered;
+void ServedRing::retire_table() {
+    InflightTable::retire(memory_.table());
+}
+
+bool ServedRing::keeps_memory() const {
+    return memory_.is_mapped() && !table_lost();
+}
+
+Status ServedRing::attach() {
     const std::span<std::byte> map = node_.map.bytes();
     TRY(InflightTable table, InflightTable::make(memory_.table(), geometry_, map));
     TRY(Ring ring, Ring::attach(map, std::move(table)));
     ring_ = std::move(ring);
     return {};
+}
+
+Status ServedRing::attach(TableMemory memory) {
+    const auto remembered = memory_.is_mapped() ? memory_.unit() : scsi::UnitMemory{};
+    CHECK(watch(std::move(memory)));
+    unit_memory() = remembered;
+    return attach();
 }
 
 }  // namespace lunkit::tcmu

@@ -36,10 +36,16 @@ class ServedRing {
     /// What the memory of the table has to hold.
     [[nodiscard]] std::size_t table_bytes() const { return geometry_.bytes(); }
 
-    /// Goes on with what a predecessor left in `memory`. After an error neither has been begun.
+    /// Goes on with what a predecessor left in `memory`. After an error the ring is not begun; the
+    /// memory is kept, for what the unit remembers in it.
     Status resume(TableMemory memory);
-    /// Begins at cmd_tail with an empty table. `memory` is zeroed; what the unit remembers moves
-    /// into it from a memory that could not be resumed.
+    /// Whether there is a memory that could not be resumed; all its pages are.
+    [[nodiscard]] bool keeps_memory() const;
+    /// The table in it is of no use to any successor either.
+    void retire_table();
+    /// Begins at cmd_tail with an empty table, in that memory.
+    Status attach();
+    /// The same, in `memory`, which is zeroed; what the unit remembers moves into it.
     Status attach(TableMemory memory);
 
     [[nodiscard]] bool is_begun() const { return ring_.has_value(); }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // TcmuService: devices that were there before it, and what a predecessor left.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
 
 #include "support/tcmu_service_rig.hpp"
 
@@ -141,6 +144,26 @@ TEST_F(ServiceStart, DrainedRingIsResumed) {
     EXPECT_EQ(model.order()[1], *left);
     EXPECT_EQ(action("user_0/disk", "reset_ring"), "");
     EXPECT_TRUE(rig.took_over);
+}
+
+// It holds what initiators count on, whatever became of the table.
+TEST_F(ServiceStart, MemoryOfADeviceThatCannotBeResumedIsNeverGone) {
+    (void)rig.add_device(0, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    rig.stop();
+    const std::string path = rig.tree.run_dir() + "/tcmu/uio0.inflight";
+    struct stat before{};
+    ASSERT_EQ(::stat(path.c_str(), &before), 0);
+    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(InflightFolder::kTableOffset)
+        .put('?');
+    rig.start();
+    rig.wait_for_running(1);
+    struct stat after{};
+    ASSERT_EQ(::stat(path.c_str(), &after), 0);
+    EXPECT_EQ(after.st_ino, before.st_ino);
+    rig.stop();
 }
 
 TEST_F(ServiceStart, TableOfAnotherDeviceIsNotTakenOver) {

@@ -185,10 +185,52 @@ TEST_F(TakeOver, WhatTheUnitRemembersOutlivesATableThatIsOfNoUse) {
     ring->unit_memory().attentions = 0x2a01;
     ring->ring().table().doubt(InflightTable::Doubt::kBroken, true);
     ASSERT_FALSE(die_and_take_over());
-    ASSERT_TRUE(ring->attach(*tables.make(0, kOwner, ring->table_bytes())));
+    ASSERT_TRUE(ring->keeps_memory());
+    ASSERT_TRUE(ring->attach());
     EXPECT_EQ(ring->unit_memory().attentions, 0x2a01U);
     ASSERT_TRUE(die_and_take_over());
     EXPECT_EQ(ring->unit_memory().attentions, 0x2a01U);
+}
+
+// The daemon may die between a reset of the ring and the new table.
+TEST_F(TakeOver, RetiredTableIsNotTakenOverAndItsMemoryServesTheNextOne) {
+    (void)model.read(cdb_read10(0, 8), 4096);
+    (void)fetch();
+    ring->unit_memory().attentions = 0x2a01;
+    ring->ring().table().doubt(InflightTable::Doubt::kBroken, true);
+    ASSERT_FALSE(die_and_take_over());
+    ring->retire_table();
+    model.reset_ring();
+    ASSERT_FALSE(die_and_take_over());
+    ASSERT_TRUE(ring->attach());
+    EXPECT_EQ(table().in_flight(), 0U);
+    EXPECT_EQ(ring->unit_memory().attentions, 0x2a01U);
+    const auto id = model.read(cdb_read10(0, 8), 4096);
+    (void)fetch();
+    ASSERT_TRUE(die_and_take_over());
+    EXPECT_EQ(table().in_flight(), 1U);
+    complete(table().in_order().front());
+    EXPECT_EQ(model.order().back(), *id);
+}
+
+// What the retired table said of a slot does not count, not even before the slot is filled.
+TEST_F(TakeOver, SlotsOfARetiredTableAreFree) {
+    for (int i = 0; i < 2; ++i) {
+        (void)model.read(cdb_read10(0, 8), 4096);
+        (void)fetch();
+    }
+    table().doubt(InflightTable::Doubt::kBroken, true);
+    ASSERT_FALSE(die_and_take_over());
+    ring->retire_table();
+    model.reset_ring();
+    ASSERT_TRUE(ring->attach());
+    (void)model.read(cdb_read10(0, 8), 4096);
+    complete(fetch());
+    (void)model.read(cdb_read10(0, 8), 4096);
+    (void)fetch();
+    ASSERT_EQ(table().claim(1), 1U);
+    ASSERT_TRUE(die_and_take_over());
+    EXPECT_EQ(table().in_flight(), 1U);
 }
 
 /// What stands in the table may be anything.
