@@ -27,6 +27,7 @@ enum class StatusCode : std::uint8_t {
     kCheckCondition = 0x02,
     kBusy = 0x08,
     kReservationConflict = 0x18,
+    kTaskAborted = 0x40,
 };
 
 inline constexpr std::size_t kSenseCapacity = 96;  ///< TCMU_SENSE_BUFFERSIZE

@@ -109,7 +109,8 @@ Ending report_supported_operation_codes(Unit& unit, Command& command) {
     return good();
 }
 
-// What the target (LIO) does: the unit itself never hears of a task management function.
+// What the target (LIO) does, and the device with commands that have not begun; the unit itself
+// never hears of a task management function.
 Ending report_supported_task_management_functions(Unit& /*unit*/, Command& command) {
     const Cdb cdb(command.cdb);
     const bool extended = cdb.bit(2, 7);  // REPD

@@ -6,8 +6,11 @@
 //
 //   RangeLock::Guard guard(lock, {offset, length}, RangeLock::Mode::kExclusive);
 //   co_await guard.acquire(queue);          // released when the guard goes
+//
+// A wait can be ended early by withdraw().
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <mutex>
 
@@ -53,6 +56,7 @@ class BasicRangeLock {
                 lock_.remove(*this);
             }
         }
+        /// Gives 0, or -ECANCELED after withdraw().
         auto acquire(Queue& queue) {
             return Operation([this, &queue](lunkit_completion* completion) {
                 const std::lock_guard hold(lock_.mutex_);
@@ -65,6 +69,18 @@ class BasicRangeLock {
                 waiter_ = completion;
                 return LUNKIT_PENDING;
             });
+        }
+        /// Ends the wait; the claim stands until the guard goes, and later ones wait for it so
+        /// long. False: it does not wait (any more).
+        bool withdraw() {
+            const std::lock_guard hold(lock_.mutex_);
+            if (!linked_ || held_) {
+                return false;
+            }
+            held_ = true;
+            waiter_->result = -ECANCELED;
+            queue_->post(waiter_);
+            return true;
         }
 
       private:

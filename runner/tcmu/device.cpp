@@ -187,12 +187,7 @@ bool Device::take(const Fetched& fetched) {
             refuse(fetched.slot, kBusy);
             break;
         case Fetched::Kind::kTmr:
-            if (std::uint64_t suppressed = 0; task_management_.admit(&suppressed)) {
-                core::log(core::LogLevel::kNotice, {.device = name_},
-                          "an initiator asked for {}; {} running commands are meant, they end "
-                          "normally{}",
-                          tmr_name(fetched.type), fetched.cmd_count, not_told(suppressed));
-            }
+            manage_tasks(fetched);
             break;
         case Fetched::Kind::kUnknownOp:
             if (std::uint64_t suppressed = 0; odd_entries_.admit(&suppressed)) {
@@ -219,6 +214,18 @@ bool Device::take(const Fetched& fetched) {
     return true;
 }
 
+// What has not begun is aborted. What the storage is at work on ends as it ends: nobody could say
+// what a write that is called back has changed.
+void Device::manage_tasks(const Fetched& tmr) {
+    const std::size_t aborted = waiting_.end(tmr.cmd_ids);
+    if (std::uint64_t suppressed = 0; task_management_.admit(&suppressed)) {
+        core::log(core::LogLevel::kNotice, {.device = name_},
+                  "an initiator asked for {}; of {} commands that are meant {} had not begun and "
+                  "are aborted, the others end normally{}",
+                  tmr_name(tmr.type), tmr.cmd_ids.size(), aborted, not_told(suppressed));
+    }
+}
+
 Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass pass) {
     Slot& slot = ring_.table().at(index);
     const std::span<const iovec> iovs = ring_.table().data_iovs(index);
@@ -231,10 +238,14 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     command.replay = turn == Turn::kReplay;
     const std::optional<ByteRange> changes = scsi::changed_range(command, block_size_);
     RangeLock::Guard in_order(changes_, changes.value_or(ByteRange{}), RangeLock::Mode::kExclusive);
+    bool aborted = false;
     if (changes) {
-        (void)co_await in_order.acquire(queue_);  // always 0
+        const WaitingCommands::Place place(waiting_, slot.cmd_id, in_order);
+        aborted = !(co_await in_order.acquire(queue_)).ok();
     }
-    if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
+    if (aborted) {
+        command.status = scsi::StatusCode::kTaskAborted;
+    } else if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
         co_await unit_.execute(queue_, command);
     }  // else the ring was reset while it waited: its data is others' by now
     finish(index, command, data);

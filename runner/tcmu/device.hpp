@@ -42,6 +42,7 @@
 #include "tcmu/command_kind.hpp"
 #include "tcmu/ring.hpp"
 #include "tcmu/served_ring.hpp"
+#include "tcmu/waiting_commands.hpp"
 
 namespace lunkit::tcmu {
 
@@ -122,6 +123,7 @@ class Device final : public core::Poller, private scsi::Initiators {
     Detached tell_write_cache();
     bool serve();
     bool take(const Fetched& fetched);
+    void manage_tasks(const Fetched& tmr);
     enum class Turn : std::uint8_t { kFirst, kReplay };
     Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
     void refuse(std::uint32_t index, Response response);
@@ -165,6 +167,7 @@ class Device final : public core::Poller, private scsi::Initiators {
 
     Gate gate_;
     RangeLock changes_;        // of the commands that run, in the order of fetching
+    WaitingCommands waiting_;  // for their turn in changes_
     std::size_t replays_ = 0;  // of a predecessor's commands, still running
     Wakeup poll_;              // of the uio descriptor
     Wakeup again_;             // look at the ring again in the next turn

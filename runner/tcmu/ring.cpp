@@ -382,7 +382,7 @@ Result<Fetched> Ring::take(const Entry& entry) {
     return Fetched{.kind = Fetched::Kind::kUnknownOp, .type = static_cast<std::uint8_t>(entry.op)};
 }
 
-Result<Fetched> Ring::take_tmr(const Entry& entry) const {
+Result<Fetched> Ring::take_tmr(const Entry& entry) {
     if (entry.length < tmr_entry::kCmdIds) {
         return impossible(fmt::format("a TMR of {} bytes at {}", entry.length, entry.position));
     }
@@ -391,9 +391,14 @@ Result<Fetched> Ring::take_tmr(const Entry& entry) const {
     if (count > (entry.length - tmr_entry::kCmdIds) / sizeof(std::uint16_t)) {
         return impossible(fmt::format("a TMR at {} names {} commands", entry.position, count));
     }
+    tmr_cmd_ids_.resize(count);
+    for (std::uint32_t index = 0; index < count; ++index) {
+        tmr_cmd_ids_[index] =
+            load<std::uint16_t>(at + tmr_entry::kCmdIds + index * sizeof(std::uint16_t));
+    }
     return Fetched{.kind = Fetched::Kind::kTmr,
                    .type = load<std::uint8_t>(at + tmr_entry::kType),
-                   .cmd_count = count};
+                   .cmd_ids = tmr_cmd_ids_};
 }
 
 Result<Ring::Counts> Ring::check_counts(const Entry& entry) const {

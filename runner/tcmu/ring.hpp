@@ -80,8 +80,9 @@ struct Fetched {
     };
     Kind kind = Kind::kNothing;
     std::uint32_t slot = 0;
-    std::uint8_t type = 0;        ///< kTmr: TCMU_TMR_*
-    std::uint32_t cmd_count = 0;  ///< kTmr: commands it names
+    std::uint8_t type = 0;  ///< kTmr: TCMU_TMR_*
+    /// kTmr: the commands it names; until the next fetch().
+    std::span<const std::uint16_t> cmd_ids = {};
 };
 
 class Ring {
@@ -141,7 +142,7 @@ class Ring {
     [[nodiscard]] Result<Entry> entry_at(std::uint32_t position, std::uint32_t limit) const;
     [[nodiscard]] Result<Fetched> take(const Entry& entry);
     [[nodiscard]] Result<Fetched> take_command(const Entry& entry);
-    [[nodiscard]] Result<Fetched> take_tmr(const Entry& entry) const;
+    [[nodiscard]] Result<Fetched> take_tmr(const Entry& entry);
     [[nodiscard]] Result<Counts> check_counts(const Entry& entry) const;
     [[nodiscard]] Status copy_ranges(const Entry& entry, std::uint32_t slot);
     [[nodiscard]] Status copy_cdb(const Entry& entry, Slot& slot) const;
@@ -183,6 +184,7 @@ class Ring {
     bool spoiled_ = false;
     std::optional<std::uint32_t> spoiled_until_;  // nothing: only that last one is left
     std::string broken_;                          // why; empty: it is not
+    std::vector<std::uint16_t> tmr_cmd_ids_;      // of the last TMR
     // Without OOOC: slots in the order of their entries (a circle as large as the table).
     std::vector<std::uint32_t> order_;
     std::size_t order_first_ = 0;

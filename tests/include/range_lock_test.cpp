@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
+#include <cerrno>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -25,11 +27,17 @@ class Claims : public ::testing::Test {
 
     struct Claim {
         lunkit_completion* held = nullptr;
+        typename Lock::Guard* guard = nullptr;
     };
 
     Detached hold(char name, ByteRange range, Mode mode, Claim& until) {
         typename Lock::Guard guard(lock_, range, mode);
-        co_await guard.acquire(queue_);
+        until.guard = &guard;
+        if (const Outcome outcome = co_await guard.acquire(queue_); !outcome.ok()) {
+            EXPECT_EQ(outcome.result, -ECANCELED);
+            log_ += static_cast<char>(std::toupper(name));
+            co_return;
+        }
         log_ += name;
         co_await Operation([&until](lunkit_completion* completion) {
             until.held = completion;
@@ -43,6 +51,11 @@ class Claims : public ::testing::Test {
     void end(char name) {
         queue_.post(claims_[index(name)].held);
         queue_.run_all();
+    }
+    bool withdraw(char name) {
+        const bool waited = claims_[index(name)].guard->withdraw();
+        queue_.run_all();
+        return waited;
     }
     [[nodiscard]] std::string log() const { return log_; }
 
@@ -76,6 +89,29 @@ TYPED_TEST(Claims, OverlappingExclusiveOnesFollowEachOther) {
     this->end('b');
     EXPECT_EQ(this->log(), "abc");
     this->end('c');
+}
+
+/// A capital letter: the claim was given up.
+TYPED_TEST(Claims, WithdrawnOneHoldsUpNobody) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('b', {5, 10}, TypeParam::Mode::kExclusive);
+    this->start('c', {12, 10}, TypeParam::Mode::kExclusive);
+    EXPECT_FALSE(this->withdraw('a')) << "it is held";
+    EXPECT_TRUE(this->withdraw('b'));
+    EXPECT_EQ(this->log(), "aBc") << "in this order";
+    this->end('a');
+    this->end('c');
+    EXPECT_TRUE(this->lock_.empty());
+}
+
+TYPED_TEST(Claims, OneThatHasItsTurnCannotBeWithdrawn) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    this->start('b', {0, 10}, TypeParam::Mode::kExclusive);
+    this->queue_.post(this->claims_[0].held);
+    EXPECT_TRUE(this->queue_.run_one());  // b has been called, and does not know yet
+    EXPECT_FALSE(this->withdraw('b'));
+    EXPECT_EQ(this->log(), "ab");
+    this->end('b');
 }
 
 TYPED_TEST(Claims, SharedOnesOverlapEachOther) {

@@ -488,6 +488,30 @@ TEST_F(DeviceTest, GarbageForAMailboxIsRefused) {
     EXPECT_FALSE(ServedRing::open(std::move(node)).has_value());
 }
 
+TEST_F(DeviceTest, TmrAbortsWhatHasNotBegun) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& disk = *parked;
+    Rig rig(queue, {}, std::move(parked));
+    const auto stuck = rig.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{1}));
+    const auto behind = rig.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{2}));
+    const auto unnamed = rig.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{3}));
+    rig.settle();
+    ASSERT_TRUE(rig.model.submit_tmr(1, {*stuck, *behind}));
+    rig.settle();
+    constexpr std::uint8_t kTaskAborted = 0x40;
+    EXPECT_EQ(rig.model.order(), std::vector<std::uint16_t>{*behind});
+    EXPECT_EQ(rig.model.result(*behind).status, kTaskAborted);
+    EXPECT_EQ(disk.parked(), 1U);
+    disk.release_all(queue);
+    rig.settle();
+    EXPECT_EQ(rig.model.result(*stuck).status, kGood);
+    disk.release_all(queue);
+    rig.settle();
+    EXPECT_EQ(rig.model.result(*unnamed).status, kGood);
+    EXPECT_EQ(rig.model.outstanding(), 0U);
+    EXPECT_EQ(rig.model.tail(), rig.model.head());
+}
+
 // A write that was acknowledged later must not be undone should the earlier one be repeated.
 TEST_F(DeviceTest, OverlappingWritesRunOneAfterTheOther) {
     auto parked = std::make_unique<ParkedDevice>();

@@ -188,7 +188,8 @@ TEST(Ring, TmrIsToldAndSteppedOver) {
     const auto tmr = on.ring().fetch();
     EXPECT_EQ(tmr->kind, Kind::kTmr);
     EXPECT_EQ(tmr->type, 5);
-    EXPECT_EQ(tmr->cmd_count, 1U);
+    ASSERT_EQ(tmr->cmd_ids.size(), 1U);
+    EXPECT_EQ(tmr->cmd_ids[0], *first);
     const std::uint32_t next = on.fetch_command();
     on.complete(next);  // goes into the entry before the TMR
     on.complete(slot);  // behind it
