@@ -76,8 +76,8 @@ bool was_admitted(const Unit& unit, const Opcode& opcode, const Command& command
 const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
     const Opcode* const opcode = find_opcode(unit, command.cdb, refusal);
     if (opcode == nullptr || !opcode->traits.ignores_attention) {
-        if (const auto attention = unit.take_attention(command)) {
-            refusal = check_condition(SenseKey::kUnitAttention, *attention);
+        if (const auto pending = unit.take_pending(command)) {
+            refusal = {StatusCode::kCheckCondition, *pending};
             return nullptr;
         }
     }
@@ -172,7 +172,10 @@ void LogicalUnit::capacity_changed() {
 Task<Status> LogicalUnit::set_write_cache(Queue& queue, bool enabled) {
     const bool switches = state_->mode.write_cache_enabled != enabled;
     Status status = co_await state_->set_write_cache(queue, enabled);
-    if (status && switches) {
+    if (!status) {
+        state_->deferred_error = true;
+        state_->remember();
+    } else if (switches) {
         state_->establish(asc::kModeParametersChanged);
     }
     co_return status;

@@ -305,9 +305,7 @@ void resume_rewrite(Unit& unit, Queue& queue) {
     // The medium is of no use half done: should the rewrite not be known well enough to go on, or
     // should it be too late for it here, that is what the initiators hear.
     if (!rewrite) {
-        medium.condition = medium.condition == MediumState::Condition::kFormatting
-                               ? MediumState::Condition::kFormatCorrupted
-                               : MediumState::Condition::kSanitizeFailed;
+        medium.condition = rewrite_during(medium.condition).failed;
         medium.kept = medium.condition;
         unit.remember();
         return;

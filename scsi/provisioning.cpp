@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <utility>
 
 #include "scsi/unit.hpp"
 
@@ -28,10 +29,12 @@ Task<void> ask_for_space(Unit& unit, Queue& queue) {
     }
     const std::uint64_t threshold = threshold_count(unit) * kThresholdSet;
     const bool is_scarce = space->available <= threshold;
-    if (is_scarce && watch.is_armed) {
+    const bool was_armed = std::exchange(watch.is_armed, !is_scarce);
+    if (is_scarce && was_armed) {
         unit.establish(asc::kThinProvisioningSoftThresholdReached);
+    } else if (was_armed != watch.is_armed) {
+        unit.remember();
     }
-    watch.is_armed = !is_scarce;
     // Half of the way to the threshold: whoever else writes may be as fast.
     watch.budget =
         is_scarce ? kBudgetBelow : std::max((space->available - threshold) / 2, kThresholdSet);

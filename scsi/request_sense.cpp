@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // REQUEST SENSE (SPC-5 6.39). Sense data goes with each CHECK CONDITION, so what is left to ask for
-// is the unit's state: a unit attention, which is thereby cleared, how far FORMAT UNIT or SANITIZE
-// has come, or that the unit is stopped.
+// is the unit's state: a deferred error or a unit attention, which is thereby cleared, how far
+// FORMAT UNIT or SANITIZE has come, or that the unit is stopped.
 #include <array>
 
 #include "scsi/commands.hpp"
@@ -12,8 +12,8 @@ namespace lunkit::scsi {
 Ending request_sense(Unit& unit, Command& command) {
     const Cdb cdb(command.cdb);
     Sense sense;
-    if (const auto condition = unit.take_attention(command)) {
-        sense = {SenseKey::kUnitAttention, *condition, {}, {}};
+    if (const auto pending = unit.take_pending(command)) {
+        sense = *pending;
     } else if (const auto obstacle = unit.medium_state.obstacle()) {
         sense = *obstacle;
     } else if (!unit.started) {

@@ -62,7 +62,7 @@ std::size_t append_fixed(const ForwardedSense& forwarded, std::span<std::uint8_t
 std::size_t encode_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::uint32_t>::max();
     std::fill_n(out.begin(), kFixedLength, std::uint8_t{0});
-    out[0] = 0x70;
+    out[0] = sense.deferred ? 0x71 : 0x70;
     if (sense.information && *sense.information <= kMaxNumber) {
         out[0] |= 0x80;
         put_be32(out.subspan(3), static_cast<std::uint32_t>(*sense.information));
@@ -100,7 +100,7 @@ std::size_t put_forwarded(const ForwardedSense& forwarded, std::span<std::uint8_
 // SPC-5 4.5.2.
 std::size_t encode_descriptors(const Sense& sense, std::span<std::uint8_t> out) {
     std::ranges::fill(out, std::uint8_t{0});
-    out[0] = 0x72;
+    out[0] = sense.deferred ? 0x73 : 0x72;
     out[1] = static_cast<std::uint8_t>(sense.key);
     out[2] = sense.additional.code;
     out[3] = sense.additional.qualifier;

@@ -116,13 +116,14 @@ struct Sense {
     std::optional<ForwardedSense> forwarded = {};
     /// PROGRESS INDICATION in 65536ths (SPC-5 4.5.2.4.4), instead of a field pointer.
     std::optional<std::uint16_t> progress = {};
+    bool deferred = false;  ///< of something before this command (SPC-5 4.5.7)
 };
 
 enum class SenseFormat : std::uint8_t { kFixed, kDescriptor };
 
 inline constexpr std::size_t kMaxSenseLength = 64;  ///< of what encode_sense() makes
 
-/// Writes current sense data (response code 70h or 72h) to `out`, which has room for
+/// Writes sense data (response code 70h or 72h, deferred 71h or 73h) to `out`, which has room for
 /// kMaxSenseLength bytes. Gives its length. Fixed format has four bytes each for INFORMATION and
 /// COMMAND-SPECIFIC INFORMATION: what does not fit is left out (VALID = 0; zero).
 std::size_t encode_sense(const Sense& sense, SenseFormat format, std::span<std::uint8_t> out);

@@ -43,6 +43,8 @@ struct Unit {
     ModeParameters mode;
     ModeParameters default_mode;
     UnitAttentions attentions;
+    /// A flush that no command asked for has failed, and no initiator has heard of it yet.
+    bool deferred_error = false;
     bool started = true;  ///< START STOP UNIT
     MediumState medium_state;
     LogCounters log;
@@ -56,9 +58,9 @@ struct Unit {
     /// Puts what the initiators count on into options.memory; after each change of it.
     void remember() const;
     void establish(AdditionalSense attention);
-    /// The oldest unit attention, as the outcome of `command`; one that is repeated gets what it
-    /// got the first time. Nothing: none is pending for it.
-    [[nodiscard]] std::optional<AdditionalSense> take_attention(const Command& command);
+    /// The deferred error, or the oldest unit attention, as the outcome of `command`; one that is
+    /// repeated gets what it got the first time. Nothing: none is pending for it.
+    [[nodiscard]] std::optional<Sense> take_pending(const Command& command);
 
     [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
     [[nodiscard]] bool write_protected() const {

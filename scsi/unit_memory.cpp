@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "scsi/unit.hpp"
 
@@ -15,11 +16,35 @@ constexpr std::uint32_t kDescriptorSense = 0x02;
 constexpr std::uint32_t kSoftwareWriteProtect = 0x04;
 constexpr std::uint32_t kStopped = 0x08;
 constexpr std::uint32_t kAllowsExit = 0x10;
+constexpr std::uint32_t kDeferredError = 0x20;
+constexpr std::uint32_t kScarcityTold = 0x40;
 constexpr unsigned kConditionShift = 8;  // MediumState::Condition, eight bits
 
 bool is_rewrite(MediumState::Condition condition) {
     return condition == MediumState::Condition::kFormatting ||
            condition == MediumState::Condition::kSanitizing;
+}
+
+Sense attention_sense(AdditionalSense attention) {
+    return {SenseKey::kUnitAttention, attention, {}, {}};
+}
+
+// SPC-5 4.5.7: of writes that ended GOOD nobody knows which.
+Sense deferred_write_error() {
+    Sense sense{SenseKey::kMediumError, asc::kWriteError, {}, {}};
+    sense.deferred = true;
+    return sense;
+}
+
+std::optional<Sense> taken_before(const Command& command) {
+    const std::uint64_t progress = command.progress == nullptr ? 0 : *command.progress;
+    if ((progress & command_progress::kDeferredError) != 0) {
+        return deferred_write_error();
+    }
+    if ((progress & command_progress::kAttention) != 0) {
+        return attention_sense(AdditionalSense::unpack(static_cast<std::uint16_t>(progress)));
+    }
+    return {};
 }
 
 }  // namespace
@@ -32,7 +57,8 @@ void Unit::remember() const {
     const std::uint32_t state = (mode.write_cache_enabled ? kWriteCacheEnabled : 0U) |
                                 (mode.descriptor_sense ? kDescriptorSense : 0U) |
                                 (mode.software_write_protect ? kSoftwareWriteProtect : 0U) |
-                                (started ? 0U : kStopped) |
+                                (started ? 0U : kStopped) | (deferred_error ? kDeferredError : 0U) |
+                                (space_watch.is_armed ? 0U : kScarcityTold) |
                                 (medium_state.allows_exit ? kAllowsExit : 0U) |
                                 static_cast<std::uint32_t>(medium_state.kept) << kConditionShift;
     std::atomic_ref(memory->attentions).store(attentions.packed(), std::memory_order_release);
@@ -53,6 +79,8 @@ void Unit::recall() {
     mode.descriptor_sense = (memory.state & kDescriptorSense) != 0;
     mode.software_write_protect = (memory.state & kSoftwareWriteProtect) != 0;
     started = (memory.state & kStopped) == 0;
+    space_watch.is_armed = (memory.state & kScarcityTold) == 0;
+    deferred_error = (memory.state & kDeferredError) != 0;
     attentions.unpack(memory.attentions);
     medium_state.allows_exit = (memory.state & kAllowsExit) != 0;
     medium_state.condition = static_cast<MediumState::Condition>(condition);
@@ -65,24 +93,26 @@ void Unit::establish(AdditionalSense attention) {
     remember();
 }
 
-std::optional<AdditionalSense> Unit::take_attention(const Command& command) {
+std::optional<Sense> Unit::take_pending(const Command& command) {
     if (command.replay) {
-        const bool has_taken =
-            command.progress != nullptr && (*command.progress & command_progress::kAttention) != 0;
-        return has_taken ? std::optional(AdditionalSense::unpack(
-                               static_cast<std::uint16_t>(*command.progress)))
-                         : std::nullopt;
+        return taken_before(command);
     }
-    const auto attention = attentions.take();
-    if (attention) {
+    std::optional<Sense> pending;
+    std::uint64_t progress = 0;
+    if (std::exchange(deferred_error, false)) {
+        pending = deferred_write_error();
+        progress = command_progress::kDeferredError;
+    } else if (const auto attention = attentions.take()) {
+        pending = attention_sense(*attention);
+        progress = command_progress::kAttention | attention->packed();
+    }
+    if (pending) {
         if (command.progress != nullptr) {
-            std::atomic_ref(*command.progress)
-                .store(command_progress::kAttention | attention->packed(),
-                       std::memory_order_release);
+            std::atomic_ref(*command.progress).store(progress, std::memory_order_release);
         }
         remember();
     }
-    return attention;
+    return pending;
 }
 
 }  // namespace lunkit::scsi

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // UnitMemory: what a logical unit knows and its initiators count on, in memory that outlives the
-// process which serves it: mode parameters, a unit that was stopped, pending unit attentions, and a
-// FORMAT UNIT or SANITIZE that goes on behind its status or has failed.
+// process which serves it: mode parameters, a unit that was stopped, pending unit attentions and a
+// deferred error, and a FORMAT UNIT or SANITIZE that goes on behind its status or has failed.
 //
 // Plain data without pointers, all zero when nothing is remembered; each fact changes by one store,
 // so that a process may die between any two. What it holds is checked by the unit that recalls it.
@@ -46,6 +46,8 @@ namespace command_progress {
 inline constexpr std::uint64_t kRewriteBegun = 2;
 /// A unit attention was taken for this command: ASC and ASCQ in the low 16 bits.
 inline constexpr std::uint64_t kAttention = 0x10000;
+/// The deferred error was taken for it.
+inline constexpr std::uint64_t kDeferredError = 0x20000;
 }  // namespace command_progress
 
 }  // namespace lunkit::scsi

@@ -134,7 +134,7 @@ struct Reply {
     Bytes data;    ///< what the unit says it has produced
     Bytes buffer;  ///< the whole buffer afterwards
 
-    [[nodiscard]] bool is_fixed() const { return sense.size() >= 18 && sense[0] % 0x80 == 0x70; }
+    [[nodiscard]] bool is_fixed() const { return sense.size() >= 18 && (sense[0] & 0x7eU) == 0x70; }
     [[nodiscard]] unsigned key() const { return is_fixed() ? sense[2] : sense.at(1); }
     [[nodiscard]] unsigned asc() const {
         return is_fixed() ? get_be16(std::span(sense).subspan(12))

@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "logical_unit_fixture.hpp"
+#include "scsi/unit_memory.hpp"
 
 namespace lunkit::scsi::test {
 namespace {
@@ -89,6 +90,24 @@ TEST_F(Provisioning, TellsTheThresholdOnceWhenItIsReached) {
     clock_now += std::chrono::seconds(6);
     EXPECT_TRUE(is_good(write_mebi()));
     EXPECT_TRUE(is_good(test_unit_ready()));
+}
+
+TEST_F(Provisioning, SuccessorDoesNotTellItAgain) {
+    UnitMemory memory{};
+    options.memory = &memory;
+    restart();
+    for (const bool is_successor : {false, true}) {
+        device.room.available = kMebi;
+        clock_now += std::chrono::seconds(6);
+        EXPECT_TRUE(is_good(write_mebi()));
+        if (!is_successor) {
+            EXPECT_TRUE(is_check(test_unit_ready(), 0x6, kSoftThresholdReached));
+        }
+        EXPECT_TRUE(is_good(test_unit_ready()));
+        restart();
+    }
+    options.memory = nullptr;
+    restart();
 }
 
 TEST_F(Provisioning, TellsItAgainAfterThereWasRoom) {

@@ -204,6 +204,44 @@ TEST_F(UnitMemoryTest, CommandThatTookAnAttentionHasItWhenRepeated) {
     EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
 }
 
+TEST_F(UnitMemoryTest, FlushThatNoCommandAskedForFailsTheNextCommand) {
+    device.fail_next(Kind::kFlush, Error{EIO});
+    EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
+    unit->capacity_changed();
+    Successor next = successor();
+    EXPECT_TRUE(is_good(next.run({0x12, 0, 0, 0, 36, 0}, Bytes(36)))) << "INQUIRY takes nothing";
+    const Reply told = next.run(cdb10(0x2a, 0, 0, 1), blocks(1, 0x12));
+    EXPECT_TRUE(is_check(told, 0x3, 0x0c00));
+    EXPECT_EQ(told.sense[0], 0x71);
+    EXPECT_EQ(next.device.bytes()[0], std::byte{0}) << "it has not been carried out";
+    EXPECT_TRUE(is_check(next.run(kTestUnitReady), 0x6, 0x2a09));
+    EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
+    EXPECT_TRUE(is_good(Successor(device, next.memory, options).run(kTestUnitReady)));
+}
+
+TEST_F(UnitMemoryTest, CommandThatTookADeferredErrorHasItWhenRepeated) {
+    device.fail_next(Kind::kFlush, Error{EIO});
+    EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
+    std::uint64_t progress = 0;
+    Exchange exchange(kTestUnitReady, {});
+    exchange.command.progress = &progress;
+    run_task(queue, unit->execute(queue, exchange.command));
+    const Reply again = successor().repeat(kTestUnitReady, {}, progress);
+    EXPECT_TRUE(is_check(again, 0x3, 0x0c00));
+    EXPECT_EQ(again.sense[0], 0x71);
+}
+
+TEST_F(UnitMemoryTest, RequestSenseGivesTheDeferredErrorInEitherFormat) {
+    for (const std::uint8_t desc : Bytes{0, 1}) {
+        device.fail_next(Kind::kFlush, Error{EIO});
+        EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
+        const Reply reply = run({0x03, desc, 0, 0, 252, 0}, Bytes(252));
+        EXPECT_TRUE(is_good(reply));
+        EXPECT_EQ(reply.data[0], desc == 0 ? 0x71 : 0x73);
+        EXPECT_TRUE(is_good(run(kTestUnitReady)));
+    }
+}
+
 // The predecessor dies after each step of the queue.
 TEST_F(UnitMemoryTest, SanitizeGoesOnFromWhereverItWas) {
     for (const std::uint8_t passes : Bytes{1, 2, 3}) {

@@ -51,6 +51,11 @@ dmsetup resume whole
 sense '(Medium|Hardware) Error' '(Write error|Internal target failure)' sg_sync "$SG"
 log_says 'whole.*(flush|sync)' || fail "the log does not tell of the flush that failed"
 
+step "a flush that no command asked for: the next command has the deferred error"
+assert_fails "switching the cache off" eval 'echo 0 >"$(echo "$CONFIGFS"/core/user_*/whole/attrib/emulate_write_cache)"'
+sense 'deferred' 'Write error' sg_raw "$SG" 00 00 00 00 00 00
+sg_raw "$SG" 00 00 00 00 00 00
+
 step "a full file system: SPACE ALLOCATION FAILED WRITE PROTECT"
 SG=$(sg_of "$(loop_disk_of full)")
 for ((mib = 0; mib < 7; mib++)); do sg_dd if=/tank/data of="$SG" bs=512 seek=$((mib * 2048)) bpt=128 2>/dev/null; done
