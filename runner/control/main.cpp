@@ -109,6 +109,11 @@ int run(const Options& options) {
     lunkit::core::set_log_level(loaded->log_level);
     ignore_broken_pipes();
     raise_file_limit();
+    if (loaded->lock_memory) {
+        if (const Status locked = lock_memory(); !locked) {
+            return fail(locked.error().what);
+        }
+    }
     LiveSettings settings(std::move(*loaded));
     return serve(options, settings);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/process_setup.hpp"
 
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -50,6 +51,14 @@ void become_io_flusher() {
                   "PR_SET_IO_FLUSHER: {}; under memory pressure the daemon may wait for itself",
                   std::generic_category().message(errno));
     }
+}
+
+Status lock_memory() {
+    if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+        const int error = errno;
+        return failure(error, "cannot lock memory: " + std::generic_category().message(error));
+    }
+    return {};
 }
 
 }  // namespace lunkit::control

@@ -2,6 +2,8 @@
 // What the process asks of the kernel for itself, before it has a second thread.
 #pragma once
 
+#include "lunkit/result.hpp"
+
 namespace lunkit::control {
 
 /// A reader of our output that goes away must not end the daemon.
@@ -14,5 +16,9 @@ void raise_file_limit();
 /// that we ourselves serve. Threads made later inherit it. Needs CAP_SYS_RESOURCE and Linux 5.6;
 /// logged where it is refused.
 void become_io_flusher();
+
+/// mlockall(2) of what is touched from now on (MCL_ONFAULT). Needs CAP_IPC_LOCK; the error is for
+/// people.
+Status lock_memory();
 
 }  // namespace lunkit::control

@@ -196,6 +196,10 @@ constexpr std::array kTable = {
     row<&Settings::allowed_dirs, Directories>(
         "daemon", "allowed_dirs", "DIRECTORY[;DIRECTORY...]", kRestart,
         "Below which directories backing files and devices may be. Empty: everywhere."),
+    row<&Settings::lock_memory, Choice<kBooleans>>(
+        "daemon", "lock_memory", "yes|no", kRestart,
+        "Whether to keep in memory what the daemon has touched, so that it never waits for swap. "
+        "RAM disks count as well."),
     row<&Settings::engine, Choice<kEngines>>(
         "queues", "engine", "auto|uring|threads", kRestart,
         "How queues do I/O: by io_uring, or by epoll and worker threads. auto takes io_uring "

@@ -23,6 +23,7 @@ struct Settings {
     std::string handler_dir;                // handler_dir; empty: the built-in default
     std::string run_dir = "/run/lunkit";    // run_dir
     std::vector<std::string> allowed_dirs;  // allowed_dirs; empty: everything
+    bool lock_memory = false;               // lock_memory
     // [queues]
     EngineChoice engine = EngineChoice::kAuto;  // engine = auto|uring|threads
     unsigned queues = 0;                        // queues; 0: one per core

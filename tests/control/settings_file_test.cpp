@@ -45,6 +45,7 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
     const auto settings = parse_settings(
         "# a comment\n; another\n\n"
         "[daemon]\nlog_level = debug\nhandler_dir=/h\nrun_dir=/r\nallowed_dirs=/a;/b c\n"
+        "lock_memory=yes\n"
         "[queues]\r\nengine=threads\r\nqueues=3\r\nspin_us=0\r\n"
         "[ublk]\nenabled=no\n[tcmu]\nenabled=no\nforeign_subtypes=ignore\nforeign_timeout_ms=1\n"
         "bring_up_timeout_ms=2\ndrain_timeout_ms=3",
@@ -54,6 +55,7 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
     EXPECT_EQ(settings->handler_dir, "/h");
     EXPECT_EQ(settings->run_dir, "/r");
     EXPECT_THAT(settings->allowed_dirs, ElementsAre("/a", "/b c"));
+    EXPECT_TRUE(settings->lock_memory);
     EXPECT_EQ(settings->engine, core::EngineChoice::kThreads);
     EXPECT_EQ(settings->queues, 3U);
     EXPECT_EQ(settings->spin, 0us);
