@@ -15,6 +15,13 @@ assert_eq "$(lunkitd_pid || :)" '' "daemon before"
 assert_match "$(targets <<<'ls /backstores')" 'user:file' "backstores"
 assert_eq "$(systemctl is-active lunkitd.service)" active "unit after activation"
 
+step "hardening"
+security=$(systemd-analyze security --no-pager lunkitd.service | tail -n 1)
+echo "$security"
+level=$(sed -nE 's/.*exposure level for lunkitd.service: ([0-9]+)\.([0-9]).*/\1\2/p' <<<"$security")
+[ -n "$level" ] && [ "$level" -le 60 ] || fail "$security"
+assert_no_match "$(grep '^Cap' "/proc/$(lunkitd_pid)/status" | grep CapEff)" '1ffffffffff|3fffffffff' "every capability"
+
 step "restart under I/O"
 tank
 user_lun file d 64M /tank/d
