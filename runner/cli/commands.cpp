@@ -13,8 +13,10 @@
 #include <utility>
 
 #include "cli/daemon_client.hpp"
+#include "cli/doctor.hpp"
 #include "cli/image_commands.hpp"
 #include "cli/reports.hpp"
+#include "core/kernel_module.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::cli {
@@ -156,6 +158,31 @@ Outcome version(const Request& request) {
                    fmt::format("lunkit {}\nlunkitd {}\n", LUNKIT_VERSION, text));
 }
 
+std::vector<std::string> names_of(const json& all) {
+    std::vector<std::string> names;
+    std::ranges::transform(all, std::back_inserter(names),
+                           [](const json& one) { return one.value("name", ""); });
+    return names;
+}
+
+Result<Patient::Daemon> ask_daemon() {
+    TRY(const DaemonClient daemon, DaemonClient::connect());
+    TRY(const json version, daemon.version());
+    TRY(const json devices, daemon.devices());
+    TRY(const json handlers, daemon.handlers());
+    return Patient::Daemon{version.get<std::string>(), names_of(devices), names_of(handlers)};
+}
+
+/// Answers without a daemon too. Trouble is an answer, and a failure for scripts.
+Outcome doctor(const Request& request) {
+    Patient patient{.find_module = core::find_kernel_module, .own_version = LUNKIT_VERSION};
+    patient.daemon = ask_daemon();
+    const std::vector<Finding> findings = examine(patient);
+    Outcome outcome = printed(request, findings_json(findings), findings_report(findings));
+    outcome.code = has_trouble(findings) ? kExitFailure : kExitOk;
+    return outcome;
+}
+
 /// info and verify. Damage is an answer, and a failure for scripts.
 Outcome storage(const Request& request, host::Inspection how) {
     const auto facts = inspect_storage(request.handler_dir, request.config, how);
@@ -255,6 +282,8 @@ Outcome run_command(std::vector<std::string> arguments) {
     CLI::App* const stats_command = add("stats", "Show the counters of all devices or of one");
     stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
+    const CLI::App* const doctor_command =
+        add("doctor", "Say what on this machine keeps devices from working, and the cure");
     const CLI::App* const version_command = add("version", "Print the versions");
     std::vector<Choice> commands = add_ublk_commands(app, request);
 
@@ -269,6 +298,9 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (version_command->parsed()) {
         return version(request);
+    }
+    if (doctor_command->parsed()) {
+        return doctor(request);
     }
     if (info_command->parsed()) {
         return storage(request, host::Inspection::kDescribe);

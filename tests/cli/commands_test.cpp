@@ -99,6 +99,13 @@ TEST_F(CommandsTest, WithoutDaemonVersionStillAnswers) {
     EXPECT_EQ(ran.text, "lunkit " LUNKIT_VERSION "\nlunkitd not running\n");
 }
 
+TEST_F(CommandsTest, WithoutDaemonTheDoctorSaysSo) {
+    const Ran ran = run({"doctor"});
+    EXPECT_EQ(kExitFailure, ran.code);
+    EXPECT_THAT(ran.text, HasSubstr("TROUBLE  lunkitd does not answer: lunkitd is not running"));
+    EXPECT_TRUE(json::parse(run({"doctor", "--json"}).text).is_array());
+}
+
 TEST_F(CommandsTest, WithoutBusItSaysSo) {
     bus_.stop();
     const Ran ran = run({"list"});
@@ -148,6 +155,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"verify", "--help"},
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
+                                                    {"doctor", "--help"},
                                                     {"ublk", "--help"},
                                                     {"ublk", "add", "--help"},
                                                     {"version", "--help"}}) {

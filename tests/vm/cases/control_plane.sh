@@ -17,17 +17,17 @@ nobody_hangs() { wait_for 30 "the end of every wait in the kernel" eval '! ps -e
 start_lunkitd
 mkdir -p "$HBA"
 
-step "a hundred at once"
+step "two hundred at once"
 begin=$SECONDS
 pids=()
-for ((i = 0; i < 100; i++)); do make "d$i" & pids+=($!); done
+for ((i = 0; i < 200; i++)); do make "d$i" & pids+=($!); done
 for pid in "${pids[@]}"; do wait "$pid" || fail "a creation failed"; done
-assert_eq "$(served)" 100 "devices served"
+assert_eq "$(served)" 200 "devices served"
 pids=()
-for ((i = 0; i < 100; i++)); do drop "d$i" & pids+=($!); done
+for ((i = 0; i < 200; i++)); do drop "d$i" & pids+=($!); done
 for pid in "${pids[@]}"; do wait "$pid" || fail "a deletion failed"; done
 assert_eq "$(served)" 0 "devices served after deletion"
-echo "100 devices created and deleted in $((SECONDS - begin)) s"
+echo "200 devices created and deleted in $((SECONDS - begin)) s"
 
 step "deleted while they are being created"
 for ((i = 0; i < 20; i++)); do
@@ -48,11 +48,15 @@ kill -CONT "$(lunkitd_pid)"
 wait $one || fail "the creation failed"
 assert_eq "$(served)" 1 "devices served"
 
-step "killed in the middle of a creation: the next daemon completes it"
+step "killed in the middle of a creation: the doctor names it, the next daemon completes it"
+lunkit doctor || fail "the doctor finds trouble where there is none"
 kill -STOP "$(lunkitd_pid)"
 make killed & one=$!
 sleep 1
 kill_lunkitd
+assert_fails "the doctor" lunkit doctor
+assert_match "$output" 'lunkitd does not answer' "the doctor"
+assert_match "$output" "process $one .* waits in the kernel" "the doctor"
 start_lunkitd
 wait $one || fail "the creation failed"
 wait_for 20 "both devices" served_is 2
