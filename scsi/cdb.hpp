@@ -10,7 +10,7 @@
 
 namespace lunkit::scsi {
 
-/// SPC-5, SBC-4: OPERATION CODE.
+/// SPC-5, SBC-4, MMC-6: OPERATION CODE.
 namespace operation_code {
 inline constexpr std::uint8_t kTestUnitReady = 0x00;
 inline constexpr std::uint8_t kRequestSense = 0x03;
@@ -38,9 +38,13 @@ inline constexpr std::uint8_t kWriteBuffer = 0x3b;
 inline constexpr std::uint8_t kReadBuffer10 = 0x3c;
 inline constexpr std::uint8_t kWriteSame10 = 0x41;
 inline constexpr std::uint8_t kUnmap = 0x42;
+inline constexpr std::uint8_t kReadTocPmaAtip = 0x43;
+inline constexpr std::uint8_t kGetConfiguration = 0x46;
 inline constexpr std::uint8_t kSanitize = 0x48;
+inline constexpr std::uint8_t kGetEventStatusNotification = 0x4a;
 inline constexpr std::uint8_t kLogSelect = 0x4c;
 inline constexpr std::uint8_t kLogSense = 0x4d;
+inline constexpr std::uint8_t kReadDiscInformation = 0x51;
 inline constexpr std::uint8_t kModeSelect10 = 0x55;
 inline constexpr std::uint8_t kReserve10 = 0x56;
 inline constexpr std::uint8_t kRelease10 = 0x57;
@@ -69,6 +73,7 @@ inline constexpr std::uint8_t kWrite12 = 0xaa;
 inline constexpr std::uint8_t kWriteAndVerify12 = 0xae;
 inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
+inline constexpr std::uint8_t kMechanismStatus = 0xbd;
 }  // namespace operation_code
 
 /// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN, the third-party

@@ -86,6 +86,13 @@ Ending log_select(Unit& unit, Command& command);
 // lba_status.cpp
 Task<Ending> get_lba_status_16(Unit& unit, Queue& queue, Command& command);
 
+// multimedia.cpp: of a CD or DVD
+Ending read_toc_pma_atip(Unit& unit, Command& command);
+Ending get_configuration(Unit& unit, Command& command);
+Ending get_event_status_notification(Unit& unit, Command& command);
+Ending read_disc_information(Unit& unit, Command& command);
+Ending mechanism_status(Unit& unit, Command& command);
+
 // extended_copy.cpp
 Task<Ending> extended_copy_lid1(Unit& unit, Queue& queue, Command& command);
 Task<Ending> extended_copy_lid4(Unit& unit, Queue& queue, Command& command);

@@ -166,7 +166,9 @@ void LogicalUnit::end_background() {
 
 void LogicalUnit::capacity_changed() {
     state_->refresh();
-    state_->establish(asc::kCapacityDataHasChanged);
+    const bool is_cd = state_->info.type == DeviceType::kCdDvd;
+    state_->has_new_media = is_cd;
+    state_->establish(is_cd ? asc::kNotReadyToReadyChange : asc::kCapacityDataHasChanged);
 }
 
 Task<Status> LogicalUnit::set_write_cache(Queue& queue, bool enabled) {

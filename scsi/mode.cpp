@@ -38,7 +38,8 @@ void put_header(ParameterData& data, const Unit& unit, const HeaderLayout& heade
                 std::size_t descriptor_length) {
     constexpr unsigned kWp = 0x80;
     constexpr unsigned kDpofua = 0x10;
-    const unsigned device_specific = kDpofua | (unit.write_protected() ? kWp : 0U);
+    const unsigned device_specific =  // MMC-6 has none
+        unit.mode.is_cd ? 0U : kDpofua | (unit.write_protected() ? kWp : 0U);
     data.zeros(header.mode_data_length_width);
     data.u8(0).u8(device_specific);  // MEDIUM TYPE 0
     if (header.length == kHeader10.length) {

@@ -54,19 +54,34 @@ void fill_logical_block_provisioning(const ModeParameters& mode, ModePageBytes& 
     put_be32(std::span(page).subspan(20), mode.soft_threshold_count);
 }
 
-constexpr std::array<ModePage, 5> kPages{{
+// MM Capabilities and Mechanical Status; MMC-3 6.3.11, long obsolete, and asked for all the same. A
+// caddy that cannot be ejected; what else could be said is zero.
+void fill_mm_capabilities(const ModeParameters& /*mode*/, ModePageBytes& page) {
+    constexpr std::uint8_t kReadsCdrCdrwDvdRom = 0x0b;
+    page[2] = kReadsCdrCdrwDvdRom;
+}
+
+constexpr std::array<ModePage, 6> kPages{{
     {mode_page_code::kReadWriteErrorRecovery, 0, 12, fill_read_write_error_recovery},
     {mode_page_code::kCaching, 0, 20, fill_caching},
     {mode_page_code::kControl, 0, 12, fill_control},
     {mode_page_code::kInformationalExceptionsControl, 0, 12, fill_informational_exceptions},
     {mode_page_code::kInformationalExceptionsControl, kLogicalBlockProvisioning, 24,
      fill_logical_block_provisioning},
+    {mode_page_code::kMmCapabilities, 0, 22, fill_mm_capabilities},
 }};
 
 }  // namespace
 
 bool ModePage::is_there(const ModeParameters& mode) const {
-    return subpage_code != kLogicalBlockProvisioning || mode.soft_threshold_count != 0;
+    switch (page_code) {
+        case mode_page_code::kCaching:
+            return !mode.is_cd;
+        case mode_page_code::kMmCapabilities:
+            return mode.is_cd;
+        default:
+            return subpage_code != kLogicalBlockProvisioning || mode.soft_threshold_count != 0;
+    }
 }
 
 ModePageBytes ModePage::bytes(const ModeParameters& mode) const {

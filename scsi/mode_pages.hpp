@@ -18,6 +18,7 @@ struct ModeParameters {
     bool software_write_protect = false;  ///< SWP, control page
     /// THRESHOLD COUNT, logical block provisioning page; 0: there is no such page. Not changeable.
     std::uint32_t soft_threshold_count = 0;
+    bool is_cd = false;  ///< other pages. Not changeable
     bool operator==(const ModeParameters&) const = default;
 };
 
@@ -29,6 +30,7 @@ inline constexpr std::uint8_t kReadWriteErrorRecovery = 0x01;
 inline constexpr std::uint8_t kCaching = 0x08;
 inline constexpr std::uint8_t kControl = 0x0a;
 inline constexpr std::uint8_t kInformationalExceptionsControl = 0x1c;
+inline constexpr std::uint8_t kMmCapabilities = 0x2a;
 inline constexpr std::uint8_t kAll = 0x3f;
 inline constexpr std::uint8_t kAllSubpages = 0xff;
 }  // namespace mode_page_code

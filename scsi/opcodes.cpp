@@ -70,13 +70,23 @@ constexpr Opcode block_32(std::uint16_t action, std::uint8_t flags, std::uint16_
 constexpr Opcode by_target(const Usage& usage) {
     return {usage[0], {}, length_of(usage), usage, kQuick, {.by_target = true}, nullptr, nullptr};
 }
+/// A CD or DVD has it as well as a disk, or it alone.
+constexpr Opcode common(Opcode entry) {
+    entry.traits.types = Traits::Types::kBoth;
+    return entry;
+}
+constexpr Opcode multimedia(Opcode entry) {
+    entry.traits.types = Traits::Types::kCdDvd;
+    return entry;
+}
+
 constexpr Opcode persistent_reserve_in(std::uint8_t action) {
-    return with_service_action(
-        by_target({op::kPersistentReserveIn, action, 0, 0, 0, 0, 0, 0xff, 0xff, 0}));
+    return common(with_service_action(
+        by_target({op::kPersistentReserveIn, action, 0, 0, 0, 0, 0, 0xff, 0xff, 0})));
 }
 constexpr Opcode persistent_reserve_out(std::uint8_t action) {
-    return with_service_action(
-        by_target({op::kPersistentReserveOut, action, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0}));
+    return common(with_service_action(
+        by_target({op::kPersistentReserveOut, action, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0})));
 }
 
 // The bits that the block commands look at, beside address and length.
@@ -85,43 +95,49 @@ constexpr std::uint8_t kDpoBytchk = 0x16;
 
 // The masks: byte 0 is the opcode, then CDB USAGE DATA byte by byte, with the control byte last.
 constexpr Opcode kOpcodes[] = {
-    opcode({op::kTestUnitReady}, kQuick, kMedium, test_unit_ready),
-    opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kAlways, request_sense),
+    common(opcode({op::kTestUnitReady}, kQuick, kMedium, test_unit_ready)),
+    common(opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kAlways, request_sense)),
     opcode({op::kFormatUnit, 0xff, 0, 0, 0x03, 0}, kWholeMedium, kRewrites, format_unit),
     opcode({op::kRead6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kMedium, read_blocks),
     opcode({op::kWrite6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kWrites, write_blocks),
-    opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kAlways, inquiry),
-    opcode({op::kModeSelect6, 0x11, 0, 0, 0xff, 0}, kTransfers, kPlain, mode_select),
-    by_target({op::kReserve6, 0, 0, 0, 0, 0}),
-    by_target({op::kRelease6, 0, 0, 0, 0, 0}),
-    opcode({op::kModeSense6, 0x08, 0xff, 0xff, 0xff, 0}, kQuick, kReports, mode_sense),
-    opcode({op::kStartStopUnit, 0x01, 0, 0, 0xf7, 0}, kSlow, kPlain, start_stop_unit),
-    opcode({op::kReceiveDiagnosticResults, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
-           receive_diagnostic_results),
-    opcode({op::kSendDiagnostic, 0xf4, 0, 0xff, 0xff, 0}, kTransfers, kMedium, send_diagnostic),
-    opcode({op::kPreventAllowMediumRemoval, 0, 0, 0, 0x03, 0}, kQuick, kPlain,
-           prevent_allow_medium_removal),
-    opcode({op::kReadCapacity10}, kQuick, kCapacity, read_capacity_10),
-    opcode({op::kRead10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
-           read_blocks),
+    common(opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kAlways, inquiry)),
+    common(opcode({op::kModeSelect6, 0x11, 0, 0, 0xff, 0}, kTransfers, kPlain, mode_select)),
+    common(by_target({op::kReserve6, 0, 0, 0, 0, 0})),
+    common(by_target({op::kRelease6, 0, 0, 0, 0, 0})),
+    common(opcode({op::kModeSense6, 0x08, 0xff, 0xff, 0xff, 0}, kQuick, kReports, mode_sense)),
+    common(opcode({op::kStartStopUnit, 0x01, 0, 0, 0xf7, 0}, kSlow, kPlain, start_stop_unit)),
+    common(opcode({op::kReceiveDiagnosticResults, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
+                  receive_diagnostic_results)),
+    common(opcode({op::kSendDiagnostic, 0xf4, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
+                  send_diagnostic)),
+    common(opcode({op::kPreventAllowMediumRemoval, 0, 0, 0, 0x03, 0}, kQuick, kPlain,
+                  prevent_allow_medium_removal)),
+    common(opcode({op::kReadCapacity10}, kQuick, kCapacity, read_capacity_10)),
+    common(opcode({op::kRead10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers,
+                  kMedium, read_blocks)),
     opcode({op::kWrite10, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kWrites,
            write_blocks),
     opcode({op::kWriteAndVerify10, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0},
            kTransfers, kWrites, write_and_verify),
-    opcode({op::kVerify10, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers,
-           kMedium, verify),
+    common(opcode({op::kVerify10, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers,
+                  kMedium, verify)),
     opcode({op::kPreFetch10, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kTransfers, kMedium,
            pre_fetch),
-    opcode({op::kSynchronizeCache10, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow,
-           kMedium, synchronize_cache),
+    common(opcode({op::kSynchronizeCache10, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow,
+                  kMedium, synchronize_cache)),
     opcode({op::kReadDefectData10, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kMedium,
            read_defect_data_10),
-    opcode({op::kWriteBuffer, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick, kPlain, write_buffer),
-    opcode({op::kReadBuffer10, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
-           read_buffer_10),
+    common(opcode({op::kWriteBuffer, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
+                  write_buffer)),
+    common(opcode({op::kReadBuffer10, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
+                  read_buffer_10)),
     opcode({op::kWriteSame10, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow, kWrites,
            write_same),
     opcode({op::kUnmap, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kSlow, kUnmaps, unmap),
+    multimedia(opcode({op::kReadTocPmaAtip, 0x02, 0x0f, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick,
+                      kMedium, read_toc_pma_atip)),
+    multimedia(opcode({op::kGetConfiguration, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick,
+                      kAlways, get_configuration)),
     with_service_action(opcode({op::kSanitize, 0xa0 | sa::kOverwrite, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
                                kWholeMedium, kRewrites, sanitize_overwrite)),
     with_service_action(
@@ -129,15 +145,19 @@ constexpr Opcode kOpcodes[] = {
                kErases, sanitize_block_erase)),
     with_service_action(opcode({op::kSanitize, sa::kExitFailureMode, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
                                kQuick, kRepairs, sanitize_exit_failure_mode)),
+    multimedia(opcode({op::kGetEventStatusNotification, 0x01, 0, 0, 0xff, 0, 0, 0xff, 0xff, 0},
+                      kQuick, kAlways, get_event_status_notification)),
     opcode({op::kLogSelect, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kPlain, log_select),
     opcode({op::kLogSense, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0}, kQuick, kPlain,
            log_sense),
-    opcode({op::kModeSelect10, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kTransfers, kPlain,
-           mode_select),
-    by_target({op::kReserve10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
-    by_target({op::kRelease10, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
-    opcode({op::kModeSense10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kReports,
-           mode_sense),
+    multimedia(opcode({op::kReadDiscInformation, 0x07, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kQuick,
+                      kMedium, read_disc_information)),
+    common(opcode({op::kModeSelect10, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kTransfers, kPlain,
+                  mode_select)),
+    common(by_target({op::kReserve10, 0, 0, 0, 0, 0, 0, 0, 0, 0})),
+    common(by_target({op::kRelease10, 0, 0, 0, 0, 0, 0, 0, 0, 0})),
+    common(opcode({op::kModeSense10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kReports,
+                  mode_sense)),
     persistent_reserve_in(0x00),   // READ KEYS
     persistent_reserve_in(0x01),   // READ RESERVATION
     persistent_reserve_in(0x02),   // REPORT CAPABILITIES
@@ -223,28 +243,31 @@ constexpr Opcode kOpcodes[] = {
     with_service_action(opcode({op::kServiceActionOut16, sa::kWriteScattered16, kDpoFua, 0, 0xff,
                                 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
                                kTransfers, kWrites, write_scattered)),
-    opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick, kAlways,
-           report_luns),
-    with_service_action(opcode({op::kMaintenanceIn, 0xe0 | sa::kReportTargetPortGroups, 0, 0, 0, 0,
-                                0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, report_target_port_groups)),
-    with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedOperationCodes, 0x87, 0xff,
-                                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kReports, report_supported_operation_codes)),
-    with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedTaskManagementFunctions,
-                                0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kReports, report_supported_task_management_functions)),
-    opcode({op::kRead12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0}, kTransfers,
-           kMedium, read_blocks),
+    common(opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick,
+                  kAlways, report_luns)),
+    common(with_service_action(opcode({op::kMaintenanceIn, 0xe0 | sa::kReportTargetPortGroups, 0, 0,
+                                       0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                      kQuick, kPlain, report_target_port_groups))),
+    common(with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedOperationCodes, 0x87,
+                                       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                      kQuick, kReports, report_supported_operation_codes))),
+    common(
+        with_service_action(opcode({op::kMaintenanceIn, sa::kReportSupportedTaskManagementFunctions,
+                                    0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                   kQuick, kReports, report_supported_task_management_functions))),
+    common(opcode({op::kRead12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                  kTransfers, kMedium, read_blocks)),
     opcode({op::kWrite12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
            kTransfers, kWrites, write_blocks),
     opcode(
         {op::kWriteAndVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
         kTransfers, kWrites, write_and_verify),
-    opcode({op::kVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-           kTransfers, kMedium, verify),
+    common(opcode({op::kVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                  kTransfers, kMedium, verify)),
     opcode({op::kReadDefectData12, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick, kMedium,
            read_defect_data_12),
+    multimedia(opcode({op::kMechanismStatus, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, kQuick, kPlain,
+                      mechanism_status)),
 };
 constexpr std::size_t kOpcodeCount = std::size(kOpcodes);
 static_assert(kOpcodeCount <= kMaxOpcodes);
@@ -282,6 +305,12 @@ constexpr std::array<Slot, 256> make_index() {
 }
 constexpr std::array<Slot, 256> kIndex = make_index();
 
+bool is_of_its_type(const Opcode& opcode, const Unit& unit) {
+    const auto own =
+        unit.info.type == DeviceType::kCdDvd ? Traits::Types::kCdDvd : Traits::Types::kBlock;
+    return opcode.traits.types == Traits::Types::kBoth || opcode.traits.types == own;
+}
+
 }  // namespace
 
 std::span<const Opcode> all_opcodes() {
@@ -294,7 +323,8 @@ std::span<const Opcode> opcodes_of(std::uint8_t operation_code) {
 }
 
 bool is_executed(const Opcode& opcode, const Unit& unit) {
-    return !opcode.traits.by_target && (!opcode.traits.needs_discard || unit.info.can_discard) &&
+    return !opcode.traits.by_target && is_of_its_type(opcode, unit) &&
+           (!opcode.traits.needs_discard || unit.info.can_discard) &&
            (!opcode.traits.needs_atomic || unit.limits.maximum_atomic_transfer_length != 0);
 }
 

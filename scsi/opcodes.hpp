@@ -28,6 +28,8 @@ struct Opcode {
         /// Takes the medium for itself, also one that was left unusable.
         bool rewrites_medium = false;
         bool by_target = false;  ///< reservations: LIO answers before the unit hears of it
+        enum class Types : std::uint8_t { kBlock, kCdDvd, kBoth };
+        Types types = Types::kBlock;  ///< unknown to a unit of another device type
     };
 
     std::uint8_t operation_code = 0;
@@ -53,7 +55,7 @@ struct Opcode {
 };
 
 /// More than there are: what a report of them all must have room for.
-inline constexpr std::size_t kMaxOpcodes = 96;
+inline constexpr std::size_t kMaxOpcodes = 100;
 
 /// In ascending order of operation codes and service actions.
 [[nodiscard]] std::span<const Opcode> all_opcodes();

@@ -74,6 +74,7 @@ inline constexpr AdditionalSense kInvalidFastFormat{0x26, 0x13};
 inline constexpr AdditionalSense kWriteProtected{0x27, 0x00};
 inline constexpr AdditionalSense kLogicalUnitSoftwareWriteProtected{0x27, 0x02};
 inline constexpr AdditionalSense kSpaceAllocationFailedWriteProtect{0x27, 0x07};
+inline constexpr AdditionalSense kNotReadyToReadyChange{0x28, 0x00};  // medium may have changed
 inline constexpr AdditionalSense kModeParametersChanged{0x2a, 0x01};
 inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
 inline constexpr AdditionalSense kCommandSequenceError{0x2c, 0x00};

@@ -45,7 +45,8 @@ struct Unit {
     UnitAttentions attentions;
     /// A flush that no command asked for has failed, and no initiator has heard of it yet.
     bool deferred_error = false;
-    bool started = true;  ///< START STOP UNIT
+    bool started = true;         ///< START STOP UNIT
+    bool has_new_media = false;  ///< of a CD: an event that nobody has fetched yet
     MediumState medium_state;
     LogCounters log;
     SpaceWatch space_watch;

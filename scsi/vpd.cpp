@@ -18,6 +18,11 @@ using PutPage = void (*)(ParameterData& data, const Unit& unit, const Identity& 
 struct VpdPage {
     std::uint8_t page_code;
     PutPage put;
+    bool of_cds_too = true;
+
+    [[nodiscard]] bool is_of(const Unit& unit) const {
+        return of_cds_too || unit.info.type != DeviceType::kCdDvd;
+    }
 };
 
 void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& identity);
@@ -117,16 +122,18 @@ constexpr std::array<VpdPage, 10> kPages{{
     {0x83, put_device_identification},
     {0x86, put_extended_inquiry_data},
     {0x87, put_mode_page_policy},
-    {0x8f, put_third_party_copy_page},
-    {0xb0, put_block_limits},
-    {0xb1, put_block_device_characteristics},
-    {0xb2, put_logical_block_provisioning},
-    {0xb7, put_block_limits_extension},
+    {0x8f, put_third_party_copy_page, false},
+    {0xb0, put_block_limits, false},
+    {0xb1, put_block_device_characteristics, false},
+    {0xb2, put_logical_block_provisioning, false},
+    {0xb7, put_block_limits_extension, false},
 }};
 
-void put_supported_pages(ParameterData& data, const Unit& /*unit*/, const Identity& /*identity*/) {
+void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& /*identity*/) {
     for (const VpdPage& page : kPages) {
-        data.u8(page.page_code);
+        if (page.is_of(unit)) {
+            data.u8(page.page_code);
+        }
     }
 }
 
@@ -137,10 +144,10 @@ bool put_vpd_page(ParameterData& data, std::uint8_t page_code, const Unit& unit,
     const auto* const page =
         std::find_if(kPages.begin(), kPages.end(),
                      [page_code](const VpdPage& known) { return known.page_code == page_code; });
-    if (page == kPages.end()) {
+    if (page == kPages.end() || !page->is_of(unit)) {
         return false;
     }
-    data.u8(0);  // connected; direct access block device
+    data.u8(static_cast<unsigned>(unit.info.type));  // connected
     data.u8(page_code).be16(0);
     page->put(data, unit, identity);
     data.set(2, data.size() - kHeaderLength, 2);

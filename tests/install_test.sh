@@ -21,6 +21,7 @@ wanted=(
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf
     usr/share/man/man8/lunkitd.8
+    usr/share/man/man7/lunkit-file.7
     usr/share/man/man7/lunkit-qcow.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5

@@ -93,6 +93,7 @@ DeviceInfo FileDevice::info() const {
     const bool regular = file_info_.is_block_device == 0;
     DeviceInfo info;
     info.size = size_.load();
+    info.type = options_.is_cd ? DeviceType::kCdDvd : DeviceType::kBlock;
     info.physical_block_size = file_info_.physical_block_size;
     info.optimal_io_size = file_info_.optimal_io_size;
     info.discard_granularity = file_info_.discard_granularity;

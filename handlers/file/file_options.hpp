@@ -14,9 +14,11 @@ namespace lunkit::file {
 
 inline constexpr const char* kConfigHelp =
     "<absolute path of a file or block device>[;direct=on|off][;create=on|off][;readonly=on|off]"
-    "[;shrink=on|off][;discard=on|off]  direct: bypass the page cache (off); create: make a "
-    "missing file, sparse (on); readonly: never write (off); shrink: let a resize cut data off "
-    "(off); discard: give space back that initiators unmap (on), else the LUN is fully provisioned";
+    "[;shrink=on|off][;discard=on|off][;type=disk|cd]  direct: bypass the page cache (off); "
+    "create: "
+    "make a missing file, sparse (on); readonly: never write (off); shrink: let a resize cut data "
+    "off (off); discard: give space back that initiators unmap (on), else the LUN is fully "
+    "provisioned; type: cd for the image of a CD or DVD (disk)";
 
 struct FileOptions {
     std::string path;
@@ -25,6 +27,7 @@ struct FileOptions {
     bool readonly = false;
     bool shrink = false;
     bool discard = true;
+    bool is_cd = false;
 
     static Result<FileOptions> parse(std::string_view text) {
         TRY(ConfigString config, ConfigString::parse(text));
@@ -34,7 +37,16 @@ struct FileOptions {
         TRY(options.readonly, config.boolean("readonly", options.readonly));
         TRY(options.shrink, config.boolean("shrink", options.shrink));
         TRY(options.discard, config.boolean("discard", options.discard));
+        TRY(const std::string type, config.text("type", "disk"));
         CHECK(config.finish());
+        if (type != "disk" && type != "cd") {
+            return failure(EINVAL, "type=" + type + ": expected disk or cd");
+        }
+        if (type == "cd") {  // what is pressed stays as it is
+            options.is_cd = true;
+            options.readonly = true;
+            options.create = false;
+        }
         options.path = config.target();
         if (!options.path.starts_with('/')) {
             return failure(EINVAL, options.path.empty()

@@ -20,6 +20,12 @@
 
 namespace lunkit {
 
+/// What a device is to SCSI.
+enum class DeviceType : std::uint8_t {
+    kBlock = LUNKIT_DEVICE_TYPE_BLOCK,
+    kCdDvd = LUNKIT_DEVICE_TYPE_CD_DVD,  ///< read only, blocks of 2048 bytes
+};
+
 /// What a device is. Bytes throughout; 0 means "as lunkit_device_info says".
 struct DeviceInfo {
     std::uint64_t size = 0;
@@ -31,6 +37,7 @@ struct DeviceInfo {
     std::uint64_t max_discard = 0;
     std::uint64_t max_write_zeroes = 0;
     std::uint64_t max_atomic_write = 0;  ///< 0: no write is atomic
+    DeviceType type = DeviceType::kBlock;
     bool read_only = false;
     bool write_cache = true;  ///< completed writes may be lost until flush()
     bool rotational = false;

@@ -269,6 +269,10 @@ struct lunkit_host {
 #define LUNKIT_DEVICE_NO_EXTENTS (1u << 7)  /* the same for extents */
 #define LUNKIT_DEVICE_NO_SPACE (1u << 8)    /* the same for space */
 
+/* What a device is to SCSI: its PERIPHERAL DEVICE TYPE (SPC-5 6.7.2). */
+#define LUNKIT_DEVICE_TYPE_BLOCK 0x00u  /* direct access block device */
+#define LUNKIT_DEVICE_TYPE_CD_DVD 0x05u /* read only, blocks of 2048 bytes (MMC-6) */
+
 struct lunkit_device_info {
     uint32_t struct_size;
     uint32_t flags; /* LUNKIT_DEVICE_* */
@@ -285,7 +289,9 @@ struct lunkit_device_info {
      * other request runs on its blocks meanwhile, and if the daemon dies, its successor repeats it.
      * Not for a handler whose write is blocking. */
     uint64_t max_atomic_write;
-    uint64_t reserved[7];
+    uint32_t device_type; /* LUNKIT_DEVICE_TYPE_* */
+    uint32_t reserved32;
+    uint64_t reserved[6];
 };
 
 #define LUNKIT_OPEN_READ_ONLY (1u << 0)

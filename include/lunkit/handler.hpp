@@ -152,6 +152,7 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
     info.max_discard = from.max_discard;
     info.max_write_zeroes = from.max_write_zeroes;
     info.max_atomic_write = from.max_atomic_write;
+    info.device_type = static_cast<std::uint32_t>(from.type);
     std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
 }
 

@@ -25,6 +25,7 @@ namespace {
 constexpr std::size_t kErrorRoom = 512;
 constexpr std::size_t kBounceSize = 1U << 20U;
 constexpr std::uint32_t kSmallestBlock = 512;
+constexpr std::uint32_t kCdBlock = 2048;
 
 /// `limit` in whole blocks; 0 means any.
 std::uint64_t in_blocks(std::uint64_t limit, std::uint32_t block_size) {
@@ -149,6 +150,22 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
     if (wanted_size != 0) {
         known.size = wanted_size;
     }
+    switch (info.device_type) {
+        case LUNKIT_DEVICE_TYPE_BLOCK:
+            break;
+        case LUNKIT_DEVICE_TYPE_CD_DVD:
+            if (block_size_ != kCdBlock) {
+                return failure(EINVAL, fmt::format("a CD or DVD has blocks of {} bytes; {} are "
+                                                   "asked for (targetcli: "
+                                                   "control=hw_block_size={})",
+                                                   kCdBlock, block_size_, kCdBlock));
+            }
+            known.type = DeviceType::kCdDvd;
+            break;
+        default:
+            return failure(EINVAL, fmt::format("handler '{}' has a device of the unknown type {}",
+                                               handler_.name, info.device_type));
+    }
     const bool can_flush = handler_.flush != nullptr || handler_.flush_blocking != nullptr;
     known.write_cache = (info.flags & LUNKIT_DEVICE_WRITE_CACHE) != 0;
     if (known.write_cache && !can_flush) {
@@ -166,7 +183,8 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
         known.max_atomic_write = std::min(info.max_atomic_write / block_size_ * block_size_,
                                           in_blocks(known.max_transfer, block_size_));
     }
-    known.read_only = asked_read_only_ || (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
+    known.read_only = asked_read_only_ || known.type == DeviceType::kCdDvd ||
+                      (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
                       (handler_.write == nullptr && handler_.write_blocking == nullptr);
     known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
     // Whose blocking calls come one by one is served from one queue: serial_ knows no other.

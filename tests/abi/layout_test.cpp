@@ -121,7 +121,8 @@ AT(lunkit_device_info, max_transfer, 32);
 AT(lunkit_device_info, max_discard, 40);
 AT(lunkit_device_info, max_write_zeroes, 48);
 AT(lunkit_device_info, max_atomic_write, 56);
-AT(lunkit_device_info, reserved, 64);
+AT(lunkit_device_info, device_type, 64);
+AT(lunkit_device_info, reserved, 72);
 
 SIZE(lunkit_open, 112);
 AT(lunkit_open, struct_size, 0);

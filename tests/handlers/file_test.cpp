@@ -156,6 +156,20 @@ TEST_P(FileHandler, ReadonlyRefusesChanges) {
     EXPECT_EQ(EROFS, write(0, std::string(512, 'w')).error().code);
 }
 
+TEST_P(FileHandler, CdIsReadOnlyAndHasItsOwnBlocks) {
+    write_file(disk_, pattern(kSize));
+    EXPECT_EQ(why(try_open(config_ + ";type=cd", kSize)),
+              "a CD or DVD has blocks of 2048 bytes; 512 are asked for (targetcli: "
+              "control=hw_block_size=2048)");
+    EXPECT_EQ(why(try_open(config_ + ";type=cd;readonly=off", kSize, false, false, 2048)), "");
+    EXPECT_EQ(device_->info().type, DeviceType::kCdDvd);
+    EXPECT_TRUE(device_->info().read_only);
+    EXPECT_TRUE(read(2048, 4096) == pattern(kSize).substr(2048, 4096));
+    EXPECT_EQ("type=tape: expected disk or cd", check(config_ + ";type=tape", true));
+    EXPECT_THAT(check("file/" + disk_ + ".none;type=cd"), HasSubstr("No such file"))
+        << "none is made";
+}
+
 TEST_P(FileHandler, DiscardMakesAHoleOfZeros) {
     write_file(disk_, pattern(kSize));
     open(config_, kSize);

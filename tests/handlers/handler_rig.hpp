@@ -46,11 +46,12 @@ class HandlerRig : public EngineRig {
                                 std::string(TEST_HANDLER_DIR) + "/handler_cpp_face.so"});
     }
     Status try_open(const std::string& config, std::uint64_t size, bool read_only = false,
-                    bool take_over = false) {
+                    bool take_over = false, std::uint32_t block_size = 512) {
         host::OpenDevice request;
         request.config = config;
         request.name = "user_0/disk1";
         request.size = size;
+        request.block_size = block_size;
         request.read_only = read_only;
         request.take_over = take_over;
         request.handing_over = [this] { return handing_over_; };

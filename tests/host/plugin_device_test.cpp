@@ -461,6 +461,11 @@ TEST_F(PluginDeviceTest, AtomicWritesAreThoseThatTheHandlerPromises) {
     EXPECT_THAT(disk_.calls, ElementsAre("write 0+1024"));
 }
 
+TEST_F(PluginDeviceTest, UnknownDeviceTypeIsRefused) {
+    disk_.info.device_type = 0x14;
+    EXPECT_THAT(try_open(asynchronous()).error().what, HasSubstr("unknown type 20"));
+}
+
 TEST_F(PluginDeviceTest, NoAtomicWriteIsLongerThanATransfer) {
     disk_.info.max_atomic_write = 1 << 20;
     disk_.info.max_transfer = 4096;
