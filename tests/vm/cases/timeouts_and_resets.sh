@@ -8,8 +8,9 @@
 tank
 start_lunkitd
 modprobe brd rd_nr=1 rd_size=65536
-dm_device stuck "0 131072 linear /dev/ram0 0"
-user_lun file stuck 64M '/dev/mapper/stuck;direct=on'
+dm_device stuck "0 65536 linear /dev/ram0 0"
+dm_device stuck2 "0 65536 linear /dev/ram0 65536"
+user_lun file stuck 32M '/dev/mapper/stuck;direct=on'
 STUCK=$DISK
 STUCK_ATTRIB=$(echo "$CONFIGFS"/core/user_*/stuck/attrib)
 user_lun file fine 64M /tank/fine
@@ -47,6 +48,21 @@ wait $reset || fail "the reset ended with status $?"
 wait $writer || fail "the write ended with an error: $(cat /tank/dd.log)"
 dd if="$STUCK" bs=64k count=1 iflag=direct status=none | cmp - /tank/B
 
+step "cmd_time_out: the kernel gives the command up, the daemon completes it all the same"
+targets_ok <<<'/backstores/user:file create name=timed size=32M cfgstring=/dev/mapper/stuck2;direct=on'
+echo 4 >"$(echo "$CONFIGFS"/core/user_*/timed/attrib/cmd_time_out)"
+targets_ok < <(loopback_lines /backstores/user:file/timed)
+TIMED=$(loop_disk_of timed)
+SG=$(sg_of "$TIMED")
+dmsetup suspend --noflush --nolockfs stuck2
+begin=$SECONDS
+assert_fails "a read that times out" sg_raw -t 40 -r 512 "$SG" 28 00 00 00 00 00 00 00 01 00
+[ $((SECONDS - begin)) -lt 30 ] || fail "it took $((SECONDS - begin)) s"
+dmsetup resume stuck2
+cdb_in 512 28 00 00 00 00 00 00 00 01 00 >/dev/null
+dd if=/tank/A of="$TIMED" bs=64k count=1 oflag=direct status=none
+dd if="$TIMED" bs=64k count=1 iflag=direct status=none | cmp - /tank/A
+
 step "lunkitd stops in time, whatever is stuck"
 dmsetup suspend --noflush --nolockfs stuck
 dd if=/tank/A of="$STUCK" bs=64k count=1 oflag=direct status=none 2>/tank/dd.log &
@@ -69,3 +85,4 @@ assert_eq "$(ps -eo stat=,comm= | awk '$1 ~ /^D/ { print $2 }' | grep -v '^kwork
 targets_ok <<<'clearconfig confirm=True'
 stop_lunkitd
 dmsetup remove --retry stuck
+dmsetup remove --retry stuck2

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# The daemon is killed with SIGKILL at random moments under verified load of four disks: one with a write cache, one without
+# (direct=on), one of memory, one over iSCSI. Its successor goes on where it was: no command ends in anything but GOOD.
+# Sourced with KILLS set.
+. "$LUNKIT_VM/lib.sh"
+iqn=iqn.2024-01.org.lunkit:case
+
+tank ext4
+start_lunkitd
+user_lun file cached 64M /tank/cached
+CACHED=$DISK
+user_lun file direct 64M '/tank/direct;direct=on'
+DIRECT=$DISK
+echo 0 >"$(echo "$CONFIGFS"/core/user_*/direct/attrib/emulate_write_cache)"
+sg_turs "$DIRECT" || :  # takes the unit attention for that
+watch_errors "$DIRECT"
+user_lun ram memory 64M memory
+MEMORY=$DISK
+targets_ok < <(
+    echo '/backstores/user:file create name=remote size=64M cfgstring=/tank/remote'
+    iscsi_lines $iqn /backstores/user:file/remote
+)
+iscsi_login $iqn
+REMOTE=$(iscsi_disk_of $iqn 0)
+watch_errors "$REMOTE"
+disks=("$CACHED" "$DIRECT" "$MEMORY" "$REMOTE")
+loads=()
+for disk in "${disks[@]}"; do
+    [ -b "$disk" ] || fail "$disk is not a block device"
+    fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
+        --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=100000 --minimal >"/tank/fio.${disk##*/}" 2>&1 &
+    loads+=($!)
+done
+begin=$SECONDS
+for ((kill = 0; kill < KILLS; kill++)); do
+    sleep "0.$((RANDOM % 9 + 1))"
+    kill_lunkitd
+    for load in "${loads[@]}"; do
+        [ -d "/proc/$load" ] || fail "fio ended after $kill kills: $(tail -n 3 /tank/fio.*)"
+    done
+    start_lunkitd
+done
+sleep 2
+assert_no_errors
+kill -INT "${loads[@]}"
+wait "${loads[@]}" || :  # that it was ended is an error of its own to fio
+for result in /tank/fio.*; do
+    assert_eq "$(grep '^3;' "$result" | cut -d';' -f5)" 0 "fio's error: $(cat "$result")"
+done
+assert_no_errors
+assert_no_match "$(dmesg | tail -n 400)" 'I/O error|ring is broken|timed out|reset' "kernel log"
+replayed=$(lunkitd_log | sed -nE 's/.*executing ([0-9]+) commands that the predecessor had begun.*/\1/p' | awk '{ sum += $1 } END { print sum + 0 }')
+echo "$KILLS kills in $((SECONDS - begin)) s, $replayed commands executed again, none failed"
+[ "$replayed" -gt 0 ] || fail "no kill hit a command in flight"
+assert_no_match "$(lunkitd_log)" 'resetting the ring' "lunkitd"
+for disk in "${disks[@]}"; do verify_load "$disk"; done
+iscsi_logout $iqn
+stop_lunkitd

@@ -1,0 +1,51 @@
+# How long initiators wait while lunkitd is restarted under load: the longest read of one device, then of 64. What the second has
+# more is the cost of the devices; the rest is the end and the start of a process. Times are printed, not judged.
+# timeout: 400
+. "$LUNKIT_VM/lib.sh"
+
+HBA=$CONFIGFS/core/user_88
+TPG=$CONFIGFS/loopback/naa.6001405000000088/tpgt_1
+# export_device N: a RAM disk and a LUN of it, by configfs alone.
+export_device() {
+    mkdir "$HBA/d$1"
+    echo "dev_config=ram/pause$1,dev_size=4194304" >"$HBA/d$1/control"
+    echo 1 >"$HBA/d$1/enable"
+    mkdir "$TPG/lun/lun_$1"
+    ln -s "$HBA/d$1" "$TPG/lun/lun_$1/d$1"
+}
+# longest DISK...: restarts the daemon three times while each disk is read; $pauses: the longest read of each time, milliseconds.
+longest() {
+    local jobs=() disk
+    for disk; do jobs+=(--name="${disk##*/}" --filename="$disk"); done
+    watch_errors "$@"
+    pauses=
+    for _ in 1 2 3; do
+        fio --thread --ioengine=psync --direct=1 --rw=randread --bs=4k --rate_iops=10 --time_based --runtime=12 \
+            --output-format=json --output=/tank/fio.json "${jobs[@]}" &
+        local load=$!
+        sleep 5
+        stop_lunkitd
+        start_lunkitd
+        wait $load || fail "fio: $(cat /tank/fio.json)"
+        pauses+="$(jq '[.jobs[].read.clat_ns.max] | max / 1000000 | floor' /tank/fio.json) "
+    done
+    assert_no_errors
+}
+
+tank
+modprobe tcm_loop
+start_lunkitd
+mkdir -p "$HBA" "$TPG"
+echo naa.6001405000000089 >"$TPG/nexus"
+export_device 0
+address=$(cat "$TPG/address")
+disks=("$(disk_at 20 "$address:0")")
+longest "${disks[@]}"
+echo "one device: $pauses ms"
+for ((lun = 1; lun < 64; lun++)); do
+    export_device $lun
+    disks+=("$(disk_at 20 "$address:$lun")")
+done
+longest "${disks[@]}"
+echo "64 devices: $pauses ms"
+stop_lunkitd
