@@ -167,8 +167,7 @@ class Examination {
     }
 
     void netlink() {
-        const auto blocked = first_line_at(std::string(kParameters) + "block_netlink");
-        if (blocked && *blocked != "0" && *blocked != "N") {
+        if (first_line_at(std::string(kParameters) + "block_netlink") == "blocked") {
             say(Kind::kTrouble, "the kernel refuses every creation and deletion (block_netlink)",
                 fmt::format("systemctl restart lunkitd, or echo 0 >{}block_netlink", kParameters));
         }

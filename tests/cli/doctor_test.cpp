@@ -46,7 +46,7 @@ class DoctorTest : public testing::Test {
         put("/proc/sys/kernel/io_uring_disabled", "0");
         put("/proc/1/comm", "systemd");
         put("/proc/1/wchan", "ep_poll");
-        put("/sys/module/target_core_user/parameters/block_netlink", "0");
+        put("/sys/module/target_core_user/parameters/block_netlink", "unblocked");
         put("/sys/kernel/config/target/core/user_0/disk/enable", "1");
         put("/sys/kernel/config/target/core/user_0/disk/action/block_dev", "unblocked");
         put("/sys/kernel/config/target/core/fileio_0/other/enable", "1");
@@ -127,7 +127,7 @@ TEST_F(DoctorTest, FilesForDbus) {
 }
 
 TEST_F(DoctorTest, BlockedNetlinkAndDevice) {
-    put("/sys/module/target_core_user/parameters/block_netlink", "1");
+    put("/sys/module/target_core_user/parameters/block_netlink", "blocked");
     put("/sys/kernel/config/target/core/user_0/disk/action/block_dev", "blocked");
     EXPECT_THAT(found(), trouble("block_netlink", "echo 0"));
     EXPECT_THAT(found(), trouble("user_0/disk is blocked", "echo 0"));
