@@ -43,10 +43,14 @@ function(lunkit_room name)
                                          PRIVATE lunkit_flags ${ROOM_PRIVATE})
 endfunction()
 
-# lunkit_handler(<name> SOURCES <file>... [PRIVATE <target>...])
-# The plugin handler_<name>.so of the current folder. It resolves no symbol of the runner.
+# lunkit_handler(<name> SOURCES <file>... [PRIVATE <target>...] [COMPONENT <component>])
+# The plugin handler_<name>.so of the current folder. It resolves no symbol of the runner. It is
+# installed with the daemon, unless it has a component (and a package) of its own.
 function(lunkit_handler name)
-    cmake_parse_arguments(HANDLER "" "" "SOURCES;PRIVATE" ${ARGN})
+    cmake_parse_arguments(HANDLER "" "COMPONENT" "SOURCES;PRIVATE" ${ARGN})
+    if(NOT HANDLER_COMPONENT)
+        set(HANDLER_COMPONENT ${CMAKE_INSTALL_DEFAULT_COMPONENT_NAME})
+    endif()
     add_library(handler_${name} MODULE ${HANDLER_SOURCES})
     set_target_properties(handler_${name} PROPERTIES PREFIX "" OUTPUT_NAME handler_${name}
                           LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/handlers)
@@ -55,7 +59,8 @@ function(lunkit_handler name)
     if(NOT LUNKIT_SANITIZED)
         target_link_options(handler_${name} PRIVATE -Wl,-z,defs)
     endif()
-    install(TARGETS handler_${name} LIBRARY DESTINATION ${LUNKIT_HANDLER_DIR})
+    install(TARGETS handler_${name} LIBRARY DESTINATION ${LUNKIT_HANDLER_DIR}
+            COMPONENT ${HANDLER_COMPONENT})
 endfunction()
 
 # lunkit_test(<name> LABEL <label> SOURCES <file>... [DEPENDS <target>...] [TIMEOUT <seconds>])

@@ -14,7 +14,7 @@ wanted=(
     LIB/lunkit/handler_ram.so
     usr/include/lunkit/handler.h
     usr/include/lunkit/handler.hpp
-    LIB/pkgconfig/lunkit.pc
+    usr/share/pkgconfig/lunkit.pc
     LIB/cmake/lunkit/lunkitConfig.cmake
     usr/lib/systemd/system/lunkitd.service
     usr/share/dbus-1/system.d/org.lunkit.conf
