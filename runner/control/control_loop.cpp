@@ -202,8 +202,8 @@ void ControlLoop::Impl::stop(const char* why) {
     notify_stopping(limit);
     stop_timer_.start(limit, LoopTimer::Repeat::kOnce, [this] {
         core::log(LogLevel::kError, {},
-                  "{} front ends have not stopped in time; what they leave is answered BUSY by the "
-                  "next daemon",
+                  "{} front ends have not stopped in time; the next daemon goes on with what they "
+                  "leave",
                   still_stopping_);
         end(kExitFailure, false);
     });
@@ -223,8 +223,8 @@ void ControlLoop::Impl::service_stopped(bool clean) {
         core::log(LogLevel::kNotice, {}, "stopped");
     } else {
         core::log(LogLevel::kError, {},
-                  "stopped, although something still runs; commands left are answered BUSY by the "
-                  "next daemon");
+                  "stopped, although something still runs; the next daemon goes on with what is "
+                  "left");
     }
     end(all_ended_ ? kExitOk : kExitFailure, all_ended_);
 }
@@ -256,6 +256,9 @@ void ControlLoop::Impl::reload(Reloaded done) {
 }
 
 Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) const {
+    if (phase_ == Phase::kStopping) {
+        return failure(ECANCELED, "the daemon stops");
+    }
     const auto found = std::ranges::find_if(started_, [&front_end](const core::Service* service) {
         return service->name() == front_end;
     });

@@ -226,8 +226,8 @@ constexpr std::array kTable = {
         "How long a handler may take to open a device before its creation fails."),
     row<&Settings::drain_timeout, Number<0, kHourMs>>(
         "tcmu", "drain_timeout_ms", "0..3600000", kLive,
-        "How long a daemon that stops waits for commands in flight. Those left over are answered "
-        "BUSY by the next one."),
+        "How long a daemon that stops waits for commands in flight. Those left over are executed "
+        "once more by the next one."),
     row<&Settings::ublk, Choice<kBooleans>>(
         "ublk", "enabled", "yes|no", kRestart,
         "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\". Costs nothing "

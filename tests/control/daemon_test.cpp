@@ -28,6 +28,7 @@ using test::PrivateBus;
 using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): GLib's flags are an enum
 constexpr auto kBusClient = static_cast<GDBusConnectionFlags>(
@@ -347,11 +348,26 @@ TEST_F(DaemonTest, StopIsBounded) {
     EXPECT_THAT(daemon->printed(), HasSubstr("have not stopped in time"));
 }
 
+// What becomes of the rest differs from front end to front end: BUSY is a word of SCSI.
 TEST_F(DaemonTest, StopThatLeavesSomethingRunningIsAFailure) {
     const auto daemon = start({"FAKE_STOP=unclean"});
     daemon->signal(SIGTERM);
     EXPECT_EQ(kExitFailure, daemon->wait_exit());
     EXPECT_THAT(daemon->printed(), HasSubstr("something still runs"));
+    EXPECT_THAT(daemon->printed(), Not(HasSubstr("BUSY")));
+}
+
+TEST_F(DaemonTest, DaemonThatStopsSaysSoToWhoWantsADevice) {
+    configure("[tcmu]\ndrain_timeout_ms=0\n");
+    const auto daemon = start({"FAKE_STOP=never", "FAKE_STOP_GRACE_MS=2000"});
+    const Client client(bus_);
+    daemon->signal(SIGTERM);
+    EXPECT_TRUE(daemon->wait_notify("STOPPING=1"));
+    EXPECT_THAT(client.manage("AddDevice", "('ublk', 'ram/x', @a{sv} {})"),
+                HasSubstr("the daemon stops"));
+    EXPECT_THAT(client.manage("RemoveDevice", "('ublk', 'x', false)"),
+                HasSubstr("the daemon stops"));
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
 }
 
 TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
