@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -21,7 +22,6 @@ constexpr const char* kBusName = "org.kernel.TCMUService1";
 constexpr const char* kPath = "/org/lunkit";
 constexpr const char* kInterface = "org.lunkit.Manager1";
 constexpr const char* kNoSuchDeviceError = "org.lunkit.Error.NoSuchDevice";
-constexpr int kTimeoutMs = 30'000;
 
 struct Unref {
     void operator()(GDBusConnection* connection) const { g_object_unref(connection); }
@@ -94,7 +94,10 @@ std::unexpected<Error> explain(const GError& error) {
     if (is(G_DBUS_ERROR_ACCESS_DENIED)) {
         return failure(EACCES, "permission denied: only root may manage lunkitd");
     }
-    if (is(G_DBUS_ERROR_NO_REPLY) || is(G_DBUS_ERROR_TIMEOUT) ||
+    if (is(G_DBUS_ERROR_NO_REPLY)) {  // the bus says so when the recipient goes away
+        return failure(ECONNRESET, "lunkitd ended before it answered");
+    }
+    if (is(G_DBUS_ERROR_TIMEOUT) ||
         g_error_matches(&error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) != FALSE) {
         return failure(ETIMEDOUT, "lunkitd does not answer");
     }
@@ -109,29 +112,52 @@ std::unexpected<Error> explain(const GError& error) {
 
 struct DaemonClient::Connection {
     Owned<GDBusConnection> bus;
+    Patience patience;
 
     /// The reply's arguments as an array. Takes `arguments`, if floating.
-    [[nodiscard]] Result<json> call(const char* interface, const char* method,
-                                    GVariant* arguments) const {
+    [[nodiscard]] Result<json> call(const char* interface, const char* method, GVariant* arguments,
+                                    std::chrono::milliseconds limit) const {
         GError* error = nullptr;
         const Owned<GVariant> reply(g_dbus_connection_call_sync(
             bus.get(), kBusName, kPath, interface, method, arguments, nullptr,
-            G_DBUS_CALL_FLAGS_NO_AUTO_START, kTimeoutMs, nullptr, &error));
+            G_DBUS_CALL_FLAGS_NO_AUTO_START, static_cast<int>(limit.count()), nullptr, &error));
         if (!reply) {
             const Owned<GError> owned(error);
             return explain(*owned);
         }
         return to_json(reply.get());
     }
+    [[nodiscard]] Result<json> call(const char* interface, const char* method,
+                                    GVariant* arguments) const {
+        return call(interface, method, arguments, patience.answer);
+    }
 
-    /// The only argument of the reply.
-    [[nodiscard]] Result<json> ask(const char* interface, const char* method,
-                                   GVariant* arguments) const {
-        TRY(json reply, call(interface, method, arguments));
-        if (reply.size() != 1) {
+    /// A device is made or removed.
+    [[nodiscard]] Result<json> change_device(const char* method, GVariant* arguments) const {
+        auto reply = call(kInterface, method, arguments, patience.device);
+        if (!reply && reply.error().code == ETIMEDOUT) {
+            return failure(
+                ETIMEDOUT,
+                fmt::format("lunkitd has not finished within {} s and goes on with it; "
+                            "how far it is, says: lunkit ublk list",
+                            std::chrono::ceil<std::chrono::seconds>(patience.device).count()));
+        }
+        return reply;
+    }
+
+    /// The only argument of a reply.
+    static Result<json> only(const char* method, Result<json> reply) {
+        if (!reply) {
+            return reply;
+        }
+        if (reply->size() != 1) {
             return failure(EREMOTEIO, fmt::format("{}: unexpected reply", method));
         }
-        return std::move(reply.front());
+        return std::move(reply->front());
+    }
+    [[nodiscard]] Result<json> ask(const char* interface, const char* method,
+                                   GVariant* arguments) const {
+        return only(method, call(interface, method, arguments));
     }
 };
 
@@ -141,7 +167,7 @@ DaemonClient::DaemonClient(DaemonClient&&) noexcept = default;
 DaemonClient& DaemonClient::operator=(DaemonClient&&) noexcept = default;
 DaemonClient::~DaemonClient() = default;
 
-Result<DaemonClient> DaemonClient::connect() {
+Result<DaemonClient> DaemonClient::connect(Patience patience) {
     GError* error = nullptr;
     Owned<GDBusConnection> bus(g_bus_get_sync(G_BUS_TYPE_SYSTEM, nullptr, &error));
     if (!bus) {
@@ -153,7 +179,7 @@ Result<DaemonClient> DaemonClient::connect() {
     }
     // A bus that goes away is an error of the call, not the end of this program.
     g_dbus_connection_set_exit_on_close(bus.get(), FALSE);
-    return DaemonClient(std::make_unique<Connection>(Connection{std::move(bus)}));
+    return DaemonClient(std::make_unique<Connection>(Connection{std::move(bus), patience}));
 }
 
 Result<json> DaemonClient::devices() const {
@@ -197,13 +223,15 @@ Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
     if (wanted.read_only) {
         add("read_only", g_variant_new_boolean(TRUE));
     }
-    return connection_->ask(kInterface, "AddDevice",
-                            g_variant_new("(ssa{sv})", "ublk", wanted.config.c_str(), &options));
+    constexpr const char* kMethod = "AddDevice";
+    return Connection::only(
+        kMethod, connection_->change_device(
+                     kMethod, g_variant_new("(ssa{sv})", "ublk", wanted.config.c_str(), &options)));
 }
 
 Result<json> DaemonClient::ublk_remove(const std::string& name, bool force) const {
-    return connection_->call(kInterface, "RemoveDevice",
-                             g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
+    return connection_->change_device(
+        "RemoveDevice", g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::reload() const {

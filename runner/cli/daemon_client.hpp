@@ -2,6 +2,7 @@
 // DaemonClient: lunkitd's management interface (org.lunkit.Manager1), in JSON.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,13 +13,21 @@
 
 namespace lunkit::cli {
 
-/// Every call blocks for as long as the daemon takes, at most half a minute. Errors are for people:
-/// ENOTCONN: no daemon (and how to start it); EACCES: not root; ETIMEDOUT; EREMOTEIO: what the
-/// daemon says.
+/// How long to wait for the daemon.
+struct Patience {
+    std::chrono::milliseconds answer = std::chrono::seconds(30);  ///< to what it knows by heart
+    /// While it makes or removes a device: handlers open storage, and a device that goes waits for
+    /// its requests. What takes longer has met storage that hangs.
+    std::chrono::milliseconds device = std::chrono::minutes(5);
+};
+
+/// Every call blocks for as long as the daemon takes, within `Patience`. Errors are for people:
+/// ENOTCONN: no daemon (and how to start it); EACCES: not root; ETIMEDOUT: the daemon goes on
+/// with it; ECONNRESET: it ended before it answered; EREMOTEIO: what the daemon says.
 class DaemonClient {
   public:
     /// To the daemon on the system bus (DBUS_SYSTEM_BUS_ADDRESS, if set). Does not start it.
-    static Result<DaemonClient> connect();
+    static Result<DaemonClient> connect(Patience patience = Patience());
 
     DaemonClient(DaemonClient&&) noexcept;
     DaemonClient& operator=(DaemonClient&&) noexcept;

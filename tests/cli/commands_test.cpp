@@ -6,7 +6,10 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -15,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/daemon_client.hpp"
 #include "cli/exit_code.hpp"
 #include "support/child_process.hpp"
 #include "support/engine_rig.hpp"
@@ -30,6 +34,7 @@ using test::TemporaryFolder;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using namespace std::chrono_literals;
 
 struct Ran {
     int code;
@@ -62,6 +67,9 @@ class CommandsWithDaemonTest : public CommandsTest {
         ASSERT_TRUE(daemon_->wait_notify("READY=1")) << daemon_->printed();
     }
     void TearDown() override {
+        if (!daemon_) {
+            return;  // the test has killed it
+        }
         daemon_->signal(SIGTERM);
         EXPECT_EQ(0, daemon_->wait_exit()) << daemon_->printed();
     }
@@ -189,6 +197,32 @@ TEST_F(CommandsWithDaemonTest, UblkAddPrintsTheNode) {
     const Ran missing = run({"ublk", "add", "file//missing"});
     EXPECT_EQ(missing.code, kExitFailure);  // 3 would say that a device is missing
     EXPECT_EQ(missing.text, "lunkit: /missing: No such file or directory\n");
+}
+
+// The tool gave up after 30 s whatever it had asked for, as if the daemon were dead.
+TEST_F(CommandsWithDaemonTest, DeviceThatTakesLongIsSaidToGoOn) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread looks at it
+    ASSERT_EQ(0, ::setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_.address().c_str(), 1));
+    const Patience patience;
+    EXPECT_GE(patience.device, std::chrono::minutes(1));
+    const auto daemon = DaemonClient::connect({.answer = patience.answer, .device = 50ms});
+    ASSERT_TRUE(daemon);
+    DaemonClient::NewDevice wanted;
+    wanted.config = "file//slow";
+    const auto answer = daemon->ublk_add(wanted);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, ETIMEDOUT);
+    EXPECT_THAT(answer.error().what, HasSubstr("goes on with it"));
+    EXPECT_TRUE(daemon->devices());
+}
+
+TEST_F(CommandsWithDaemonTest, DaemonThatDiesMeanwhileIsSaidToHaveEnded) {
+    ChildProcess tool({LUNKIT, "ublk", "add", "file//slow"}, {bus_.variable()});
+    ASSERT_TRUE(daemon_->wait_output("takes its time"));
+    daemon_->signal(SIGKILL);
+    EXPECT_EQ(kExitFailure, tool.wait_exit());
+    EXPECT_EQ(tool.printed(), "lunkit: lunkitd ended before it answered\n");
+    daemon_.reset();
 }
 
 TEST_F(CommandsWithDaemonTest, UblkDelOfWhatIsNotThereSucceeds) {

@@ -94,6 +94,11 @@ class FakeService : public core::Service {
             done(failure(ENOENT, "/missing: No such file or directory"));
             return;
         }
+        if (wanted.config == "file//slow") {
+            core::log(core::LogLevel::kNotice, {}, "fake: takes its time over {}", wanted.config);
+            unanswered_.push_back(std::move(done));
+            return;
+        }
         done(fmt::format("/dev/{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
                          wanted.block_size, wanted.read_only ? "ro" : "rw"));
     }
@@ -138,6 +143,7 @@ class FakeService : public core::Service {
 
   private:
     const std::string name_;
+    std::vector<Added> unanswered_;
 };
 
 int serve(const Options& options, core::Settings loaded) {
