@@ -33,16 +33,21 @@ Result<UniqueFd> open_node(const std::string& path) {
 
 }  // namespace
 
-Result<CharDevice> CharDevice::open(const std::string& path, std::uint16_t queue_depth) {
+Result<CharDevice> CharDevice::open(const std::string& path) {
     CharDevice device;
+    device.path_ = path;
     TRY(device.fd_, open_node(path));
+    return device;
+}
+
+Status CharDevice::map(std::uint16_t queue_depth) {
     // The driver wants exactly the pages that hold the descriptors.
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const std::size_t bytes = queue_depth * sizeof(abi::IoDescriptor);
-    TRY(device.map_, core::MemoryMapping::of_file_read_only(
-                         device.fd_.get(), (bytes + page - 1) / page * page, path));
-    device.queue_depth_ = queue_depth;
-    return device;
+    TRY(map_,
+        core::MemoryMapping::of_file_read_only(fd_.get(), (bytes + page - 1) / page * page, path_));
+    queue_depth_ = queue_depth;
+    return {};
 }
 
 std::span<const abi::IoDescriptor> CharDevice::descriptors() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CharDevice: /dev/ublkcN, by which requests of the device N come in. Only one process has it open
-// at a time, and the device cannot be removed while it is open or mapped.
+// at a time, and the device cannot be removed while it is open or mapped. From the first mapping on
+// the device belongs to the address space that has it: see map().
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,20 @@ namespace lunkit::ublk {
 
 class CharDevice {
   public:
-    /// Blocks: udev may have the node open for a moment. `queue_depth`: as ADD_DEV gave it.
-    static Result<CharDevice> open(const std::string& path, std::uint16_t queue_depth);
+    /// Blocks: udev may have the node open for a moment.
+    static Result<CharDevice> open(const std::string& path);
 
     [[nodiscard]] int fd() const { return fd_.get(); }
-    /// By tag. The kernel writes an entry before the tag's command completes, and not again before
-    /// the request is committed.
+    /// Maps the descriptors of the only queue; `queue_depth`: as ADD_DEV gave it. When all its tags
+    /// are fetched, and not before: of a server that dies between the two, Linux 6.12 remembers the
+    /// address space, lets no other one map the device, and cannot recover it either.
+    Status map(std::uint16_t queue_depth);
+    /// By tag, once they are mapped. The kernel writes an entry before the tag's command completes,
+    /// and not again before the request is committed.
     [[nodiscard]] std::span<const abi::IoDescriptor> descriptors() const;
 
   private:
+    std::string path_;
     UniqueFd fd_;
     core::MemoryMapping map_;
     std::uint16_t queue_depth_ = 0;

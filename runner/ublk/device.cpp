@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ublk/device.hpp"
 
+#include <poll.h>
+
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -75,11 +77,18 @@ auto Device::command(std::uint32_t op, std::uint16_t tag, std::int32_t result) {
     });
 }
 
-void Device::start() {
+Task<Status> Device::begin() {
     tags_out_ = queue_depth_;
     for (std::uint16_t tag = 0; tag < queue_depth_; ++tag) {
         serve(tag);
     }
+    // The ring takes this behind the fetches and has its outcome, whatever that is, at once: when
+    // it is here, so are the fetches that were refused.
+    (void)co_await queue_.poll(chars_.fd(), POLLOUT);
+    if (refused_) {
+        co_return failure(EIO, "the kernel does not let requests be fetched");
+    }
+    co_return chars_.map(queue_depth_);
 }
 
 Detached Device::serve(std::uint16_t tag) {
@@ -94,7 +103,7 @@ Detached Device::serve(std::uint16_t tag) {
 /// The tag is over: -ENODEV is the kernel's word for it, anything else a command it did not take.
 void Device::give_back(std::uint16_t tag, std::int64_t answer) {
     if (answer != -ENODEV && answer != -ECANCELED) {
-        refused_.store(true);
+        refused_ = true;
         core::log(LogLevel::kError, {.device = name_, .tag = tag},
                   "the kernel does not take the tag: {}",
                   std::generic_category().message(static_cast<int>(-answer)));

@@ -9,7 +9,6 @@
 // Threads: the queue's, except where it says otherwise.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,12 +51,11 @@ class Device {
     /// A thread that may block (the handler's close). It was not started, or has ended.
     ~Device();
 
-    /// Fetches all tags.
-    void start();
+    /// Fetches all tags and gives what the kernel said of it. After an error the tags that it did
+    /// take are still with it, and START_DEV would wait for the others for ever. No request shows
+    /// before START_DEV.
+    Task<Status> begin();
 
-    /// Any thread: whether the kernel has refused to let a tag be fetched. Then it shows no
-    /// request, and would wait for that tag for ever.
-    [[nodiscard]] bool is_refused() const { return refused_.load(); }
     /// Any thread. front_end, config, node and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
 
@@ -84,7 +82,7 @@ class Device {
     std::function<void()> ended_;
 
     unsigned tags_out_ = 0;  // with the kernel or with us
-    std::atomic<bool> refused_{false};
+    bool refused_ = false;   // the kernel did not take a tag
     core::DeviceCounters counters_;
     core::LogLimit error_limit_;
 };

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <future>
 #include <utility>
 
@@ -29,8 +28,6 @@ using core::LogLevel;
 
 constexpr std::uint16_t kQueueDepth = 128;
 constexpr std::uint32_t kMaxIoBytes = 512U << 10U;
-// A tag that is refused is known when the loop has been in the kernel, which is at once.
-constexpr std::chrono::milliseconds kFetchTime{10};
 
 std::string block_name(std::uint32_t dev_id) {
     return fmt::format("ublkb{}", dev_id);
@@ -64,11 +61,9 @@ Status check_unused(const std::string& node) {
     return {};  // a node that cannot be opened is nobody's
 }
 
-Detached fetch_all(Device& device, core::EngineQueue& queue,
-                   std::shared_ptr<std::promise<void>> fetched) {
-    device.start();
-    (void)co_await queue.sleep(kFetchTime);  // its outcome says nothing
-    fetched->set_value();
+Detached begin(Device& device, std::shared_ptr<std::promise<Status>> begun) {
+    Status status = co_await device.begin();
+    begun->set_value(std::move(status));
 }
 
 }  // namespace
@@ -77,8 +72,8 @@ Surroundings Surroundings::of(core::Runtime& runtime) {
     Surroundings world;
     world.find_kernel = [] { return find_ublk(); };
     world.open_control = [] { return ControlDevice::open(); };
-    world.open_chars = [](std::uint32_t dev_id, std::uint16_t queue_depth) {
-        return CharDevice::open(fmt::format("/dev/ublkc{}", dev_id), queue_depth);
+    world.open_chars = [](std::uint32_t dev_id) {
+        return CharDevice::open(fmt::format("/dev/ublkc{}", dev_id));
     };
     world.open_block = [&handlers = runtime.handlers](host::OpenDevice request) {
         return handlers.open(std::move(request));
@@ -244,7 +239,7 @@ Result<DeviceParts> UblkService::open_parts(const Entry& entry, std::unique_ptr<
     parts.queue_depth = info.queue_depth;
     parts.max_io_bytes = info.max_io_buf_bytes;
     parts.block_size = entry->wanted.block_size;
-    TRY(parts.chars, world_.open_chars(info.dev_id, info.queue_depth));
+    TRY(parts.chars, world_.open_chars(info.dev_id));
     parts.block = std::move(block);
     parts.ended = [this, weak = std::weak_ptr<Served>(entry)] {
         if (const Entry known = weak.lock()) {
@@ -255,15 +250,10 @@ Result<DeviceParts> UblkService::open_parts(const Entry& entry, std::unique_ptr<
 }
 
 Status UblkService::begin_serving(const Entry& entry) {
-    const auto fetched = std::make_shared<std::promise<void>>();
-    std::future<void> future = fetched->get_future();
-    core::call_on(*entry->queue, [&device = *entry->device, &queue = *entry->queue, fetched] {
-        fetch_all(device, queue, fetched);
-    });
-    future.wait();
-    if (entry->device->is_refused()) {
-        return failure(EIO, "the kernel does not let requests be fetched");
-    }
+    const auto begun = std::make_shared<std::promise<Status>>();
+    std::future<Status> outcome = begun->get_future();
+    core::call_on(*entry->queue, [&device = *entry->device, begun] { begin(device, begun); });
+    CHECK(outcome.get());
     return control_->start(*entry->dev_id, ::getpid());
 }
 

@@ -34,7 +34,7 @@ namespace lunkit::ublk {
 struct Surroundings {
     std::function<Status()> find_kernel;
     std::function<Result<ControlDevice>()> open_control;
-    std::function<Result<CharDevice>(std::uint32_t dev_id, std::uint16_t queue_depth)> open_chars;
+    std::function<Result<CharDevice>(std::uint32_t dev_id)> open_chars;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     /// EBUSY: somebody has it mounted or claimed.
     std::function<Status(const std::string& node)> check_unused;

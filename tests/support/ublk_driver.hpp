@@ -27,8 +27,8 @@ class UblkDriver {
         }
     }
     /// The server's view.
-    [[nodiscard]] ublk::CharDevice open(std::uint16_t depth) const {
-        return *ublk::CharDevice::open("/proc/self/fd/" + std::to_string(fd_.get()), depth);
+    [[nodiscard]] ublk::CharDevice open() const {
+        return *ublk::CharDevice::open("/proc/self/fd/" + std::to_string(fd_.get()));
     }
     static ublk::abi::IoCommand io(const FakeEngineQueue::Command& command) {
         ublk::abi::IoCommand io{};

@@ -36,9 +36,7 @@ class UblkServiceTest : public testing::Test {
         Surroundings world;
         world.find_kernel = [] { return Status(); };
         world.open_control = [this]() -> Result<ControlDevice> { return control(); };
-        world.open_chars = [this](std::uint32_t, std::uint16_t depth) -> Result<CharDevice> {
-            return driver_.open(depth);
-        };
+        world.open_chars = [this](std::uint32_t) -> Result<CharDevice> { return driver_.open(); };
         world.open_block =
             [](const host::OpenDevice& request) -> Result<std::unique_ptr<BlockDevice>> {
             if (request.config == "ram/missing") {
