@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <future>
+#include <system_error>
 #include <utility>
 
 #include "core/log.hpp"
@@ -61,6 +62,22 @@ Status check_unused(const std::string& node) {
     return {};  // a node that cannot be opened is nobody's
 }
 
+// The driver looks whether a server has died when it takes back a tag that waits for requests.
+// Where the server had all of them it only does so when a request times out, which is after 30 s
+// unless it is told otherwise. Of a server that lives nothing is taken away then, however slow it
+// is.
+constexpr std::string_view kIoTimeoutMs = "1000";
+
+Status limit_silence(std::uint32_t dev_id) {
+    const std::string path = fmt::format("/sys/block/{}/queue/io_timeout", block_name(dev_id));
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd || ::write(fd.get(), kIoTimeoutMs.data(), kIoTimeoutMs.size()) < 0) {
+        const int error = errno;
+        return failure(error, fmt::format("{}: {}", path, std::generic_category().message(error)));
+    }
+    return {};
+}
+
 Detached begin(Device& device, std::shared_ptr<std::promise<Status>> begun) {
     Status status = co_await device.begin();
     begun->set_value(std::move(status));
@@ -79,6 +96,7 @@ Surroundings Surroundings::of(core::Runtime& runtime) {
         return handlers.open(std::move(request));
     };
     world.check_unused = [](const std::string& node) { return ublk::check_unused(node); };
+    world.limit_silence = [](std::uint32_t dev_id) { return ublk::limit_silence(dev_id); };
     return world;
 }
 
@@ -254,7 +272,13 @@ Status UblkService::begin_serving(const Entry& entry) {
     std::future<Status> outcome = begun->get_future();
     core::call_on(*entry->queue, [&device = *entry->device, begun] { begin(device, begun); });
     CHECK(outcome.get());
-    return control_->start(*entry->dev_id, ::getpid());
+    CHECK(control_->start(*entry->dev_id, ::getpid()));
+    if (const Status limited = world_.limit_silence(*entry->dev_id); !limited) {
+        core::log(LogLevel::kWarning, {.device = block_name(*entry->dev_id)},
+                  "{}; should the daemon die, it may take half a minute to be noticed",
+                  limited.error().what);
+    }
+    return {};
 }
 
 void UblkService::remove_device(const std::string& name, bool force, Removed done) {

@@ -38,6 +38,8 @@ struct Surroundings {
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     /// EBUSY: somebody has it mounted or claimed.
     std::function<Status(const std::string& node)> check_unused;
+    /// Bounds how long the kernel waits for a server that has died with all tags.
+    std::function<Status(std::uint32_t dev_id)> limit_silence;
 
     static Surroundings of(core::Runtime& runtime);
 };

@@ -45,6 +45,7 @@ class UblkServiceTest : public testing::Test {
             return std::make_unique<test::MemoryDevice>(1U << 20U);
         };
         world.check_unused = [](const std::string&) { return Status(); };
+        world.limit_silence = [](std::uint32_t) { return Status(); };
         service_ = std::make_unique<UblkService>(*runtime_, std::move(world));
     }
     void TearDown() override {
