@@ -115,7 +115,8 @@ class Service {
         done(failure(EOPNOTSUPP, "devices of this front end are not made by lunkitd"));
     }
     /// Removes the device called `name` (or its node); answers on any thread, when it has gone.
-    /// ENOENT: there is none. EBUSY: somebody has it mounted or claimed, and not `force`.
+    /// EINVAL: no device is called so. ENOENT: there is none. EBUSY: somebody has it mounted or
+    /// claimed, and not `force`; or another program serves it.
     virtual void remove_device(const std::string& /*name*/, bool /*force*/, Removed done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not removed by lunkitd"));
     }

@@ -34,6 +34,7 @@ inline constexpr std::uint32_t kAnyDevice = 0xffff'ffff;  ///< ADD_DEV: the kern
 constexpr std::uint32_t control(Direction direction, std::uint32_t number) {
     return encode(direction, number, sizeof(ControlCommand));
 }
+inline constexpr std::uint32_t kGetDevInfo = control(Direction::kRead, 0x02);
 inline constexpr std::uint32_t kAddDev = control(Direction::kReadWrite, 0x04);
 inline constexpr std::uint32_t kDelDev = control(Direction::kReadWrite, 0x05);
 inline constexpr std::uint32_t kStartDev = control(Direction::kReadWrite, 0x06);
@@ -59,6 +60,10 @@ struct DeviceInfo {
     std::uint64_t reserved2;
 };
 static_assert(sizeof(DeviceInfo) == 64 && offsetof(DeviceInfo, flags) == 24);
+
+// DeviceInfo::state
+inline constexpr std::uint16_t kStateDead = 0;  ///< no block device: not yet, or no more
+inline constexpr std::uint16_t kStateLive = 1;  ///< served, or not known yet to be no more
 
 inline constexpr std::uint64_t kFlagCommandsAreIoctls = 1U << 6U;  // UBLK_F_CMD_IOCTL_ENCODE
 

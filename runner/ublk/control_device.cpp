@@ -91,6 +91,13 @@ Result<abi::DeviceInfo> ControlDevice::add(abi::DeviceInfo wanted) const {
     return wanted;
 }
 
+Result<abi::DeviceInfo> ControlDevice::info(std::uint32_t dev_id) const {
+    abi::DeviceInfo found{};
+    CHECK(command(abi::kGetDevInfo, dev_id, 0, std::as_writable_bytes(std::span(&found, 1)),
+                  "asking for a device"));
+    return found;
+}
+
 Status ControlDevice::set_params(std::uint32_t dev_id, const abi::Params& params) const {
     abi::Params given = params;
     return command(abi::kSetParams, dev_id, 0, std::as_writable_bytes(std::span(&given, 1)),

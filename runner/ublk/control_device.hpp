@@ -31,6 +31,8 @@ class ControlDevice {
     /// Makes a device that nobody sees yet; gives what the kernel made of `wanted`. EEXIST: there
     /// is one of that number.
     [[nodiscard]] Result<abi::DeviceInfo> add(abi::DeviceInfo wanted) const;
+    /// What the kernel knows of a device now. ENODEV: it has none of that number.
+    [[nodiscard]] Result<abi::DeviceInfo> info(std::uint32_t dev_id) const;
     [[nodiscard]] Status set_params(std::uint32_t dev_id, const abi::Params& params) const;
     /// Shows the block device, served by the process `server`. Waits until all tags were fetched.
     [[nodiscard]] Status start(std::uint32_t dev_id, pid_t server) const;

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
+#include <csignal>
+#include <filesystem>
 #include <future>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -17,8 +19,8 @@
 #include "lunkit/task.hpp"
 #include "lunkit/try.hpp"
 #include "lunkit/unique_fd.hpp"
+#include "ublk/device_name.hpp"
 #include "ublk/parameters.hpp"
-#include "ublk/untrusted_thread.hpp"
 
 namespace lunkit::ublk {
 
@@ -30,27 +32,27 @@ using core::LogLevel;
 constexpr std::uint16_t kQueueDepth = 128;
 constexpr std::uint32_t kMaxIoBytes = 512U << 10U;
 
-std::string block_name(std::uint32_t dev_id) {
-    return fmt::format("ublkb{}", dev_id);
-}
-
-std::string block_node(std::uint32_t dev_id) {
-    return "/dev/" + block_name(dev_id);
-}
-
-/// "3", "ublkb3" or "/dev/ublkb3".
-std::optional<std::uint32_t> parse_name(std::string_view name) {
-    for (const std::string_view prefix : {"/dev/", "ublkb"}) {
-        if (name.starts_with(prefix)) {
-            name.remove_prefix(prefix.size());
+/// By their character devices, which are there from ADD_DEV to DEL_DEV.
+std::vector<std::uint32_t> find_devices() {
+    constexpr std::string_view kPrefix = "ublkc";
+    std::vector<std::uint32_t> found;
+    std::error_code error;  // a folder that cannot be read has none
+    for (const auto& entry : std::filesystem::directory_iterator("/dev", error)) {
+        const std::string name = entry.path().filename();
+        if (!name.starts_with(kPrefix)) {
+            continue;
+        }
+        if (const auto dev_id = parse_device_name(std::string_view(name).substr(kPrefix.size()))) {
+            found.push_back(*dev_id);
         }
     }
-    std::uint32_t dev_id = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), dev_id);
-    if (error != std::errc() || end != name.data() + name.size()) {
-        return std::nullopt;
-    }
-    return dev_id;
+    return found;
+}
+
+/// Whether the kernel thinks that it is served, and it is.
+bool is_served(const abi::DeviceInfo& info) {
+    return info.state == abi::kStateLive && info.ublksrv_pid > 0 &&
+           (::kill(info.ublksrv_pid, 0) == 0 || errno == EPERM);
 }
 
 Status check_unused(const std::string& node) {
@@ -88,6 +90,8 @@ Detached begin(Device& device, std::shared_ptr<std::promise<Status>> begun) {
 Surroundings Surroundings::of(core::Runtime& runtime) {
     Surroundings world;
     world.find_kernel = [] { return find_ublk(); };
+    world.find_devices = [] { return ublk::find_devices(); };
+    world.start_queues = [&settings = runtime.settings] { return start_device_queues(settings); };
     world.open_control = [] { return ControlDevice::open(); };
     world.open_chars = [](std::uint32_t dev_id) {
         return CharDevice::open(fmt::format("/dev/ublkc{}", dev_id));
@@ -110,33 +114,44 @@ void UblkService::on_worker(const Entry& entry, void (UblkService::*step)(const 
                          [this, entry, step] { (this->*step)(entry); });
 }
 
-/// What all devices need, made for the first of them.
-Status UblkService::prepare() {
+/// What every command takes, made for the first of them.
+Status UblkService::open_control() {
     const std::lock_guard lock(prepare_mutex_);
-    if (runtime_.settings.engine == core::EngineChoice::kThreads) {
-        return failure(EOPNOTSUPP, "ublk needs io_uring, and lunkitd.conf says engine=threads");
-    }
     if (!control_) {
         TRY(ControlDevice control, world_.open_control());
         control_.emplace(std::move(control));
     }
+    return {};
+}
+
+/// What all devices need, made for the first of them.
+Status UblkService::prepare() {
+    if (runtime_.settings.engine == core::EngineChoice::kThreads) {
+        return failure(EOPNOTSUPP, "ublk needs io_uring, and lunkitd.conf says engine=threads");
+    }
+    CHECK(open_control());
+    const std::lock_guard lock(prepare_mutex_);
     if (!trusted_) {
         TRY(trusted_, TrustedThread::start());
     }
     if (!queues_) {
-        auto queues = core::QueueSet::start(
-            core::EngineChoice::kUring, runtime_.settings.queues, runtime_.settings.spin,
-            {.name = "lunkit-ublk", .prepare = give_up_administration});
-        if (!queues) {
-            return failure(queues.error().code,
-                           fmt::format("ublk needs io_uring: {}", queues.error().what));
-        }
-        queues_ = std::move(*queues);
+        TRY(queues_, world_.start_queues());
     }
     return {};
 }
 
+/// With mutex_ held.
+UblkService::Entry UblkService::find(std::uint32_t dev_id) const {
+    const auto entry = std::ranges::find_if(
+        entries_, [dev_id](const Entry& candidate) { return candidate->dev_id == dev_id; });
+    return entry == entries_.end() ? nullptr : *entry;
+}
+
 void UblkService::add_device(core::NewDevice wanted, Added done) {
+    if (const Status valid = check_device_number(wanted.number.value_or(0)); !valid) {
+        done(std::unexpected(valid.error()));
+        return;
+    }
     auto entry = std::make_shared<Served>();
     entry->wanted = std::move(wanted);
     entry->added = std::move(done);
@@ -185,8 +200,8 @@ void UblkService::bring_up(const Entry& entry) {
     if (is_served) {
         // Brings the tags back, and with the last one ended().
         if (const Status stopped = control_->stop(*entry->dev_id); !stopped) {
-            core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}",
-                      stopped.error().what);
+            step.unlock();
+            keep_failed(entry, stopped.error());
         }
         return;
     }
@@ -281,64 +296,126 @@ Status UblkService::begin_serving(const Entry& entry) {
     return {};
 }
 
-void UblkService::remove_device(const std::string& name, bool force, Removed done) {
-    const std::optional<std::uint32_t> dev_id = parse_name(name);
-    Entry found;
-    std::optional<Error> error;
+/// A device that could not be brought up, and whose tags the kernel has: it stays until it can be
+/// removed.
+void UblkService::keep_failed(const Entry& entry, const Error& why) {
+    Added added;
+    std::optional<Error> failed;
     {
         const std::lock_guard lock(mutex_);
-        const auto entry = std::ranges::find_if(entries_, [&dev_id](const Entry& candidate) {
-            return dev_id && candidate->dev_id == dev_id;
-        });
-        if (entry != entries_.end() && (*entry)->state != DeviceState::kOpening) {
-            found = *entry;
-            found->removed.push_back(std::move(done));
-        } else if (entry == entries_.end()) {
-            error = {.code = ENOENT, .what = fmt::format("there is no ublk device '{}'", name)};
-        } else {
-            error = {.code = EAGAIN, .what = fmt::format("{} is being made", name)};
-        }
+        entry->failed->what += fmt::format("; and it does not go either: {}", why.what);
+        entry->state = DeviceState::kFailed;
+        entry->given_up = stopping_;
+        failed = entry->failed;
+        added = std::exchange(entry->added, nullptr);
     }
-    if (error) {
-        // NOLINTNEXTLINE(bugprone-use-after-move): with an error it was not moved
-        done(std::unexpected(*error));
+    added(std::unexpected(*failed));
+    check_stopped();
+}
+
+void UblkService::remove_device(const std::string& name, bool force, Removed done) {
+    const Result<std::uint32_t> dev_id = parse_device_name(name);
+    if (!dev_id) {
+        done(std::unexpected(dev_id.error()));
         return;
     }
-    core::call_in_worker(runtime_.queues.workers(), found.get(),
-                         [this, found, force] { take_down(found, force); });
+    Entry entry;
+    bool is_ours = true;
+    {
+        const std::lock_guard lock(mutex_);
+        entry = find(*dev_id);
+        if (!entry) {
+            is_ours = false;
+            entry = std::make_shared<Served>();
+            entry->dev_id = *dev_id;
+            entry->state = DeviceState::kDraining;
+            entries_.push_back(entry);
+        }
+        if (entry->state != DeviceState::kOpening) {
+            entry->removed.push_back(std::exchange(done, nullptr));
+        }
+    }
+    if (done) {
+        done(failure(EAGAIN, fmt::format("{} is being made", block_name(*dev_id))));
+        return;
+    }
+    core::call_in_worker(runtime_.queues.workers(), entry.get(), [this, entry, force, is_ours] {
+        if (is_ours) {
+            take_down(entry, force);
+        } else {
+            forget(entry, remove_orphan(*entry->dev_id, force));
+        }
+    });
+}
+
+/// A device that this daemon does not serve.
+Status UblkService::remove_orphan(std::uint32_t dev_id, bool force) {
+    const auto missing = [dev_id] {
+        return failure(ENOENT, fmt::format("there is no ublk device {}", dev_id));
+    };
+    const std::vector<std::uint32_t> there = world_.find_devices();
+    if (std::ranges::find(there, dev_id) == there.end()) {
+        return missing();
+    }
+    CHECK(open_control());
+    const Result<abi::DeviceInfo> info = control_->info(dev_id);
+    if (!info) {
+        return info.error().code == ENODEV ? missing() : std::unexpected(info.error());
+    }
+    if (is_served(*info)) {
+        return failure(EBUSY, fmt::format("{} is not served by lunkitd, but by process {}",
+                                          block_node(dev_id), info->ublksrv_pid));
+    }
+    if (!force) {
+        CHECK(world_.check_unused(block_node(dev_id)));
+    }
+    CHECK(control_->stop(dev_id));
+    return control_->remove(dev_id);
 }
 
 /// Begins the end of a device; ended() goes on. Only an error is answered here.
 void UblkService::take_down(const Entry& entry, bool force) {
+    DeviceState before{};
     {
         const std::lock_guard lock(mutex_);
         if (entry->state == DeviceState::kDraining) {
             return;  // who asks later waits with the first
         }
-        entry->state = DeviceState::kDraining;
+        before = std::exchange(entry->state, DeviceState::kDraining);
     }
     const std::uint32_t dev_id = *entry->dev_id;
-    Status status = force ? Status() : world_.check_unused(block_node(dev_id));
-    if (status) {
-        status = control_->stop(dev_id);
+    if (const Status unused = force ? Status() : world_.check_unused(block_node(dev_id)); !unused) {
+        stays(entry, before, unused.error(), false);
+    } else if (const Status stopped = control_->stop(dev_id); !stopped) {
+        stays(entry, before, stopped.error(), true);
     }
-    if (status) {
-        return;
-    }
+}
+
+/// Tells who wanted the device to go that it does not: its users have it, or the kernel refuses.
+/// The daemon's own stop lets no user keep it.
+void UblkService::stays(const Entry& entry, DeviceState state, const Error& why, bool by_kernel) {
     std::vector<Removed> removed;
-    std::function<void(bool)> stopped;
+    bool stop_now = false;
     {
         const std::lock_guard lock(mutex_);
-        entry->state = DeviceState::kRunning;
+        entry->state = state;
         removed.swap(entry->removed);
-        stopped = std::exchange(stopped_, nullptr);
+        entry->given_up = stopping_ && by_kernel;
+        stop_now = stopping_ && !by_kernel;
     }
+    if (by_kernel) {
+        core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}", why.what);
+    }
+    answer(std::move(removed), std::unexpected(why));
+    if (stop_now) {
+        take_down(entry, true);
+    }
+    check_stopped();
+}
+
+void UblkService::answer(std::vector<Removed> removed, const Status& status) {
     for (Removed& done : removed) {
         done(status);
-    }
-    if (stopped) {  // it will not end by itself: left behind with the process
-        core::log(LogLevel::kError, {.device = block_name(dev_id)}, "{}", status.error().what);
-        stopped(false);
     }
 }
 
@@ -379,51 +456,59 @@ void UblkService::release_queue(core::EngineQueue& queue) {
     queues_->release(queue);
 }
 
-/// Nothing of the device is left: answers whoever waits.
-void UblkService::forget(const Entry& entry) {
+/// Nothing of the device is left, or with an error: it is none of ours. Answers whoever waits.
+void UblkService::forget(const Entry& entry, const Status& status) {
     Added added;
     std::vector<Removed> removed;
-    std::function<void(bool)> stopped;
     {
         const std::lock_guard lock(mutex_);
         std::erase(entries_, entry);
-        added = std::move(entry->added);
+        added = std::exchange(entry->added, nullptr);
         removed.swap(entry->removed);
-        if (entries_.empty()) {
-            stopped = std::exchange(stopped_, nullptr);
-        }
     }
     if (added) {
         added(
             std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
     }
-    for (Removed& done : removed) {
-        done({});
+    answer(std::move(removed), status);
+    check_stopped();
+}
+
+/// Tells who waits for the stop, once every device has gone or does not go.
+void UblkService::check_stopped() {
+    std::function<void(bool)> stopped;
+    bool clean = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!std::ranges::all_of(entries_, [](const Entry& entry) { return entry->given_up; })) {
+            return;
+        }
+        clean = entries_.empty();
+        stopped = std::exchange(stopped_, nullptr);
     }
     if (stopped) {
-        stopped(true);
+        stopped(clean);
     }
 }
 
 void UblkService::stop(std::function<void(bool)> stopped) {
-    std::vector<Entry> running;
+    std::vector<Entry> served;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        std::ranges::copy_if(entries_, std::back_inserter(running), [](const Entry& entry) {
-            return entry->state == DeviceState::kRunning;
-        });
-        if (!entries_.empty()) {
-            stopped_ = std::exchange(stopped, nullptr);
+        stopped_ = std::move(stopped);
+        for (const Entry& entry : entries_) {
+            if (entry->state == DeviceState::kRunning || entry->state == DeviceState::kFailed) {
+                entry->given_up = false;
+                served.push_back(entry);
+            }
         }
     }
-    for (const Entry& entry : running) {
+    for (const Entry& entry : served) {
         core::call_in_worker(runtime_.queues.workers(), entry.get(),
                              [this, entry] { take_down(entry, true); });
     }
-    if (stopped) {
-        stopped(true);
-    }
+    check_stopped();
 }
 
 std::vector<core::DeviceStatus> UblkService::list() const {
@@ -438,6 +523,9 @@ std::vector<core::DeviceStatus> UblkService::list() const {
         status.front_end = "ublk";
         status.config = entry->wanted.config;
         status.state = entry->state;
+        if (entry->state == DeviceState::kFailed) {
+            status.error = entry->failed->what;
+        }
         if (entry->dev_id) {
             status.name = block_name(*entry->dev_id);
             status.node = block_node(*entry->dev_id);

@@ -81,8 +81,11 @@ class FakeEngineQueue final : public core::EngineQueue {
         inner.post(completion);
         return LUNKIT_PENDING;
     }
-    /// It waits for answer_command().
+    /// It waits for answer_command(), unless the driver takes none.
     int submit_command(const core::DriverCommand& command, lunkit_completion* completion) override {
+        if (command_refusal != 0) {
+            return command_refusal;
+        }
         commands.push_back({command, completion});
         return LUNKIT_PENDING;
     }
@@ -90,6 +93,7 @@ class FakeEngineQueue final : public core::EngineQueue {
         core::DriverCommand command;
         lunkit_completion* completion;
     };
+    int command_refusal = 0;  ///< -errno: what every command is answered with, at once
     /// Those the "driver" has, oldest first.
     std::deque<Command> commands;
     /// The driver answers the command at `index`; it completes in the next turn.

@@ -31,6 +31,7 @@ TEST(UblkAbi, StructsHaveTheKernelsLayout) {
 
 TEST(UblkAbi, NumbersAreTheKernels) {
     constexpr std::uint32_t kNumber = 0xff;
+    EXPECT_EQ(abi::kGetDevInfo & kNumber, static_cast<unsigned>(UBLK_CMD_GET_DEV_INFO));
     EXPECT_EQ(abi::kAddDev & kNumber, static_cast<unsigned>(UBLK_CMD_ADD_DEV));
     EXPECT_EQ(abi::kDelDev & kNumber, static_cast<unsigned>(UBLK_CMD_DEL_DEV));
     EXPECT_EQ(abi::kStartDev & kNumber, static_cast<unsigned>(UBLK_CMD_START_DEV));
@@ -39,6 +40,8 @@ TEST(UblkAbi, NumbersAreTheKernels) {
     EXPECT_EQ(abi::kFetchReq & kNumber, static_cast<unsigned>(UBLK_IO_FETCH_REQ));
     EXPECT_EQ(abi::kCommitAndFetchReq & kNumber,
               static_cast<unsigned>(UBLK_IO_COMMIT_AND_FETCH_REQ));
+    EXPECT_EQ(int{abi::kStateDead}, UBLK_S_DEV_DEAD);
+    EXPECT_EQ(int{abi::kStateLive}, UBLK_S_DEV_LIVE);
     EXPECT_EQ(static_cast<int>(abi::Op::kWriteZeroes), UBLK_IO_OP_WRITE_ZEROES);
     EXPECT_EQ(abi::kIoFua, UBLK_IO_F_FUA);
     EXPECT_EQ(abi::kIoNoUnmap, UBLK_IO_F_NOUNMAP);
@@ -49,6 +52,7 @@ TEST(UblkAbi, NumbersAreTheKernels) {
 TEST(UblkAbi, CommandsAreEncodedAsIoctls) {
     EXPECT_EQ(abi::kAddDev, 0xc0207504U);  // _IOWR('u', 0x04, 32 bytes)
     EXPECT_EQ(abi::kGetFeatures, 0x80207513U);
+    EXPECT_EQ(abi::kGetDevInfo, 0x80207502U);
     EXPECT_EQ(abi::kFetchReq, 0xc0107520U);
 }
 

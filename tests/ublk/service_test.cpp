@@ -1,149 +1,195 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the service asks of the kernel when a device cannot be made, and that nothing is left of it.
-// A device that is served takes the real driver: tests/vm.
+// What the service asks of the kernel while devices come and go, and what it answers when the
+// kernel refuses. That the real driver does what the rig's does: tests/vm.
 #include "ublk/ublk_service.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <future>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "core/make_queue.hpp"
-#include "support/memory_device.hpp"
-#include "support/ublk_driver.hpp"
+#include "support/ublk_service_rig.hpp"
 
 namespace lunkit::ublk {
 namespace {
 
+using core::DeviceState;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using namespace std::chrono_literals;
+
+constexpr std::uint32_t kAnotherDevice = 7;
 
 class UblkServiceTest : public testing::Test {
   protected:
-    void SetUp() override {
-        queues_ = *core::QueueSet::start(core::EngineChoice::kThreads, 1, 0us);
-        runtime_ = std::make_unique<core::Runtime>(core::Runtime{*queues_, handlers_, settings_});
-        Surroundings world;
-        world.find_kernel = [] { return Status(); };
-        world.open_control = [this]() -> Result<ControlDevice> { return control(); };
-        world.open_chars = [this](std::uint32_t) -> Result<CharDevice> { return driver_.open(); };
-        world.open_block =
-            [](const host::OpenDevice& request) -> Result<std::unique_ptr<BlockDevice>> {
-            if (request.config == "ram/missing") {
-                return failure(ENOENT, "it is missing");
-            }
-            return std::make_unique<test::MemoryDevice>(1U << 20U);
-        };
-        world.check_unused = [](const std::string&) { return Status(); };
-        world.limit_silence = [](std::uint32_t) { return Status(); };
-        service_ = std::make_unique<UblkService>(*runtime_, std::move(world));
-    }
+    void SetUp() override { rig_.start(); }
     void TearDown() override {
-        std::promise<bool> clean;
-        service_->stop([&clean](bool is_clean) { clean.set_value(is_clean); });
-        EXPECT_TRUE(clean.get_future().get());
-        service_.reset();
-        queues_.reset();
+        if (rig_.service) {
+            EXPECT_TRUE(rig_.stop());
+        }
     }
-    ControlDevice control() {
-        return ControlDevice([this](std::uint32_t op, std::span<const std::byte> payload) {
-            abi::ControlCommand command{};
-            std::memcpy(&command, payload.data(), sizeof command);
-            const std::lock_guard lock(mutex_);
-            sent_.push_back(op);
-            const auto planned = answers_.find(op);
-            if (planned == answers_.end() && op == abi::kAddDev) {
-                abi::DeviceInfo info{};
-                std::memcpy(&info, reinterpret_cast<const void*>(command.addr), sizeof info);
-                info.dev_id = 4;
-                info.queue_depth = 2;
-                std::memcpy(reinterpret_cast<void*>(command.addr), &info, sizeof info);
-            }
-            return Result<int>(planned == answers_.end() ? 0 : planned->second);
-        });
+    /// A device that the service knows nothing of.
+    void put_device(std::uint16_t state, std::int32_t server) {
+        abi::DeviceInfo info{};
+        info.dev_id = kAnotherDevice;
+        info.state = state;
+        info.ublksrv_pid = server;
+        rig_.devices[kAnotherDevice] = info;
     }
-    Result<std::string> add(const std::string& config) {
-        std::promise<Result<std::string>> answer;
-        service_->add_device({.config = config, .number = {}}, [&answer](Result<std::string> node) {
-            answer.set_value(std::move(node));
-        });
-        return answer.get_future().get();
-    }
-    Status remove(const std::string& name) {
-        std::promise<Status> answer;
-        service_->remove_device(name, false,
-                                [&answer](Status status) { answer.set_value(std::move(status)); });
-        return answer.get_future().get();
+    /// A process that has ended.
+    static pid_t dead_process() {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::_exit(0);
+        }
+        EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+        return child;
     }
 
-    core::Settings settings_;
-    host::HandlerRegistry handlers_;
-    std::unique_ptr<core::QueueSet> queues_;
-    std::unique_ptr<core::Runtime> runtime_;
-    test::UblkDriver driver_;
-    std::mutex mutex_;
-    std::map<std::uint32_t, int> answers_;  // by command; others: done
-    std::vector<std::uint32_t> sent_;
-    std::unique_ptr<UblkService> service_;
+    test::UblkServiceRig rig_;
 };
 
 TEST_F(UblkServiceTest, StorageThatDoesNotOpenMakesNoDevice) {
-    const auto node = add("ram/missing");
+    const auto node = rig_.add("ram/missing");
     ASSERT_FALSE(node);
     EXPECT_EQ(node.error().what, "it is missing");
-    EXPECT_TRUE(sent_.empty());
-    EXPECT_TRUE(service_->list().empty());
+    EXPECT_TRUE(rig_.sent().empty());
+    EXPECT_TRUE(rig_.service->list().empty());
 }
 
 TEST_F(UblkServiceTest, DeviceTheKernelRefusesIsNotLeftBehind) {
-    answers_[abi::kSetParams] = -EINVAL;
-    ASSERT_FALSE(add("ram/a"));
-    EXPECT_THAT(sent_, ElementsAre(abi::kAddDev, abi::kSetParams, abi::kDelDev));
-    EXPECT_TRUE(service_->list().empty());
+    rig_.answers[abi::kSetParams] = -EINVAL;
+    ASSERT_FALSE(rig_.add("ram/a"));
+    EXPECT_THAT(rig_.sent(), ElementsAre(abi::kAddDev, abi::kSetParams, abi::kDelDev));
+    EXPECT_TRUE(rig_.service->list().empty());
 }
 
-// A memory file takes no I/O commands, so every tag is refused; without the look at them START_DEV
-// would wait for ever.
+TEST_F(UblkServiceTest, DeviceIsServedUntilItIsRemoved) {
+    const auto node = rig_.add("ram/a");
+    ASSERT_TRUE(node);
+    EXPECT_EQ(*node, "/dev/ublkb4");
+    EXPECT_EQ(rig_.only_device().state, DeviceState::kRunning);
+    EXPECT_TRUE(rig_.remove(*node));
+    EXPECT_THAT(rig_.sent(), ElementsAre(abi::kAddDev, abi::kSetParams, abi::kStartDev,
+                                         abi::kStopDev, abi::kDelDev));
+    EXPECT_TRUE(rig_.service->list().empty());
+}
+
+// Without the look at them START_DEV would wait for ever.
 TEST_F(UblkServiceTest, TagsThatAreRefusedEndTheDeviceBeforeItStarts) {
-    const auto node = add("ram/a");
+    rig_.refuse_fetches();
+    const auto node = rig_.add("ram/a");
     ASSERT_FALSE(node);
-    if (node.error().code == EOPNOTSUPP || node.error().code == EPERM) {
-        GTEST_SKIP() << node.error().what;
-    }
     EXPECT_THAT(node.error().what, HasSubstr("requests"));
-    EXPECT_THAT(sent_, ElementsAre(abi::kAddDev, abi::kSetParams, abi::kStopDev, abi::kDelDev));
-    EXPECT_TRUE(service_->list().empty());
+    EXPECT_THAT(rig_.sent(),
+                ElementsAre(abi::kAddDev, abi::kSetParams, abi::kStopDev, abi::kDelDev));
+    EXPECT_TRUE(rig_.service->list().empty());
+}
+
+// Nobody answered whoever had asked for the device.
+TEST_F(UblkServiceTest, DeviceThatNeitherStartsNorStopsIsAnsweredAndStaysAsFailed) {
+    rig_.answers = {{abi::kStartDev, -EINVAL}, {abi::kStopDev, -EIO}};
+    const auto node = rig_.add("ram/a");
+    ASSERT_FALSE(node);
+    EXPECT_THAT(node.error().what, AllOf(HasSubstr("starting"), HasSubstr("does not go")));
+    EXPECT_EQ(rig_.only_device().state, DeviceState::kFailed);
+    EXPECT_EQ(rig_.only_device().error, node.error().what);
+    rig_.answer_with(abi::kStopDev, {});
+    EXPECT_TRUE(rig_.remove("4"));
+    EXPECT_TRUE(rig_.service->list().empty());
+}
+
+TEST_F(UblkServiceTest, DeviceThatDoesNotStopMakesTheDaemonsStopUnclean) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kStopDev, -EIO);
+    EXPECT_FALSE(rig_.remove("4"));
+    EXPECT_EQ(rig_.only_device().state, DeviceState::kRunning);
+    EXPECT_FALSE(rig_.stop());
+    rig_.answer_with(abi::kStopDev, {});
+}
+
+// The refusal ended the stop, unclean, and the device stayed.
+TEST_F(UblkServiceTest, RemovalThatIsRefusedWhileTheDaemonStopsDoesNotEndTheStop) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    std::promise<void> asked;
+    std::promise<void> go_on;
+    rig_.check_unused = [&] {
+        asked.set_value();
+        go_on.get_future().wait();
+        return failure(EBUSY, "it is mounted");
+    };
+    std::future<Status> removed = rig_.begin_remove("4");
+    asked.get_future().wait();
+    std::promise<bool> clean;
+    rig_.service->stop([&clean](bool is_clean) { clean.set_value(is_clean); });
+    go_on.set_value();
+    EXPECT_FALSE(removed.get());
+    EXPECT_TRUE(clean.get_future().get());
+    EXPECT_TRUE(rig_.devices.empty());
 }
 
 TEST_F(UblkServiceTest, NeedsIoUring) {
-    settings_.engine = core::EngineChoice::kThreads;
-    const auto node = add("ram/a");
+    rig_.settings.engine = core::EngineChoice::kThreads;
+    const auto node = rig_.add("ram/a");
     ASSERT_FALSE(node);
     EXPECT_THAT(node.error().what, HasSubstr("engine=threads"));
-    EXPECT_TRUE(sent_.empty());
+    EXPECT_TRUE(rig_.sent().empty());
 }
 
 TEST_F(UblkServiceTest, UnknownDeviceIsNotFound) {
-    for (const char* name : {"7", "ublkb7", "/dev/ublkb7", "sda", "", "4294967296"}) {
-        const Status status = remove(name);
+    for (const char* name : {"7", "ublkb7", "/dev/ublkb7"}) {
+        const Status status = rig_.remove(name);
         ASSERT_FALSE(status);
         EXPECT_EQ(status.error().code, ENOENT) << name;
     }
+    EXPECT_TRUE(rig_.sent().empty());
+}
+
+// They counted as devices that are gone already.
+TEST_F(UblkServiceTest, NameThatCannotBeADevicesIsInvalid) {
+    for (const char* name : {"sda", "", "/dev/7", "ublkc7", "7x", "-1", "1048576", "4294967295"}) {
+        const Status status = rig_.remove(name);
+        ASSERT_FALSE(status);
+        EXPECT_EQ(status.error().code, EINVAL) << name;
+    }
+    const auto node = rig_.add("ram/a", 0xffff'ffff);  // the kernel's word for "any"
+    ASSERT_FALSE(node);
+    EXPECT_EQ(node.error().code, EINVAL);
+}
+
+// lunkit said that it was gone.
+TEST_F(UblkServiceTest, DeviceOfADaemonThatDiedIsRemoved) {
+    for (const std::uint16_t state : {abi::kStateDead, abi::kStateLive}) {
+        put_device(state, dead_process());
+        EXPECT_TRUE(rig_.remove("/dev/ublkb7"));
+        EXPECT_TRUE(rig_.devices.empty());
+    }
+    EXPECT_TRUE(rig_.service->list().empty());
+}
+
+TEST_F(UblkServiceTest, DeviceOfALivingServerIsLeftToIt) {
+    put_device(abi::kStateLive, ::getpid());
+    const Status status = rig_.remove("7", true);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, EBUSY);
+    EXPECT_THAT(status.error().what, HasSubstr(std::to_string(::getpid())));
+    EXPECT_TRUE(rig_.sent().empty());
+}
+
+TEST_F(UblkServiceTest, DeadDeviceThatIsInUseTakesForce) {
+    put_device(abi::kStateDead, -1);
+    rig_.check_unused = [] { return failure(EBUSY, "it is mounted"); };
+    EXPECT_EQ(rig_.remove("7").error().code, EBUSY);
+    EXPECT_TRUE(rig_.remove("7", true));
 }
 
 TEST_F(UblkServiceTest, NothingIsMadeOnceItStops) {
-    service_->stop([](bool) {});
-    const auto node = add("ram/a");
+    EXPECT_TRUE(rig_.stop());
+    const auto node = rig_.add("ram/a");
     ASSERT_FALSE(node);
     EXPECT_EQ(node.error().code, ECANCELED);
 }
