@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
 #include "tcmu/tcmu_service.hpp"
+#include "ublk/control_process.hpp"
 #include "ublk/ublk_service.hpp"
 
 namespace {
@@ -32,12 +34,14 @@ using lunkit::Status;
 using namespace lunkit::control;  // NOLINT(google-build-using-namespace): this file is its main
 using lunkit::core::LogLevel;
 
+using UblkControl = lunkit::Result<lunkit::ublk::ControlProcess>;
+
 int fail(const std::string& what, int code = kExitFailure) {
     lunkit::core::log(LogLevel::kError, {}, "{}", what);
     return code;
 }
 
-int serve(const Options& options, LiveSettings& settings) {
+int serve(const Options& options, LiveSettings& settings, UblkControl ublk_control) {
     const auto& now = settings.current();
     if (now.tcmu && ::geteuid() != 0) {
         return fail(
@@ -70,7 +74,10 @@ int serve(const Options& options, LiveSettings& settings) {
         services.push_back(lunkit::tcmu::make_tcmu_service(runtime));
     }
     if (now.ublk) {
-        services.push_back(lunkit::ublk::make_ublk_service(runtime));
+        if (!ublk_control) {
+            return fail(ublk_control.error().what);
+        }
+        services.push_back(lunkit::ublk::make_ublk_service(runtime, std::move(*ublk_control)));
     }
     const RegistryCatalog catalog(handlers);
     ControlLoop loop({options.source, settings, catalog, services});
@@ -98,8 +105,14 @@ int check_config(const SettingsSource& source) {
 
 int run(const Options& options) {
     become_io_flusher();
-    const LogWriter log(choose_log_target(options.foreground));
     SettingsResult loaded = load_settings(options.source);
+    // While there is one thread, and nothing is open that another process should not have.
+    UblkControl ublk_control = lunkit::failure(ENODEV, "there is no front end ublk");
+    if (loaded && loaded->ublk) {
+        ublk_control =
+            lunkit::ublk::ControlProcess::start(lunkit::ublk::ControlProcess::Calls::of_kernel());
+    }
+    const LogWriter log(choose_log_target(options.foreground));
     if (!loaded) {
         for (const std::string& error : loaded.error()) {
             (void)fail(error);  // the exit code is another one
@@ -115,7 +128,7 @@ int run(const Options& options) {
         }
     }
     LiveSettings settings(std::move(*loaded));
-    return serve(options, settings);
+    return serve(options, settings, std::move(ublk_control));
 }
 
 }  // namespace

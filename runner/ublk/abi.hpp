@@ -40,6 +40,8 @@ inline constexpr std::uint32_t kDelDev = control(Direction::kReadWrite, 0x05);
 inline constexpr std::uint32_t kStartDev = control(Direction::kReadWrite, 0x06);
 inline constexpr std::uint32_t kStopDev = control(Direction::kReadWrite, 0x07);
 inline constexpr std::uint32_t kSetParams = control(Direction::kReadWrite, 0x08);
+inline constexpr std::uint32_t kStartUserRecovery = control(Direction::kReadWrite, 0x10);
+inline constexpr std::uint32_t kEndUserRecovery = control(Direction::kReadWrite, 0x11);
 inline constexpr std::uint32_t kGetFeatures = control(Direction::kRead, 0x13);
 
 /// ublksrv_ctrl_dev_info: in and out of ADD_DEV.
@@ -62,9 +64,14 @@ struct DeviceInfo {
 static_assert(sizeof(DeviceInfo) == 64 && offsetof(DeviceInfo, flags) == 24);
 
 // DeviceInfo::state
-inline constexpr std::uint16_t kStateDead = 0;  ///< no block device: not yet, or no more
-inline constexpr std::uint16_t kStateLive = 1;  ///< served, or not known yet to be no more
+inline constexpr std::uint16_t kStateDead = 0;      ///< no block device: not yet, or no more
+inline constexpr std::uint16_t kStateLive = 1;      ///< served, or not known yet to be no more
+inline constexpr std::uint16_t kStateQuiesced = 2;  ///< waits for the next server
 
+/// The device outlives its server: requests wait for the next one.
+inline constexpr std::uint64_t kFlagUserRecovery = 1U << 3U;
+/// That gets those too that the server had when it died; else they fail.
+inline constexpr std::uint64_t kFlagUserRecoveryReissue = 1U << 4U;
 inline constexpr std::uint64_t kFlagCommandsAreIoctls = 1U << 6U;  // UBLK_F_CMD_IOCTL_ENCODE
 
 struct BasicParams {

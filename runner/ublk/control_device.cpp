@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ublk/control_device.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <system_error>
+#include <utility>
 
-#include "core/driver_command.hpp"
 #include "core/kernel_module.hpp"
 #include "lunkit/try.hpp"
-#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::ublk {
 
 namespace {
 
-constexpr const char* kNode = "/dev/ublk-control";
 constexpr const char* kModule = "ublk_drv";
 
 std::unexpected<Error> no_ublk(const std::string& why) {
@@ -33,28 +29,26 @@ std::span<const std::byte> bytes_of(const abi::ControlCommand& command) {
 
 }  // namespace
 
+bool is_recoverable(const abi::DeviceInfo& info) {
+    constexpr std::uint64_t kNeeded = abi::kFlagUserRecovery | abi::kFlagUserRecoveryReissue;
+    return (info.flags & kNeeded) == kNeeded && info.nr_hw_queues == 1;
+}
+
 Status find_ublk() {
-    if (::access(kNode, F_OK) == 0) {
+    if (::access(ControlDevice::kNode, F_OK) == 0) {
         return {};
     }
     const Status found = core::find_kernel_module(kModule);
     return found ? found : no_ublk(found.error().what);
 }
 
-Result<ControlDevice> ControlDevice::open() {
+Result<ControlDevice> ControlDevice::open(Send send) {
     if (::access(kNode, F_OK) != 0) {
         if (const Status loaded = core::load_kernel_module(kModule); !loaded) {
             return no_ublk(loaded.error().what);
         }
     }
-    UniqueFd fd(::open(kNode, O_RDWR | O_CLOEXEC));
-    if (!fd) {
-        return failure(errno, fmt::format("cannot open {}", kNode));
-    }
-    return ControlDevice([shared = std::make_shared<UniqueFd>(std::move(fd))](
-                             std::uint32_t op, std::span<const std::byte> payload) {
-        return core::run_driver_command(shared->get(), op, payload);
-    });
+    return ControlDevice(std::move(send));
 }
 
 Status ControlDevice::command(std::uint32_t op, std::uint32_t dev_id, std::uint64_t data,
@@ -107,6 +101,15 @@ Status ControlDevice::set_params(std::uint32_t dev_id, const abi::Params& params
 Status ControlDevice::start(std::uint32_t dev_id, pid_t server) const {
     return command(abi::kStartDev, dev_id, static_cast<std::uint64_t>(server), {},
                    "starting a device");
+}
+
+Status ControlDevice::start_recovery(std::uint32_t dev_id) const {
+    return command(abi::kStartUserRecovery, dev_id, 0, {}, "starting the recovery of a device");
+}
+
+Status ControlDevice::end_recovery(std::uint32_t dev_id, pid_t server) const {
+    return command(abi::kEndUserRecovery, dev_id, static_cast<std::uint64_t>(server), {},
+                   "ending the recovery of a device");
 }
 
 Status ControlDevice::stop(std::uint32_t dev_id) const {

@@ -22,9 +22,11 @@ class ControlDevice {
     /// being sent. A test's stand-in for the kernel.
     using Send = std::function<Result<int>(std::uint32_t op, std::span<const std::byte> payload)>;
 
+    static constexpr const char* kNode = "/dev/ublk-control";
+
     explicit ControlDevice(Send send) : send_(std::move(send)) {}
     /// Loads ublk_drv if need be. ENODEV: this kernel has none, with what to do about it.
-    static Result<ControlDevice> open();
+    static Result<ControlDevice> open(Send send);
 
     /// What the kernel can, abi::kFlag...; EOPNOTSUPP on kernels before 6.5.
     [[nodiscard]] Result<std::uint64_t> features() const;
@@ -36,6 +38,12 @@ class ControlDevice {
     [[nodiscard]] Status set_params(std::uint32_t dev_id, const abi::Params& params) const;
     /// Shows the block device, served by the process `server`. Waits until all tags were fetched.
     [[nodiscard]] Status start(std::uint32_t dev_id, pid_t server) const;
+    /// Lets a device go from its server, which has ended, to the next one, who fetches all tags and
+    /// then calls end_recovery(). EBUSY: it has a server, or the kernel has not noticed yet that it
+    /// has none. EINVAL: it cannot be recovered, or is being so.
+    [[nodiscard]] Status start_recovery(std::uint32_t dev_id) const;
+    /// Waits until all tags were fetched; then requests come, first those of the dead server.
+    [[nodiscard]] Status end_recovery(std::uint32_t dev_id, pid_t server) const;
     /// Takes the block device away, waits for its requests, and gives all tags back. Fine for a
     /// device that was not started or is stopped.
     [[nodiscard]] Status stop(std::uint32_t dev_id) const;
@@ -47,6 +55,10 @@ class ControlDevice {
                                  std::span<std::byte> buffer, const char* what) const;
     Send send_;
 };
+
+/// Whether the next server of a device can go on with it, and no request fails. (A recovery that is
+/// broken off leaves a device of several hardware queues in a state that crashes Linux 6.12.)
+[[nodiscard]] bool is_recoverable(const abi::DeviceInfo& info);
 
 /// Whether this kernel has ublk, without loading it. ENODEV, as for open().
 [[nodiscard]] Status find_ublk();

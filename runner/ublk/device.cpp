@@ -93,11 +93,28 @@ Task<Status> Device::begin() {
 
 Detached Device::serve(std::uint16_t tag) {
     Outcome answer = co_await command(abi::kFetchReq, tag, 0);
-    while (answer.result == abi::kIoResOk) {
+    while (answer.result == abi::kIoResOk && !leaving_) {
+        ++running_;
         const std::int32_t result = co_await perform(tag);
+        --running_;
+        tell_rest();
         answer = co_await command(abi::kCommitAndFetchReq, tag, result);
     }
-    give_back(tag, answer.result);
+    if (!leaving_) {
+        give_back(tag, answer.result);
+    }
+}
+
+void Device::leave(std::function<void()> rested) {
+    leaving_ = true;
+    rested_ = std::move(rested);
+    tell_rest();
+}
+
+void Device::tell_rest() {
+    if (running_ == 0 && rested_) {
+        core::call_on(queue_, std::exchange(rested_, nullptr));
+    }
 }
 
 /// The tag is over: -ENODEV is the kernel's word for it, anything else a command it did not take.

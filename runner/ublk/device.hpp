@@ -55,6 +55,14 @@ class Device {
     /// take are still with it, and START_DEV would wait for the others for ever. No request shows
     /// before START_DEV.
     Task<Status> begin();
+    /// The daemon stops, and the next one goes on with the device: requests that come from now on
+    /// are not begun, and stay with the kernel. `rested` is called, from the queue's loop, once
+    /// none runs. Not after `ended`, and `ended` is not called any more.
+    void leave(std::function<void()> rested);
+    /// A thread that may block: the handler's close, of a device at rest. Nothing but the
+    /// destructor is called afterwards, and that when the kernel has taken back the tags, which it
+    /// does when the queue's ring goes: until then it may write to their buffers.
+    void close_block() { block_.reset(); }
 
     /// Any thread. front_end, config, node and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
@@ -65,6 +73,7 @@ class Device {
     auto command(std::uint32_t op, std::uint16_t tag, std::int32_t result);
     Detached serve(std::uint16_t tag);
     void give_back(std::uint16_t tag, std::int64_t answer);
+    void tell_rest();
     Task<std::int32_t> perform(std::uint16_t tag);
     Task<Status> execute(abi::IoDescriptor request, std::uint16_t tag);
     Task<Status> transfer(IoRequest io, std::uint16_t tag, bool is_write);
@@ -82,7 +91,10 @@ class Device {
     std::function<void()> ended_;
 
     unsigned tags_out_ = 0;  // with the kernel or with us
-    bool refused_ = false;   // the kernel did not take a tag
+    unsigned running_ = 0;   // requests
+    bool leaving_ = false;
+    std::function<void()> rested_;  // until it is told
+    bool refused_ = false;          // the kernel did not take a tag
     core::DeviceCounters counters_;
     core::LogLimit error_limit_;
 };

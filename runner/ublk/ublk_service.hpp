@@ -6,12 +6,22 @@
 // tags; when the last one is back, a worker closes what serves it and removes it (DEL_DEV). So a
 // device that another program stops or removes goes as well.
 //
-// A device that this daemon does not serve, because the one that did has died or was another
-// program, can be removed too, once nobody serves it.
+// The daemon's own end is none for its devices. They are made with USER_RECOVERY and
+// USER_RECOVERY_REISSUE, where the kernel has both: when the server goes, orderly or not, requests
+// wait (QUIESCED) for the next one, and those that it had begun are given to that again. The next
+// daemon finds the devices by what is written of each (device_folder.hpp), and goes on with them:
+// START_USER_RECOVERY, FETCH_REQ of all tags, END_USER_RECOVERY. Should it die in between, its
+// successor does the same once more; with one hardware queue a device that is where ours are can
+// always be recovered.
+//
+// A device that no daemon of ours serves can be removed too, once nobody else does.
 //
 // Its queues (device_queues.hpp) are made with the first device.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,7 +36,9 @@
 #include "lunkit/block_device.hpp"
 #include "lunkit/result.hpp"
 #include "ublk/control_device.hpp"
+#include "ublk/control_process.hpp"
 #include "ublk/device.hpp"
+#include "ublk/device_folder.hpp"
 #include "ublk/device_queues.hpp"
 #include "ublk/trusted_thread.hpp"
 
@@ -43,10 +55,14 @@ struct Surroundings {
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     /// EBUSY: somebody has it mounted or claimed.
     std::function<Status(const std::string& node)> check_unused;
+    /// Writes what the page cache has of the block device. It is being served.
+    std::function<Status(const std::string& node)> write_back;
     /// Bounds how long the kernel waits for a server that has died with all tags.
-    std::function<Status(std::uint32_t dev_id)> limit_silence;
+    std::function<Status(const std::string& node)> limit_silence;
+    /// Between two attempts to recover a device.
+    std::chrono::milliseconds retry_pause = std::chrono::seconds(10);
 
-    static Surroundings of(core::Runtime& runtime);
+    static Surroundings of(core::Runtime& runtime, ControlProcess control);
 };
 
 class UblkService final : public core::Service {
@@ -56,68 +72,104 @@ class UblkService final : public core::Service {
     UblkService& operator=(const UblkService&) = delete;
     UblkService(UblkService&&) = delete;
     UblkService& operator=(UblkService&&) = delete;
+    /// With the queues' rings the kernel lets the devices go that stop() has left.
     ~UblkService() override;
 
     [[nodiscard]] std::string_view name() const override { return "ublk"; }
-    Status start() override { return world_.find_kernel(); }
-    /// Removes all devices. What still hangs after the limit is the main program's to leave behind.
+    /// Goes on with what a predecessor left.
+    Status start() override;
+    /// Leaves all devices to the next daemon; removes those that the kernel does not keep.
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     void add_device(core::NewDevice wanted, Added done) override;
     void remove_device(const std::string& name, bool force, Removed done) override;
 
   private:
-    /// A device from the moment it is asked for. `mutex_` guards its members, unless they say
-    /// otherwise.
+    /// A device from the moment it is asked for, or found. `mutex_` guards its members, unless they
+    /// say otherwise.
     struct Served {
         core::NewDevice wanted;  // does not change
         std::mutex step;         // held by the one worker that brings it up, or ends it
+        DeviceRecord record;     // under step; identity 0: none was written
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
         core::EngineQueue* queue = nullptr;
         std::unique_ptr<Device> device;
-        Added added;                   // until it is answered
-        std::optional<Error> failed;   // why it could not be brought up
-        std::vector<Removed> removed;  // who waits for its end
-        bool given_up = false;         // the daemon stops, and the kernel does not let it go
+        std::unique_ptr<Device> left_behind;  // its storage closed, its tags with the kernel
+        bool recoverable = false;             // by the next daemon
+        bool recovering = false;              // recover() has it, and looks at `removed` itself
+        Added added;                          // until it is answered
+        std::optional<Error> failed;          // why it is not served
+        std::vector<Removed> removed;         // who waits for its end
+        bool force = false;                   // one of them wants it at any price
+        bool left = false;                    // the daemon stops, and the next one may have it
+        bool given_up = false;                // the daemon stops, and it still runs
+        /// The handler is closed for the next daemon to open. Any thread.
+        const std::shared_ptr<std::atomic<bool>> handing_over =
+            std::make_shared<std::atomic<bool>>(false);
     };
     using Entry = std::shared_ptr<Served>;
 
+    // ublk_service.cpp: which devices there are
     [[nodiscard]] Status open_control();
     [[nodiscard]] Status prepare();
+    void find_left();
     [[nodiscard]] Entry find(std::uint32_t dev_id) const;
-    static void answer(std::vector<Removed> removed, const Status& status);
-    void bring_up(const Entry& entry);
-    [[nodiscard]] Status make(const Entry& entry);
-    [[nodiscard]] Result<DeviceParts> open_parts(const Entry& entry,
-                                                 std::unique_ptr<BlockDevice> block,
-                                                 const abi::DeviceInfo& info);
-    [[nodiscard]] Status begin_serving(const Entry& entry);
-    void keep_failed(const Entry& entry, const Error& why);
-    [[nodiscard]] core::EngineQueue& assign_queue();
-    void release_queue(core::EngineQueue& queue);
-    void take_down(const Entry& entry, bool force);
-    void stays(const Entry& entry, core::DeviceState state, const Error& why, bool by_kernel);
-    void ended(const Entry& entry);
-    [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
     void forget(const Entry& entry, const Status& status = {});
     void check_stopped();
     void on_worker(const Entry& entry, void (UblkService::*step)(const Entry&));
+    static void answer(std::vector<Removed> removed, const Status& status);
+
+    // bring_up.cpp
+    void bring_up(const Entry& entry);
+    [[nodiscard]] Status make(const Entry& entry);
+    [[nodiscard]] host::OpenDevice open_request(const Entry& entry, bool take_over) const;
+    [[nodiscard]] Status write_record(const Entry& entry, const DeviceInfo& block) const;
+    [[nodiscard]] Status fetch(const Entry& entry, std::unique_ptr<BlockDevice> block,
+                               const abi::DeviceInfo& info);
+    void limit_silence(const Entry& entry) const;
+    void serving(const Entry& entry);
+    void catch_up(const Entry& entry);
+    void undo(const Entry& entry, const Error& why);
+    void keep_failed(const Entry& entry, const Error& why);
+    [[nodiscard]] core::EngineQueue& assign_queue();
+    void release_queue(core::EngineQueue& queue);
+
+    // recovery.cpp
+    void recover(const Entry& entry);
+    [[nodiscard]] bool still_waits(const Entry& entry) const;
+    [[nodiscard]] Status resume(const Entry& entry);
+    [[nodiscard]] Status start_recovery(const Entry& entry);
+    [[nodiscard]] bool pause(const Entry& entry, std::chrono::milliseconds duration);
+    [[nodiscard]] bool try_again(const Entry& entry, const Error& why);
+
+    // device_end.cpp
+    void take_down(const Entry& entry, bool force);
+    [[nodiscard]] Status let_go(std::uint32_t dev_id, bool force) const;
+    void stays(const Entry& entry, core::DeviceState state, const Error& why, bool by_kernel);
+    void ended(const Entry& entry);
+    void stop_serving(const Entry& entry);
+    void leave(const Entry& entry);
+    [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
+    [[nodiscard]] Status remove_unserved(std::uint32_t dev_id, bool force) const;
 
     core::Runtime& runtime_;
     const Surroundings world_;
+    std::optional<DeviceFolder> folder_;  // does not change after start(); none: no recovery
     std::mutex prepare_mutex_;
     std::optional<ControlDevice> control_;    // made once, under prepare_mutex_
     std::unique_ptr<TrustedThread> trusted_;  // the same; outlives the queues
     std::unique_ptr<DeviceQueues> queues_;    // the same; assigned and released under mutex_
 
     mutable std::mutex mutex_;
+    std::condition_variable changed_;  // stopping_, or somebody wants a device removed
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
     bool stopping_ = false;
 };
 
 /// The real one; what `runtime` refers to outlives it.
-[[nodiscard]] std::unique_ptr<core::Service> make_ublk_service(core::Runtime& runtime);
+[[nodiscard]] std::unique_ptr<core::Service> make_ublk_service(core::Runtime& runtime,
+                                                               ControlProcess control);
 
 }  // namespace lunkit::ublk

@@ -27,6 +27,7 @@
 #include <gtest/gtest.h>
 
 #include "core/queue_set.hpp"
+#include "support/child_process.hpp"
 #include "support/fake_engine_queue.hpp"
 #include "support/memory_device.hpp"
 #include "support/ublk_driver.hpp"
@@ -39,7 +40,9 @@ class UblkServiceRig {
     UblkServiceRig()
         : workers_(*core::QueueSet::start(core::EngineChoice::kThreads, 1,
                                           std::chrono::microseconds(0))),
-          runtime_{*workers_, handlers_, settings} {}
+          runtime_{*workers_, handlers_, settings} {
+        settings.run_dir = run_.path();
+    }
     UblkServiceRig(const UblkServiceRig&) = delete;
     UblkServiceRig& operator=(const UblkServiceRig&) = delete;
     UblkServiceRig(UblkServiceRig&&) = delete;
@@ -48,8 +51,9 @@ class UblkServiceRig {
         service.reset();  // its queues before what they use of the rig
     }
 
-    /// A daemon begins.
+    /// A daemon begins; the one before, if any, ends.
     void start() {
+        service.reset();
         service = std::make_unique<ublk::UblkService>(runtime_, world());
         ASSERT_TRUE(service->start());
     }
@@ -78,6 +82,31 @@ class UblkServiceRig {
     Status remove(const std::string& name, bool force = false) {
         return begin_remove(name, force).get();
     }
+    /// Waits until the only device is in that state.
+    bool becomes(core::DeviceState state) const {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (only_device().state != state || service->list().size() != 1) {
+            if (std::chrono::steady_clock::now() >= deadline) {
+                return false;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        return true;
+    }
+    bool becomes_empty() const {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (!service->list().empty() && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        return service->list().empty();
+    }
+    /// What is written of devices for the next daemon.
+    [[nodiscard]] std::vector<ublk::DeviceRecord> records() const {
+        return ublk::DeviceFolder::open(run_.path())->read_all();
+    }
+    void write_record(const ublk::DeviceRecord& record) const {
+        ASSERT_TRUE(ublk::DeviceFolder::open(run_.path())->write(record));
+    }
     /// The only device that the service tells of.
     [[nodiscard]] core::DeviceStatus only_device() const {
         const auto all = service->list();
@@ -86,7 +115,9 @@ class UblkServiceRig {
 
     // The kernel. What the test sets it sets before start(), or while nothing is asked of it.
     std::map<std::uint32_t, ublk::abi::DeviceInfo> devices;
-    std::map<std::uint32_t, int> answers;  ///< by command; others are carried out
+    std::map<std::uint32_t, int> answers;             ///< by command; others are carried out
+    std::uint64_t offered_flags = ~std::uint64_t{0};  ///< of those that are asked for
+    std::atomic<int> busy_recoveries{0};              ///< START_USER_RECOVERYs to refuse first
     void refuse_fetches() { queue_.command_refusal = -EINVAL; }
     /// The commands so far, and of which devices. Not those that only ask.
     [[nodiscard]] std::vector<std::uint32_t> sent() {
@@ -103,6 +134,16 @@ class UblkServiceRig {
 
     // The machine.
     std::function<Status()> check_unused = [] { return Status(); };
+    std::atomic<bool> storage_fails{false};
+    /// How storage was opened, and whether it was closed for a successor.
+    struct Opened {
+        host::OpenDevice request;
+        bool handed_over = false;
+    };
+    [[nodiscard]] std::vector<Opened> opened() {
+        const std::lock_guard lock(mutex_);
+        return opened_;
+    }
     core::Settings settings;
     std::unique_ptr<ublk::UblkService> service;
 
@@ -112,6 +153,14 @@ class UblkServiceRig {
       public:
         explicit Queues(UblkServiceRig& rig)
             : rig_(rig), thread_([&rig](const std::stop_token& stop) { rig.turn_until(stop); }) {}
+        ~Queues() override {
+            thread_ = {};
+            rig_.close_ring();
+        }
+        Queues(const Queues&) = delete;
+        Queues& operator=(const Queues&) = delete;
+        Queues(Queues&&) = delete;
+        Queues& operator=(Queues&&) = delete;
         core::EngineQueue& assign() override { return rig_.queue_; }
         void release(core::EngineQueue& /*queue*/) override {}
 
@@ -143,15 +192,11 @@ class UblkServiceRig {
         world.open_chars = [this](std::uint32_t) -> Result<ublk::CharDevice> {
             return driver_.open();
         };
-        world.open_block =
-            [](const host::OpenDevice& request) -> Result<std::unique_ptr<BlockDevice>> {
-            if (request.config == "ram/missing") {
-                return failure(ENOENT, "it is missing");
-            }
-            return std::make_unique<MemoryDevice>(1U << 20U);
-        };
+        world.open_block = [this](const host::OpenDevice& request) { return open(request); };
         world.check_unused = [this](const std::string&) { return check_unused(); };
-        world.limit_silence = [](std::uint32_t) { return Status(); };
+        world.write_back = [](const std::string&) { return Status(); };
+        world.retry_pause = std::chrono::milliseconds(1);
+        world.limit_silence = [](const std::string&) { return Status(); };
         return world;
     }
 
@@ -175,6 +220,7 @@ class UblkServiceRig {
             info.queue_depth = 2;
             info.state = kStateDead;
             info.ublksrv_pid = -1;
+            info.flags &= offered_flags;
             std::memcpy(buffer, &info, sizeof info);
             return devices.emplace(info.dev_id, info).second ? 0 : -EEXIST;
         }
@@ -194,12 +240,70 @@ class UblkServiceRig {
                 found->second.state = kStateDead;
                 takes_tags_back_.store(true);
                 return 0;
+            case kStartUserRecovery:
+                return found->second.state != kStateQuiesced || busy_recoveries-- > 0 ? -EBUSY : 0;
+            case kEndUserRecovery:
+                found->second.state = kStateLive;
+                found->second.ublksrv_pid = static_cast<std::int32_t>(command.data);
+                return 0;
             case kDelDev:
                 devices.erase(found);
                 return 0;
             default:
                 return 0;
         }
+    }
+
+    /// The kernel takes back what the ring had, and waits for the next server.
+    void close_ring() {
+        while (!queue_.commands.empty()) {
+            queue_.answer_command(0, -ECANCELED);
+        }
+        queue_.settle();
+        const std::lock_guard lock(mutex_);
+        for (auto& [dev_id, info] : devices) {
+            if (info.state == ublk::abi::kStateLive && ublk::is_recoverable(info)) {
+                info.state = ublk::abi::kStateQuiesced;
+            }
+        }
+    }
+
+    /// Storage that tells when it is closed.
+    class Storage final : public BlockDevice {
+      public:
+        Storage(UblkServiceRig& rig, std::size_t number)
+            : rig_(rig), number_(number), memory_(kStorageBytes) {}
+        ~Storage() override {
+            const std::lock_guard lock(rig_.mutex_);
+            Opened& opened = rig_.opened_[number_];
+            opened.handed_over = opened.request.handing_over();
+        }
+        Storage(const Storage&) = delete;
+        Storage& operator=(const Storage&) = delete;
+        Storage(Storage&&) = delete;
+        Storage& operator=(Storage&&) = delete;
+        [[nodiscard]] DeviceInfo info() const override { return memory_.info(); }
+        Task<Status> read(Queue& queue, const IoRequest& io) override {
+            return memory_.read(queue, io);
+        }
+        Task<Status> write(Queue& queue, const IoRequest& io) override {
+            return memory_.write(queue, io);
+        }
+        Task<Status> flush(Queue& queue) override { return memory_.flush(queue); }
+
+      private:
+        UblkServiceRig& rig_;
+        const std::size_t number_;
+        MemoryDevice memory_;
+    };
+
+    Result<std::unique_ptr<BlockDevice>> open(const host::OpenDevice& request) {
+        if (request.config == "ram/missing" || storage_fails.load()) {
+            return failure(ENOENT, "it is missing");
+        }
+        const std::lock_guard lock(mutex_);
+        opened_.push_back({.request = request});
+        return std::make_unique<Storage>(*this, opened_.size() - 1);
     }
 
     void turn_until(const std::stop_token& stop) {
@@ -215,11 +319,15 @@ class UblkServiceRig {
         }
     }
 
+    static constexpr std::uint64_t kStorageBytes = 1U << 20U;
+
+    TemporaryFolder run_;
     std::unique_ptr<core::QueueSet> workers_;
     host::HandlerRegistry handlers_;
     core::Runtime runtime_;
     std::mutex mutex_;
     std::vector<std::uint32_t> sent_;  // under mutex_
+    std::vector<Opened> opened_;       // the same
     UblkDriver driver_;
     FakeEngineQueue queue_;  // of the thread that turns it, but for post()
     std::atomic<bool> takes_tags_back_{false};

@@ -42,6 +42,13 @@ TEST(UblkAbi, NumbersAreTheKernels) {
               static_cast<unsigned>(UBLK_IO_COMMIT_AND_FETCH_REQ));
     EXPECT_EQ(int{abi::kStateDead}, UBLK_S_DEV_DEAD);
     EXPECT_EQ(int{abi::kStateLive}, UBLK_S_DEV_LIVE);
+    EXPECT_EQ(int{abi::kStateQuiesced}, UBLK_S_DEV_QUIESCED);
+    EXPECT_EQ(abi::kStartUserRecovery & kNumber,
+              static_cast<unsigned>(UBLK_CMD_START_USER_RECOVERY));
+    EXPECT_EQ(abi::kEndUserRecovery & kNumber, static_cast<unsigned>(UBLK_CMD_END_USER_RECOVERY));
+    EXPECT_EQ(abi::kFlagUserRecovery, static_cast<std::uint64_t>(UBLK_F_USER_RECOVERY));
+    EXPECT_EQ(abi::kFlagUserRecoveryReissue,
+              static_cast<std::uint64_t>(UBLK_F_USER_RECOVERY_REISSUE));
     EXPECT_EQ(static_cast<int>(abi::Op::kWriteZeroes), UBLK_IO_OP_WRITE_ZEROES);
     EXPECT_EQ(abi::kIoFua, UBLK_IO_F_FUA);
     EXPECT_EQ(abi::kIoNoUnmap, UBLK_IO_F_NOUNMAP);

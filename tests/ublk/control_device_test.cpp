@@ -69,6 +69,16 @@ TEST_F(ControlDeviceTest, StartGivesTheServersProcess) {
     EXPECT_EQ(sent_[0].command.addr, 0U);
 }
 
+TEST_F(ControlDeviceTest, RecoveryGivesTheNewServersProcess) {
+    ASSERT_TRUE(control_.start_recovery(3));
+    ASSERT_TRUE(control_.end_recovery(3, 4712));
+    ASSERT_EQ(sent_.size(), 2U);
+    EXPECT_EQ(sent_[0].op, abi::kStartUserRecovery);
+    EXPECT_EQ(sent_[1].op, abi::kEndUserRecovery);
+    EXPECT_EQ(sent_[1].command.dev_id, 3U);
+    EXPECT_EQ(sent_[1].command.data, 4712U);
+}
+
 TEST_F(ControlDeviceTest, RefusalKeepsTheKernelsErrorNumber) {
     answer_ = [](const abi::ControlCommand&) { return -EINVAL; };
     const Status status = control_.set_params(1, {});

@@ -47,7 +47,7 @@ class UblkDeviceBeginTest : public testing::Test {
     }
     void TearDown() override {
         driver_.abort_all(queue_);
-        EXPECT_EQ(ended_, 1);
+        EXPECT_EQ(ended_, left_ ? 0 : 1);
         EXPECT_EQ(memory_->violations, 0U);
     }
     /// The driver gives the request to `tag`; what is committed for it.
@@ -72,6 +72,7 @@ class UblkDeviceBeginTest : public testing::Test {
     MemoryDevice* memory_ = nullptr;
     std::unique_ptr<Device> device_;
     int ended_ = 0;
+    bool left_ = false;
 };
 
 /// All tags are fetched.
@@ -174,6 +175,33 @@ TEST_F(UblkDeviceTest, EndsWhenTheLastTagIsBackAndNotBefore) {
     driver_.abort_all(queue_);  // the tag that runs has no command to abort
     EXPECT_EQ(driver_.committed(queue_, 3), 512);
     EXPECT_EQ(ended_, 0);
+}
+
+TEST_F(UblkDeviceTest, DeviceThatIsLeftEndsWhatRunsAndBeginsNothing) {
+    left_ = true;
+    memory_->suspends = true;
+    driver_.deliver(queue_, 0, {op(abi::Op::kWrite), 1, 0, 0});
+    (void)queue_.inner.run_one();  // it runs
+    int rested = 0;
+    device_->leave([&rested] { ++rested; });
+    driver_.deliver(queue_, 1, {op(abi::Op::kWrite), 1, 8, 0});
+    EXPECT_EQ(rested, 0);
+    queue_.settle();
+    EXPECT_EQ(rested, 1);
+    EXPECT_EQ(driver_.committed(queue_, 0), 512);
+    EXPECT_EQ(memory_->requests.size(), 1U);
+    driver_.deliver(queue_, 0, {op(abi::Op::kWrite), 1, 16, 0});  // the next one's
+    queue_.settle();
+    EXPECT_EQ(memory_->requests.size(), 1U);
+    EXPECT_EQ(rested, 1);
+}
+
+TEST_F(UblkDeviceTest, IdleDeviceIsLeftAtOnce) {
+    left_ = true;
+    int rested = 0;
+    device_->leave([&rested] { ++rested; });
+    queue_.settle();
+    EXPECT_EQ(rested, 1);
 }
 
 // A refusal was given ten milliseconds to show; a ring that was entered later made START_DEV wait

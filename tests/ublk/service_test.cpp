@@ -104,6 +104,7 @@ TEST_F(UblkServiceTest, DeviceThatNeitherStartsNorStopsIsAnsweredAndStaysAsFaile
 }
 
 TEST_F(UblkServiceTest, DeviceThatDoesNotStopMakesTheDaemonsStopUnclean) {
+    rig_.offered_flags = 0;  // no recovery: the stop has to remove it
     ASSERT_TRUE(rig_.add("ram/a"));
     rig_.answer_with(abi::kStopDev, -EIO);
     EXPECT_FALSE(rig_.remove("4"));
@@ -114,6 +115,7 @@ TEST_F(UblkServiceTest, DeviceThatDoesNotStopMakesTheDaemonsStopUnclean) {
 
 // The refusal ended the stop, unclean, and the device stayed.
 TEST_F(UblkServiceTest, RemovalThatIsRefusedWhileTheDaemonStopsDoesNotEndTheStop) {
+    rig_.offered_flags = 0;  // no recovery: the stop has to remove it
     ASSERT_TRUE(rig_.add("ram/a"));
     std::promise<void> asked;
     std::promise<void> go_on;

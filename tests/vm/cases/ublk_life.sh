@@ -53,6 +53,22 @@ lunkit ublk del "$disk"
 [ ! -e "$disk" ] || fail "$disk is still there"
 [ ! -e "${disk/ublkb/ublkc}" ] || fail "the character device is still there"
 lunkit ublk del "$disk"    # what is not there is removed
+assert_fails "del of what is no ublk device" lunkit ublk del /dev/sda
+assert_match "$output" 'is no ublk device' "what del says"
+
+step "file: del stores what was written through the page cache"
+disk=$(lunkit ublk add file//tank/disk)
+cp /tank/copy /tank/expected
+truncate -s 64M /tank/expected
+# Somebody has it open, so that no close writes the cache back; the kernel waits for that one at the end.
+exec {held}<>"$disk"
+cat /tank/expected >&$held
+lunkit ublk del "$disk" {held}>&- &
+removal=$!
+wait_for 60 "the end of the disk" eval '[ ! -e "$disk" ]'
+exec {held}>&-
+wait $removal
+cmp /tank/disk /tank/expected
 
 step "ram, null, qcow"
 disk=$(lunkit ublk add ram/u --size 32M --number 7)
@@ -88,6 +104,16 @@ assert_fails "no handler" lunkit ublk add nosuch/x
 assert_fails "no size" lunkit ublk add ram/x
 assert_eq "$(lunkit ublk list --json | jq length)" 2 "devices left"
 
-step "a stop removes what is left"
+step "a stop leaves the devices to the next daemon"
 stop_lunkitd
+[ -b "$null" ] && [ -b "$ro" ] || fail "a device went with the daemon"
+assert_eq "$(find /run/lunkit/ublk -name '*.device' -perm 600 | wc -l)" 2 "records"
+start_lunkitd
+wait_for 20 "both devices" eval '[ "$(lunkit ublk list --json | jq "map(select(.state == \"running\")) | length")" = 2 ]'
+assert_eq "$(blockdev --getro "$ro")" 1 "read only, still"
+assert_eq "$(dd if="$null" bs=1M count=4 iflag=direct status=none | tr -d '\0' | wc -c)" 0 "bytes of null that are not zero"
+lunkit ublk del "$null"
+lunkit ublk del "$ro"
 [ -z "$(ls /dev/ublkb* /dev/ublkc* 2>/dev/null)" ] || fail "left: $(ls /dev/ublk*)"
+assert_eq "$(find /run/lunkit/ublk -name '*.device' | wc -l)" 0 "records of devices that are gone"
+stop_lunkitd

@@ -1,4 +1,4 @@
-# ublk devices that are removed while they are used: del under I/O, stop of the daemon under I/O, del by another hand.
+# ublk devices that are removed while they are used: del under I/O, also after a stop of the daemon under I/O.
 # kernels: 6.12
 # timeout: 180
 # allow: I/O error, dev ublkb|Buffer I/O error on dev ublkb
@@ -27,9 +27,15 @@ step "the daemon goes on: the same number again"
 disk=$(lunkit ublk add file//tank/disk --number 0)
 verify_load "$disk"
 
-step "stop of the daemon under I/O"
+step "stop of the daemon under I/O: it goes on with the next"
 load "$disk"
 stop_lunkitd
+[ -d /proc/$LOAD ] || fail "the load ended with the daemon"
+start_lunkitd
+wait_for 30 "I/O" eval '[ "$(lunkit stats ublkb0 --json | jq ".[0].write_commands")" -gt 200 ]'
+[ -d /proc/$LOAD ] || fail "the load ended with the next daemon"
+timeout 20 lunkit ublk del "$disk"
 wait $LOAD || :
 [ -z "$(ls /dev/ublkb* /dev/ublkc* 2>/dev/null)" ] || fail "left: $(ls /dev/ublk*)"
+stop_lunkitd
 qemu-io -f raw -c 'read 0 4k' /tank/disk >/dev/null

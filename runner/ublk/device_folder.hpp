@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// DeviceFolder: what the next daemon has to know of the devices that this one serves, one file per
+// device: <run_dir>/ublk/<identity>.device. A file is there before the kernel's device is made, and
+// until it has been removed; so no device of ours is ever without one, whenever the daemon dies.
+//
+// A file says what was asked for and not which number the kernel gave: the kernel keeps the
+// identity with its device (ublksrv_flags), and so tells which device the file is of.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
+
+namespace lunkit::ublk {
+
+struct DeviceRecord {
+    std::uint64_t identity = 0;  ///< random; never 0, which devices of others mostly have
+    std::string config;          ///< "<handler>/<rest>"
+    std::uint64_t size = 0;      ///< bytes that the kernel's device has
+    std::uint32_t block_size = 0;
+    bool read_only = false;
+    bool operator==(const DeviceRecord&) const = default;
+};
+
+/// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one device
+/// one at a time.
+class DeviceFolder {
+  public:
+    /// Makes <run_dir>/ublk where it is missing. An error: it belongs to somebody else, is a link,
+    /// ...
+    static Result<DeviceFolder> open(const std::string& run_dir);
+
+    /// Replaces what was there.
+    [[nodiscard]] Status write(const DeviceRecord& record) const;
+    /// The records that make sense; others are logged and left alone.
+    [[nodiscard]] std::vector<DeviceRecord> read_all() const;
+    /// It need not be there.
+    void remove(std::uint64_t identity) const;
+
+  private:
+    UniqueFd folder_;
+};
+
+/// For a new device.
+[[nodiscard]] Result<std::uint64_t> new_identity();
+
+}  // namespace lunkit::ublk

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ublk/control_process.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <string>
+
+#include "ublk/control_device.hpp"
+
+namespace lunkit::ublk {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint32_t kEnds = 7;   // the process
+constexpr std::uint32_t kWaits = 8;  // for ever
+constexpr std::uint32_t kFails = 9;
+
+/// What the process of the tests does: the device 3 has as many queues as the process has number.
+Result<int> fake_command(std::uint32_t op, std::span<const std::byte> payload) {
+    if (op == kEnds) {
+        ::_exit(1);
+    }
+    if (op == kWaits) {
+        ::pause();
+    }
+    if (op == kFails) {
+        return failure(ENOMEM, "no ring");
+    }
+    abi::ControlCommand command{};
+    std::memcpy(&command, payload.data(), sizeof command);
+    if (command.dev_id != 3) {
+        return -ENODEV;
+    }
+    if (command.len == sizeof(abi::DeviceInfo)) {
+        abi::DeviceInfo info{};
+        std::memcpy(&info, reinterpret_cast<const void*>(command.addr), sizeof info);
+        info.owner_uid = static_cast<std::uint32_t>(::getpid());
+        info.queue_depth = static_cast<std::uint16_t>(info.queue_depth + 1);
+        std::memcpy(reinterpret_cast<void*>(command.addr), &info, sizeof info);
+    }
+    return 0;
+}
+
+class ControlProcessTest : public testing::Test {
+  protected:
+    ControlProcess process_ = *ControlProcess::start(
+        {.command = fake_command,
+         .check_unused = [](const std::string& node) -> Status {
+             return node == "/dev/ublkb3" ? Status() : failure(EBUSY, node + " is mounted");
+         },
+         .write_back = [](const std::string& node) -> Status {
+             return failure(ENOSPC, std::string(2000, 'x') + node);
+         },
+         .limit_silence = [](const std::string&) { return Status(); }});
+    ControlDevice control_{[this](std::uint32_t op, std::span<const std::byte> payload) {
+        return process_.command(op, payload);
+    }};
+    Result<int> command(std::uint32_t op) {
+        const abi::ControlCommand command{};
+        return process_.command(op, std::as_bytes(std::span(&command, 1)));
+    }
+};
+
+TEST_F(ControlProcessTest, AnotherProcessCarriesCommandsOutWithTheirBuffers) {
+    abi::DeviceInfo wanted{};
+    wanted.dev_id = 3;
+    wanted.queue_depth = 63;
+    const auto info = control_.add(wanted);
+    ASSERT_TRUE(info);
+    EXPECT_EQ(info->queue_depth, 64);
+    EXPECT_NE(info->owner_uid, static_cast<std::uint32_t>(::getpid()));
+    EXPECT_TRUE(control_.stop(3));
+    EXPECT_EQ(control_.stop(4).error().code, ENODEV);
+}
+
+TEST_F(ControlProcessTest, ErrorsComeWithWhatTheySay) {
+    const auto failed = command(kFails);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, ENOMEM);
+    EXPECT_EQ(failed.error().what, "no ring");
+    EXPECT_TRUE(process_.check_unused("/dev/ublkb3"));
+    EXPECT_EQ(process_.check_unused("/dev/ublkb4").error().what, "/dev/ublkb4 is mounted");
+    EXPECT_TRUE(process_.limit_silence("/dev/ublkb4"));
+    EXPECT_EQ(process_.write_back("/dev/ublkb4").error().code, ENOSPC);
+    EXPECT_EQ(process_.check_unused(std::string(1000, '/')).error().code, ENAMETOOLONG);
+}
+
+TEST_F(ControlProcessTest, CommandThatWaitsHoldsUpNoOther) {
+    auto waits = std::async(std::launch::async, [this] { return command(kWaits); });
+    EXPECT_TRUE(control_.stop(3));
+    EXPECT_FALSE(command(kEnds));
+    EXPECT_EQ(waits.get().error().code, EPIPE);
+}
+
+TEST_F(ControlProcessTest, ProcessThatHasEndedIsSaid) {
+    EXPECT_EQ(command(kEnds).error().code, EPIPE);
+    const auto later = command(0);
+    ASSERT_FALSE(later);
+    EXPECT_THAT(later.error().what, HasSubstr("control process of ublk"));
+}
+
+}  // namespace
+}  // namespace lunkit::ublk
