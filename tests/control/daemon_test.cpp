@@ -336,7 +336,7 @@ TEST_F(DaemonTest, LocksMemoryWhereItIsAsked) {
         return 0UL;
     };
     EXPECT_EQ(locked_pages(*start()), 0U);
-    configure("[daemon]\nlock_memory=yes\n");
+    configure("lock_memory=yes\n");
     EXPECT_GT(locked_pages(*start()), 0U);
 }
 
