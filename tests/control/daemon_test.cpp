@@ -4,8 +4,6 @@
 #include <gio/gio.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -302,42 +300,6 @@ TEST_F(DaemonTest, SystemdHearsOfReadyWatchdogAndStop) {
     daemon->signal(SIGINT);
     EXPECT_TRUE(daemon->wait_notify("STOPPING=1"));
     EXPECT_EQ(kExitOk, daemon->wait_exit());
-}
-
-/// Sanitizers leave it undone, and not everybody may.
-bool can_lock_memory() {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        std::vector<char> page(65536, 'x');
-        const bool locked = ::mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
-        std::ifstream status("/proc/self/status");
-        for (std::string line; std::getline(status, line);) {
-            if (line.starts_with("VmLck:")) {
-                ::_exit(locked && std::stoul(line.substr(6)) > 0 ? 0 : 1);
-            }
-        }
-        ::_exit(1);
-    }
-    int status = -1;
-    return ::waitpid(child, &status, 0) == child && status == 0;
-}
-
-TEST_F(DaemonTest, LocksMemoryWhereItIsAsked) {
-    if (!can_lock_memory()) {
-        GTEST_SKIP() << "mlockall() does nothing here";
-    }
-    const auto locked_pages = [](const ChildProcess& daemon) {
-        std::ifstream status("/proc/" + std::to_string(daemon.pid()) + "/status");
-        for (std::string line; std::getline(status, line);) {
-            if (line.starts_with("VmLck:")) {
-                return std::stoul(line.substr(6));
-            }
-        }
-        return 0UL;
-    };
-    EXPECT_EQ(locked_pages(*start()), 0U);
-    configure("lock_memory=yes\n");
-    EXPECT_GT(locked_pages(*start()), 0U);
 }
 
 TEST_F(DaemonTest, StopIsBounded) {

@@ -22,6 +22,16 @@ level=$(sed -nE 's/.*exposure level for lunkitd.service: ([0-9]+)\.([0-9]).*/\1\
 [ -n "$level" ] && [ "$level" -le 60 ] || fail "$security"
 assert_no_match "$(grep '^Cap' "/proc/$(lunkitd_pid)/status" | grep CapEff)" '1ffffffffff|3fffffffff' "every capability"
 
+step "memory is locked where it is asked"
+locked() { awk '/^VmLck:/ { print $2 }' "/proc/$(lunkitd_pid)/status"; }
+assert_eq "$(locked)" 0 "locked by default"
+cp /etc/lunkit/lunkitd.conf /run/lunkitd.conf
+printf '[daemon]\nlock_memory=yes\n' >/etc/lunkit/lunkitd.conf
+systemctl restart lunkitd.service
+[ "$(locked)" -gt 0 ] || fail "nothing is locked"
+mv /run/lunkitd.conf /etc/lunkit/lunkitd.conf
+systemctl restart lunkitd.service
+
 step "restart under I/O"
 tank
 user_lun file d 64M /tank/d
