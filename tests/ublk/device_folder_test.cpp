@@ -80,7 +80,7 @@ TEST_F(DeviceFolderTest, FileThatMakesNoSenseIsLeftAlone) {
 
 TEST_F(DeviceFolderTest, ShortFileIsLeftAlone) {
     ASSERT_TRUE(folder_.write(kRecord));
-    for (const std::uintmax_t size : {64, 40, 39, 0}) {
+    for (const unsigned size : {64U, 40U, 39U, 0U}) {
         std::filesystem::resize_file(file(), size);
         EXPECT_THAT(folder_.read_all(), IsEmpty()) << size;
     }
