@@ -1,6 +1,6 @@
 # Whoever creates or deletes devices is never left waiting: with many at once, with the daemon stopped (SIGSTOP), killed in the
 # middle, or absent. No process stays in D state.
-# timeout: 240
+# timeout: 400
 . "$LUNKIT_VM/lib.sh"
 
 # make NAME / drop NAME: a device by configfs alone, as rtslib makes them.
