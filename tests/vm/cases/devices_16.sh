@@ -1,4 +1,5 @@
 # Sixteen LUNs at once, all loaded, then all removed.
+# kernels: 6.1
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 

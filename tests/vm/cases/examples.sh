@@ -1,4 +1,5 @@
 # Every script of targetcli-examples/ runs to its end and cleans up after itself.
+# kernels: 6.1
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 

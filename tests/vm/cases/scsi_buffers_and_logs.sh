@@ -1,4 +1,5 @@
 # READ and WRITE BUFFER (echo), SEND and RECEIVE DIAGNOSTIC, LOG SENSE and LOG SELECT.
+# kernels: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 

@@ -1,4 +1,5 @@
 # READ CAPACITY 10 and 16, MODE SENSE and MODE SELECT 6 and 10, the write cache bit.
+# kernels: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 

@@ -1,5 +1,6 @@
 # START STOP UNIT, PREVENT ALLOW, REPORT SUPPORTED OPERATION CODES and TMFs, LOG SENSE, REPORT TARGET PORT GROUPS, and opcodes
 # that do not exist: every one is answered, at once.
+# kernels: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 

@@ -1,4 +1,5 @@
 # UNMAP, WRITE SAME 10 and 16 with UNMAP and NDOB, GET LBA STATUS; what is unmapped reads as zeros and is freed in the image.
+# kernels: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 random_file /tank/data 8

@@ -1,4 +1,5 @@
 # VERIFY 10, 12, 16 with and without data, WRITE AND VERIFY 10, 12, 16, COMPARE AND WRITE.
+# kernels: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 random_file /tank/data 1
