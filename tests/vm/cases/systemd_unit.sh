@@ -19,7 +19,7 @@ step "hardening"
 security=$(systemd-analyze security --no-pager lunkitd.service | tail -n 1)
 echo "$security"
 level=$(sed -nE 's/.*exposure level for lunkitd.service: ([0-9]+)\.([0-9]).*/\1\2/p' <<<"$security")
-[ -n "$level" ] && [ "$level" -le 60 ] || fail "$security"
+[ -n "$level" ] && [ "$level" -le 65 ] || fail "$security"
 assert_no_match "$(grep '^Cap' "/proc/$(lunkitd_pid)/status" | grep CapEff)" '1ffffffffff|3fffffffff' "every capability"
 
 step "memory is locked where it is asked"
