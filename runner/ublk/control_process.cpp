@@ -311,16 +311,17 @@ Result<int> ControlProcess::command(std::uint32_t op, std::span<const std::byte>
     std::memcpy(&request.command, payload.data(), payload.size());
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's struct has it as a number
     auto* const buffer = reinterpret_cast<void*>(static_cast<std::uintptr_t>(request.command.addr));
-    if (request.command.len > kMostBytes) {
+    const std::size_t length = buffer == nullptr ? 0 : request.command.len;
+    if (length > kMostBytes) {
         return failure(EINVAL, "a control command with too large a buffer");
     }
-    request.length = request.command.len;
-    if (request.length != 0) {
-        std::memcpy(request.bytes.data(), buffer, request.length);
+    request.length = static_cast<decltype(request.length)>(length);
+    if (length != 0) {
+        std::memcpy(request.bytes.data(), buffer, length);
     }
     TRY(const Reply reply, ask(socket_.get(), request));
-    if (request.length != 0) {
-        std::memcpy(buffer, reply.bytes.data(), request.length);
+    if (length != 0) {
+        std::memcpy(buffer, reply.bytes.data(), length);
     }
     return reply.answer;
 }
