@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/private_folder.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::tcmu {
@@ -60,30 +61,8 @@ Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
 }
 
 Result<InflightFolder> InflightFolder::open(const std::string& run_dir) {
-    if (::mkdir(run_dir.c_str(), 0755) != 0 && errno != EEXIST) {
-        return system_failure("cannot make " + run_dir);
-    }
-    const UniqueFd parent(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!parent) {
-        return system_failure("cannot open " + run_dir);
-    }
-    const std::string path = run_dir + "/tcmu";
-    if (::mkdirat(parent.get(), "tcmu", 0700) != 0 && errno != EEXIST) {
-        return system_failure("cannot make " + path);
-    }
     InflightFolder folder;
-    folder.folder_.reset(
-        ::openat(parent.get(), "tcmu", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat status{};
-    if (!folder.folder_ || ::fstat(folder.folder_.get(), &status) != 0) {
-        return system_failure("cannot open " + path);
-    }
-    if (status.st_uid != ::geteuid()) {
-        return failure(EPERM, path + " belongs to another user");
-    }
-    if ((status.st_mode & 0077) != 0 && ::fchmod(folder.folder_.get(), 0700) != 0) {
-        return system_failure("cannot close " + path + " to others");
-    }
+    TRY(folder.folder_, core::open_private_folder(run_dir, "tcmu"));
     return folder;
 }
 
