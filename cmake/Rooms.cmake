@@ -69,7 +69,7 @@ function(lunkit_test name)
     if(NOT TEST_TIMEOUT)
         set(TEST_TIMEOUT 60)
     endif()
-    add_executable(${name} ${TEST_SOURCES})
+    add_executable(${name} ${TEST_SOURCES} ${PROJECT_SOURCE_DIR}/tests/support/kept_ring.cpp)
     target_link_libraries(${name} PRIVATE lunkit_flags ${TEST_DEPENDS} GTest::gtest_main GTest::gmock)
     # A room under test includes its fakes as "support/x.hpp".
     target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/rooms/support)
@@ -79,12 +79,17 @@ endfunction()
 
 # lunkit_fuzz(<name> SOURCES <file>... [DEPENDS <target>...])
 # A libFuzzer target, and <name>_planted: the same with LUNKIT_FUZZ_PLANT defined, by which the target
-# plants a bug that it must find. tests/fuzz/run runs both, from the corpus of that name.
+# plants a bug that it must find. tests/fuzz/run runs both, from the corpus of that name. Without
+# LUNKIT_FUZZ both are only compiled, so that a change which breaks them is seen at once.
 function(lunkit_fuzz name)
     cmake_parse_arguments(FUZZ "" "" "SOURCES;DEPENDS" ${ARGN})
     foreach(target ${name} ${name}_planted)
-        add_executable(${target} ${FUZZ_SOURCES})
-        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        if(LUNKIT_FUZZ)
+            add_executable(${target} ${FUZZ_SOURCES})
+            target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        else()
+            add_library(${target} OBJECT ${FUZZ_SOURCES})
+        endif()
         target_link_libraries(${target} PRIVATE lunkit_flags ${FUZZ_DEPENDS})
         target_include_directories(${target} PRIVATE ${PROJECT_BINARY_DIR}/rooms/support)
     endforeach()

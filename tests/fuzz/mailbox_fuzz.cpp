@@ -23,10 +23,10 @@
 
 namespace {
 
+using lunkit::core::MemoryMapping;
 using lunkit::tcmu::Fetched;
 using lunkit::tcmu::InflightTable;
 using lunkit::tcmu::MailboxInfo;
-using lunkit::tcmu::MemoryMapping;
 using lunkit::tcmu::Response;
 using lunkit::tcmu::Ring;
 
@@ -155,7 +155,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     const InflightTable::Geometry geometry = Ring::table_geometry(*info, kSlots);
-    lunkit::Result<core::MemoryMapping> memory = core::MemoryMapping::anonymous(geometry.bytes());
+    lunkit::Result<MemoryMapping> memory = MemoryMapping::anonymous(geometry.bytes());
     must(memory.has_value());
     lunkit::Result<InflightTable> table = InflightTable::make(memory->bytes(), geometry, map);
     must(table.has_value());
