@@ -177,10 +177,10 @@ Result<FileLock> FileLock::reserve(const FileIdentity& identity, Claim claim,
     return lock;
 }
 
-Status FileLock::lock(int fd, const std::string& path, bool take_over) {
+Status FileLock::lock(int fd, const std::string& path, std::chrono::milliseconds patience) {
     using Clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds kPause{20};
-    const auto deadline = Clock::now() + std::chrono::seconds(take_over ? kTakeOverWaitSeconds : 0);
+    const auto deadline = Clock::now() + patience;
     for (;;) {
         unsigned permission = kPermissions;
         const int error = try_lock(fd, uses_, denies_, &permission);

@@ -11,11 +11,14 @@
 // be told apart only by an anonymous lock conflict, and a message should name the device.
 //
 // The locks of a predecessor that died stay until its last request in flight has ended. So a
-// take-over waits for them: to get them proves that nothing of it writes any more.
+// take-over waits for them: to get them proves that nothing of it writes any more. For a moment
+// they also stay after a close(2): a request of io_uring lets go of its file only after its
+// completion was seen. So everybody waits a little.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -59,12 +62,9 @@ class FileLock {
     static Result<FileLock> reserve(const FileIdentity& identity, Claim claim,
                                     const std::string& path, const std::string& device);
 
-    /// Takes the locks on `fd`. EBUSY: another process uses the file; with `take_over` only after
-    /// that has lasted kTakeOverWait. Blocks. A file system without such locks is logged and
-    /// passed over.
-    Status lock(int fd, const std::string& path, bool take_over);
-
-    static constexpr int kTakeOverWaitSeconds = 20;
+    /// Takes the locks on `fd`. EBUSY: another process uses the file, and that has lasted for
+    /// `patience`. Blocks. A file system without such locks is logged and passed over.
+    Status lock(int fd, const std::string& path, std::chrono::milliseconds patience);
 
   private:
     FileIdentity identity_;

@@ -224,17 +224,19 @@ std::string open_sentence(const OpenedFile& file, int error, bool direct) {
     return file.path + ": " + std::generic_category().message(error);
 }
 
-/// The real open of what `located` stands for. A predecessor's description may keep a block
-/// device busy for a moment after its death.
+/// How long a file or a block device may be busy before that is an answer (see FileLock).
+std::chrono::milliseconds patience() {
+    return CurrentDevice::take_over() ? std::chrono::seconds(20) : std::chrono::milliseconds(300);
+}
+
+/// The real open of what `located` stands for.
 Status open_located(OpenedFile& file, int located, std::uint32_t flags) {
     using Clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds kPause{20};
     const bool direct = (flags & LUNKIT_FILE_DIRECT) != 0;
     const int mode = (file.read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0) |
                      (file.is_block_device && !file.read_only ? O_EXCL : 0) | O_CLOEXEC;
-    const auto deadline =
-        Clock::now() +
-        std::chrono::seconds(CurrentDevice::take_over() ? FileLock::kTakeOverWaitSeconds : 0);
+    const auto deadline = Clock::now() + patience();
     for (;;) {
         file.fd.reset(::open(fd_path(located).c_str(), mode));
         if (file.fd && !file.read_only) {
@@ -278,7 +280,7 @@ Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& polic
     }
     CHECK(open_located(file, located.get(), request.flags));
     if (locked) {
-        CHECK(file.lock.lock(file.fd.get(), file.path, CurrentDevice::take_over()));
+        CHECK(file.lock.lock(file.fd.get(), file.path, patience()));
     }
     CHECK(find_limits(file, (request.flags & LUNKIT_FILE_DIRECT) != 0));
     return file;

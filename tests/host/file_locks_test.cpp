@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <thread>
 
@@ -113,9 +114,24 @@ TEST_F(FileLocks, ARefusalLeavesNoLock) {
     EXPECT_TRUE(open());
 }
 
+// A request of io_uring lets go of its file after its completion was seen.
+TEST_F(FileLocks, WhatGoesInAMomentIsWaitedFor) {
+    UniqueFd other = lock_like_another(101);
+    std::thread going([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        other.reset();
+    });
+    const auto file = open();
+    going.join();
+    EXPECT_TRUE(file) << file.error().what;
+}
+
 TEST_F(FileLocks, TakeOverWaitsForThePredecessor) {
     UniqueFd other = lock_like_another(101);
-    std::thread dying([&] { other.reset(); });
+    std::thread dying([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(600));
+        other.reset();
+    });
     const CurrentDevice scope("disk", true);
     const auto file = open();
     dying.join();
