@@ -311,9 +311,12 @@ Result<int> ControlProcess::command(std::uint32_t op, std::span<const std::byte>
     std::memcpy(&request.command, payload.data(), payload.size());
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's struct has it as a number
     auto* const buffer = reinterpret_cast<void*>(static_cast<std::uintptr_t>(request.command.addr));
-    const std::size_t length = buffer == nullptr ? 0 : request.command.len;
+    const std::size_t length = request.command.len;
     if (length > kMostBytes) {
         return failure(EINVAL, "a control command with too large a buffer");
+    }
+    if (length != 0 && buffer == nullptr) {
+        return failure(EINVAL, "a control command without its buffer");
     }
     request.length = static_cast<decltype(request.length)>(length);
     if (length != 0) {

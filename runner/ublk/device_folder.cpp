@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "core/log.hpp"
+#include "core/private_folder.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::ublk {
@@ -107,30 +108,8 @@ Result<std::string> read_file(int folder, const std::string& name) {
 }  // namespace
 
 Result<DeviceFolder> DeviceFolder::open(const std::string& run_dir) {
-    if (::mkdir(run_dir.c_str(), 0755) != 0 && errno != EEXIST) {
-        return system_failure("cannot make " + run_dir);
-    }
-    const UniqueFd parent(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!parent) {
-        return system_failure("cannot open " + run_dir);
-    }
-    const std::string path = run_dir + "/ublk";
-    if (::mkdirat(parent.get(), "ublk", 0700) != 0 && errno != EEXIST) {
-        return system_failure("cannot make " + path);
-    }
     DeviceFolder folder;
-    folder.folder_.reset(
-        ::openat(parent.get(), "ublk", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat status{};
-    if (!folder.folder_ || ::fstat(folder.folder_.get(), &status) != 0) {
-        return system_failure("cannot open " + path);
-    }
-    if (status.st_uid != ::geteuid()) {
-        return failure(EPERM, path + " belongs to another user");
-    }
-    if ((status.st_mode & 0077) != 0 && ::fchmod(folder.folder_.get(), 0700) != 0) {
-        return system_failure("cannot close " + path + " to others");
-    }
+    TRY(folder.folder_, core::open_private_folder(run_dir, "ublk"));
     return folder;
 }
 
