@@ -24,7 +24,7 @@ void put_standard_data(ParameterData& data, const Unit& unit, const Identity& id
     constexpr unsigned kDescriptorSbc3 = 0x04c0;
     constexpr unsigned kDescriptorMmc6 = 0x04e0;
     constexpr unsigned kRmb = 0x80;
-    const bool is_cd = unit.info.type == DeviceType::kCdDvd;
+    const bool is_cd = unit.is_cd();
     data.u8(static_cast<unsigned>(unit.info.type));  // connected
     data.u8(is_cd ? kRmb : 0U);
     data.u8(kSpc4).u8(kResponseDataFormat).u8(kStandardLength - 5);

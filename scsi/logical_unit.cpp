@@ -166,9 +166,8 @@ void LogicalUnit::end_background() {
 
 void LogicalUnit::capacity_changed() {
     state_->refresh();
-    const bool is_cd = state_->info.type == DeviceType::kCdDvd;
-    state_->has_new_media = is_cd;
-    state_->establish(is_cd ? asc::kNotReadyToReadyChange : asc::kCapacityDataHasChanged);
+    state_->has_new_media = state_->is_cd();
+    state_->establish(state_->is_cd() ? asc::kNotReadyToReadyChange : asc::kCapacityDataHasChanged);
 }
 
 Task<Status> LogicalUnit::set_write_cache(Queue& queue, bool enabled) {

@@ -101,9 +101,9 @@ Ending get_configuration(Unit& unit, Command& command) {
     }
     const auto which = static_cast<Which>(rt);
     const unsigned from = cdb.be16(2);
-    const bool is_cd = blocks_of(unit) <= kMostBlocksOfACd;
+    const bool fits_a_cd = blocks_of(unit) <= kMostBlocksOfACd;
     ParameterData data;
-    data.be32(0).be16(0).be16(is_cd ? kProfileCdRom : kProfileDvdRom);
+    data.be32(0).be16(0).be16(fits_a_cd ? kProfileCdRom : kProfileDvdRom);
     const auto put = [&](Feature feature, std::initializer_list<std::uint8_t> more) {
         const bool wanted = which == Which::kOne
                                 ? feature.code == from
@@ -114,8 +114,8 @@ Ending get_configuration(Unit& unit, Command& command) {
     };
     constexpr std::uint8_t kCurrentP = 0x01;
     put({0x0000, 0, true, true},  // profiles, in descending order
-        {0, kProfileDvdRom, is_cd ? std::uint8_t{0} : kCurrentP, 0, 0, kProfileCdRom,
-         is_cd ? kCurrentP : std::uint8_t{0}, 0});
+        {0, kProfileDvdRom, fits_a_cd ? std::uint8_t{0} : kCurrentP, 0, 0, kProfileCdRom,
+         fits_a_cd ? kCurrentP : std::uint8_t{0}, 0});
     put({0x0001, 2, true, true}, {0, 0, 0, 1, 0, 0, 0, 0});      // core: of the SCSI family
     put({0x0002, 1, true, true}, {0x02, 0, 0, 0});               // morphing: events are polled for
     put({0x0003, 2, true, true}, {0, 0, 0, 0});                  // removable: a caddy that stays

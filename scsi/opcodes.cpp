@@ -306,8 +306,7 @@ constexpr std::array<Slot, 256> make_index() {
 constexpr std::array<Slot, 256> kIndex = make_index();
 
 bool is_of_its_type(const Opcode& opcode, const Unit& unit) {
-    const auto own =
-        unit.info.type == DeviceType::kCdDvd ? Traits::Types::kCdDvd : Traits::Types::kBlock;
+    const auto own = unit.is_cd() ? Traits::Types::kCdDvd : Traits::Types::kBlock;
     return opcode.traits.types == Traits::Types::kBoth || opcode.traits.types == own;
 }
 

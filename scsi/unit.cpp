@@ -20,7 +20,7 @@ void Unit::refresh() {
     copies.tokens.change({info.size, ~info.size});  // blocks that are gone
     limits = make_block_limits(info, options);
     mode.soft_threshold_count = has_thresholds(*this) ? threshold_count(*this) : 0;
-    mode.is_cd = info.type == DeviceType::kCdDvd;
+    mode.is_cd = is_cd();
     default_mode.soft_threshold_count = mode.soft_threshold_count;
     default_mode.is_cd = mode.is_cd;
 }

@@ -64,6 +64,7 @@ struct Unit {
     [[nodiscard]] std::optional<Sense> take_pending(const Command& command);
 
     [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
+    [[nodiscard]] bool is_cd() const { return info.type == DeviceType::kCdDvd; }
     [[nodiscard]] bool write_protected() const {
         return info.read_only || mode.software_write_protect;
     }

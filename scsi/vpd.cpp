@@ -20,9 +20,7 @@ struct VpdPage {
     PutPage put;
     bool of_cds_too = true;
 
-    [[nodiscard]] bool is_of(const Unit& unit) const {
-        return of_cds_too || unit.info.type != DeviceType::kCdDvd;
-    }
+    [[nodiscard]] bool is_of(const Unit& unit) const { return of_cds_too || !unit.is_cd(); }
 };
 
 void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& identity);
