@@ -24,29 +24,17 @@ iscsi_login $iqn
 REMOTE=$(iscsi_disk_of $iqn 0)
 watch_errors "$REMOTE"
 disks=("$CACHED" "$DIRECT" "$MEMORY" "$REMOTE")
-loads=()
-for disk in "${disks[@]}"; do
-    [ -b "$disk" ] || fail "$disk is not a block device"
-    fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=100000 --minimal >"/tank/fio.${disk##*/}" 2>&1 &
-    loads+=($!)
-done
+begin_loads "${disks[@]}"
 begin=$SECONDS
 for ((kill = 0; kill < KILLS; kill++)); do
     sleep "0.$((RANDOM % 9 + 1))"
     kill_lunkitd
-    for load in "${loads[@]}"; do
-        [ -d "/proc/$load" ] || fail "fio ended after $kill kills: $(tail -n 3 /tank/fio.*)"
-    done
+    loads_go_on "after $kill kills"
     start_lunkitd
 done
 sleep 2
 assert_no_errors
-kill -INT "${loads[@]}"
-wait "${loads[@]}" || :  # that it was ended is an error of its own to fio
-for result in /tank/fio.*; do
-    assert_eq "$(grep '^3;' "$result" | cut -d';' -f5)" 0 "fio's error: $(cat "$result")"
-done
+end_loads
 assert_no_errors
 assert_no_match "$(dmesg | tail -n 400)" 'I/O error|ring is broken|timed out|reset' "kernel log"
 replayed=$(lunkitd_log | sed -nE 's/.*executing ([0-9]+) commands that the predecessor had begun.*/\1/p' | awk '{ sum += $1 } END { print sum + 0 }')

@@ -249,6 +249,35 @@ dm_device() {
     [ -b "/dev/mapper/$1" ] || fail "no /dev/mapper/$1"
 }
 
+# begin_loads DISK...: mixed load of each disk, read back and compared all the time, until end_loads. loads_go_on WHEN: fails when
+# one of them has ended by itself.
+LOADS=()
+begin_loads() {
+    local disk
+    for disk; do
+        [ -b "$disk" ] || fail "$disk is not a block device"
+        fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
+            --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=100000 --minimal \
+            >"/tank/load.${disk##*/}" 2>&1 &
+        LOADS+=($!)
+    done
+}
+loads_go_on() {
+    local load
+    for load in "${LOADS[@]}"; do
+        [ -d "/proc/$load" ] || fail "fio ended $1: $(tail -n 3 /tank/load.*)"
+    done
+}
+end_loads() {
+    local result
+    loads_go_on "before its time"
+    kill -INT "${LOADS[@]}"
+    wait "${LOADS[@]}" || :  # that it was ended is an error of its own to fio
+    for result in /tank/load.*; do
+        assert_eq "$(grep '^3;' "$result" | cut -d';' -f5)" 0 "fio's error: $(cat "$result")"
+    done
+}
+
 # verify_load DISK [FIO-OPTION]...: mixed random writes of several sizes, then everything read back and compared.
 verify_load() {
     local disk=$1

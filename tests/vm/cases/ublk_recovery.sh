@@ -15,13 +15,7 @@ disks=()
 for config in file//tank/disk 'file//tank/direct;direct=on' ram/r qcow//tank/image; do
     disks+=("$(lunkit ublk add "$config" --size 64M)")
 done
-loads=()
-for disk in "${disks[@]}"; do
-    [ -b "$disk" ] || fail "$disk is not a block device"
-    fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=1000 --minimal >"/tank/fio.${disk##*/}" 2>&1 &
-    loads+=($!)
-done
+begin_loads "${disks[@]}"
 
 for ((kill = 1; kill <= KILLS; kill++)); do
     # Every other time the next daemon is killed as soon as it is there, which is in the middle of taking over.
@@ -31,9 +25,7 @@ for ((kill = 1; kill <= KILLS; kill++)); do
     fi
     step "kill $kill, with $(running) devices served"
     kill_lunkitd
-    for load in "${loads[@]}"; do
-        [ -d "/proc/$load" ] || fail "fio ended after kill $kill: $(tail -n 3 /tank/fio.*)"
-    done
+    loads_go_on "after kill $kill"
     start_lunkitd
     if [ $((kill % 5)) = 0 ]; then
         wait_for 60 "all devices" eval '[ "$(running)" = 4 ]'
@@ -46,14 +38,7 @@ for ((kill = 1; kill <= KILLS; kill++)); do
 done
 wait_for 60 "all devices" eval '[ "$(running)" = 4 ]'
 sleep 2
-for load in "${loads[@]}"; do
-    [ -d "/proc/$load" ] || fail "fio ended: $(tail -n 3 /tank/fio.*)"
-done
-kill -INT "${loads[@]}"
-wait "${loads[@]}" || :  # that it was ended is an error of its own to fio
-for result in /tank/fio.*; do
-    assert_eq "$(grep '^3;' "$result" | cut -d';' -f5)" 0 "fio's error: $(cat "$result")"
-done
+end_loads
 assert_no_match "$(dmesg | sed '1,/lunkit-vm: case ublk_recovery$/d')" 'I/O error|ublk_drv|WARNING|blocked for more' "kernel log"
 assert_eq "$(lunkit stats --json | jq 'map(.errors) | add')" 0 "errors that the last daemon has counted"
 for disk in "${disks[@]}"; do verify_load "$disk"; done
