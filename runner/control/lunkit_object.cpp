@@ -69,6 +69,10 @@ GVariant* to_variant(const core::DeviceStatus& device) {
         .add("errors", device.errors)
         .add("in_flight", device.in_flight)
         .add("kicks", device.kicks)
+        .add("region_size", device.region_size)
+        .add("regions", device.regions)
+        .add("regions_in_sync", device.regions_in_sync)
+        .add("regions_dirty", device.regions_dirty)
         .end();
 }
 

@@ -21,6 +21,7 @@
 #include "control/registry_catalog.hpp"
 #include "core/log.hpp"
 #include "core/queue_set.hpp"
+#include "dm_log/dm_log_service.hpp"
 #include "host/file_policy.hpp"
 #include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
@@ -78,6 +79,9 @@ int serve(const Options& options, LiveSettings& settings, UblkControl ublk_contr
             return fail(ublk_control.error().what);
         }
         services.push_back(lunkit::ublk::make_ublk_service(runtime, std::move(*ublk_control)));
+    }
+    if (now.dm_log) {
+        services.push_back(lunkit::dm_log::make_dm_log_service(runtime));
     }
     const RegistryCatalog catalog(handlers);
     ControlLoop loop({options.source, settings, catalog, services});

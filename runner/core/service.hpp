@@ -59,6 +59,11 @@ struct DeviceStatus {
     std::uint64_t errors = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t kicks = 0;
+    // Dirty logs of mirrors; else 0.
+    std::uint64_t region_size = 0;  ///< bytes
+    std::uint64_t regions = 0;
+    std::uint64_t regions_in_sync = 0;
+    std::uint64_t regions_dirty = 0;
 };
 
 /// Copies the counters into what is told of the device.

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dm_log/log_server.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "core/log.hpp"
+#include "dm_log/answers.hpp"
+#include "lunkit/try.hpp"
+
+namespace lunkit::dm_log {
+
+namespace {
+
+using abi::RequestType;
+using core::LogLevel;
+
+constexpr std::chrono::seconds kStorePause{1};  // block_on_error: between two attempts
+constexpr std::uint64_t kSectorBytes = 512;
+
+}  // namespace
+
+/// What list() tells is atomic, or under the server's mutex.
+struct LogServer::ServedLog {
+    ServedLog(LogIdentity who, LogArguments what, LogMemory where)
+        : identity(std::move(who)),
+          arguments(std::move(what)),
+          memory(std::move(where)),
+          bits(arguments.regions(), memory.words()) {}
+
+    const LogIdentity identity;
+    const LogArguments arguments;
+    LogMemory memory;
+    DirtyLog bits;
+    std::unique_ptr<DiskStore> store;  // kDisk
+    bool reconstructed = false;        // the kernel has used it before, and its bits are lost
+    bool suspended = false;            // by a POSTSUSPEND that this process has heard
+
+    std::optional<Error> failed;  // under the mutex: the log cannot be stored
+    std::atomic<core::DeviceState> state{core::DeviceState::kOpening};
+    std::atomic<std::uint64_t> in_sync{0};
+    std::atomic<std::uint64_t> dirty{0};
+    std::atomic<std::uint64_t> requests{0};
+    std::atomic<std::uint64_t> errors{0};
+
+    void tell() {
+        in_sync.store(bits.sync_count(), std::memory_order_relaxed);
+        dirty.store(bits.has_begun() ? bits.regions() - bits.clean_count() : bits.regions(),
+                    std::memory_order_relaxed);
+        if (bits.has_begun()) {
+            state.store(core::DeviceState::kRunning, std::memory_order_relaxed);
+        }
+    }
+    [[nodiscard]] std::string status_text() const {
+        if (!store) {
+            return "1 core";
+        }
+        const LogFile* const file = store->file();
+        return fmt::format("3 disk {}:{} {}", file != nullptr ? file->major : 0,
+                           file != nullptr ? file->minor : 0, failed ? 'D' : 'A');
+    }
+    /// The arguments without the length of the device.
+    [[nodiscard]] std::string table_text() const {
+        return identity.arguments.substr(identity.arguments.find(' ') + 1);
+    }
+};
+
+LogServer::LogServer(core::EngineQueue& queue, StateFolder folder, Reply reply)
+    : queue_(queue), folder_(std::move(folder)), reply_(std::move(reply)) {}
+
+LogServer::~LogServer() = default;
+
+void LogServer::restore(std::vector<StateFolder::Found> found) {
+    for (StateFolder::Found& one : found) {
+        const auto arguments = parse_log_arguments(one.identity.arguments);
+        if (!arguments) {
+            continue;  // find_all() gives none of that kind
+        }
+        const auto log =
+            std::make_shared<ServedLog>(std::move(one.identity), *arguments, std::move(one.memory));
+        log->bits.adopt();
+        log->tell();
+        core::log(LogLevel::kInfo, {.device = log->identity.uuid},
+                  "going on with the dirty log: {} of {} regions in sync", log->bits.sync_count(),
+                  log->bits.regions());
+        log->store = make_store(*arguments);
+        {
+            const std::lock_guard lock(mutex_);
+            logs_[log->identity.luid] = log;
+        }
+        if (log->store) {
+            reopen(log);
+        }
+    }
+}
+
+/// FLUSH would open it as well; here whoever looks at the log learns of trouble.
+Detached LogServer::reopen(Entry log) {
+    const Gate::Pass pass = gate_.enter();
+    const Status status = co_await log->store->store(log->bits);
+    report(*log, status);
+}
+
+LogServer::Entry LogServer::find(const Request& request) const {
+    const auto found = logs_.find(request.luid());
+    return found != logs_.end() && found->second->identity.uuid == request.uuid() ? found->second
+                                                                                  : nullptr;
+}
+
+void LogServer::handle(const Request& request) {
+    if (request.type() == RequestType::kCtr) {
+        construct(request);
+        return;
+    }
+    if (const Entry log = find(request)) {
+        answer_known(log, request);
+    } else {
+        reply_(request, unknown_log(request));
+    }
+}
+
+void LogServer::answer(const Entry& log, const Request& request, const Answer& said) {
+    log->requests.fetch_add(1, std::memory_order_relaxed);
+    if (said.error() != 0) {
+        log->errors.fetch_add(1, std::memory_order_relaxed);
+    }
+    log->tell();
+    reply_(request, said);
+}
+
+void LogServer::answer_known(const Entry& log, const Request& request) {
+    const auto type = request.type();
+    if ((type == RequestType::kDtr || type == RequestType::kResume) && request.data().empty()) {
+        if (type == RequestType::kDtr) {
+            forget(log);
+            answer(log, request, {});
+        } else {
+            resume(log, request);
+        }
+        return;
+    }
+    const std::string status = type == RequestType::kStatusInfo ? log->status_text() : "";
+    const std::string table = type == RequestType::kStatusTable ? log->table_text() : "";
+    const Answer said = answer_for(log->bits, log->arguments, {status, table}, request);
+    const bool is_postsuspend = type == RequestType::kPostsuspend;
+    if (said.error() == 0 && is_postsuspend) {
+        log->suspended = true;
+    }
+    if (said.error() == 0 && log->store && (is_postsuspend || type == RequestType::kFlush)) {
+        store_and_answer(log, request);
+        return;
+    }
+    answer(log, request, said);
+}
+
+// CTR.
+
+void LogServer::refuse(const Request& request, const Error& error) {
+    core::log(LogLevel::kError, {.device = request.uuid()}, "no dirty log is made: {}", error.what);
+    // These two mean to the kernel that it shall ask again.
+    const bool is_taken = error.code == ESRCH || error.code == EAGAIN;
+    reply_(request, Answer::failed(is_taken ? EIO : error.code));
+}
+
+void LogServer::construct(const Request& request) {
+    std::string_view text = request.text();
+    const bool is_repeated = text.ends_with('\0');
+    if (is_repeated) {
+        text.remove_suffix(1);
+    }
+    const Entry before = find(request);
+    if (before && is_repeated && before->identity.arguments == text) {
+        answer(before, request, {});
+        return;
+    }
+    if (request.head.version == 0 || request.head.version > abi::kNewestVersion) {
+        refuse(request, {.code = EPROTO,
+                         .what = fmt::format("the kernel's requests have version {}, and {} is "
+                                             "the newest known here",
+                                             request.head.version, abi::kNewestVersion)});
+        return;
+    }
+    const auto arguments = parse_log_arguments(text);
+    if (!arguments) {
+        refuse(request, arguments.error());
+        return;
+    }
+    auto made = make({request.luid(), std::string(request.uuid()), std::string(text)}, *arguments);
+    if (!made) {
+        refuse(request, made.error());
+        return;
+    }
+    (*made)->reconstructed = is_repeated;
+    construct(request, *made, before);
+}
+
+Result<LogServer::Entry> LogServer::make(LogIdentity identity, const LogArguments& arguments) {
+    TRY(LogMemory memory, folder_.make(identity, arguments.regions()));
+    auto log = std::make_shared<ServedLog>(std::move(identity), arguments, std::move(memory));
+    log->store = make_store(arguments);
+    return log;
+}
+
+/// None for a log that is not on disk.
+std::unique_ptr<DiskStore> LogServer::make_store(const LogArguments& arguments) const {
+    if (arguments.kind != LogKind::kDisk) {
+        return nullptr;
+    }
+    const bool is_known = std::ranges::any_of(logs_, [&arguments](const auto& known) {
+        return known.second->store && known.second->store->path() == arguments.path;
+    });
+    return std::make_unique<DiskStore>(queue_, arguments.path, arguments.regions(),
+                                       is_known ? LogFile::Others::kKnow : LogFile::Others::kWait);
+}
+
+Detached LogServer::construct(Request request, Entry made, Entry before) {
+    const Gate::Pass pass = gate_.enter();
+    if (made->store) {
+        const Status opened = co_await open_store(made);
+        if (!opened) {
+            refuse(request, opened.error());
+            co_return;
+        }
+    }
+    // While the disk was slow the kernel may have asked again, and got on with what that made.
+    const Entry now = find(request);
+    const bool is_overtaken = now != before && now && now->bits.has_begun();
+    if (!is_overtaken) {
+        if (made->reconstructed) {
+            core::log(LogLevel::kWarning, {.device = made->identity.uuid},
+                      "the kernel goes on with a dirty log that is unknown here: its regions are "
+                      "out of sync; if no resync begins, suspend and resume the device");
+        }
+        keep(made);
+    }
+    // For dm to claim; the second time the kernel has no room for it.
+    const LogFile* const file = made->store ? made->store->file() : nullptr;
+    const bool names_device = file != nullptr && file->is_block_device && !made->reconstructed &&
+                              request.head.version >= abi::kDeviceInReplyVersion;
+    answer(is_overtaken ? now : made, request,
+           names_device ? Answer::text(fmt::format("{}:{}", file->major, file->minor)) : Answer());
+}
+
+Task<Status> LogServer::open_store(Entry log) {
+    CO_CHECK(co_await log->store->open());
+    CO_CHECK(check_unshared(*log));
+    // Only to see that it can be read, and is not of a version that must not be written over.
+    CO_CHECK(co_await log->store->load());
+    co_return Status();
+}
+
+/// Two mirrors must not write into one log; the tables of one device, which has one uuid, do.
+Status LogServer::check_unshared(const ServedLog& log) const {
+    for (const auto& [luid, other] : logs_) {
+        const LogFile* const file = other->store ? other->store->file() : nullptr;
+        if (file != nullptr && file->is_same(*log.store->file()) &&
+            other->identity.uuid != log.identity.uuid) {
+            return failure(EBUSY, fmt::format("{} is the log of '{}'", log.store->path(),
+                                              other->identity.uuid));
+        }
+    }
+    return {};
+}
+
+/// From now on the log is known. One that had its luid is gone in the kernel.
+void LogServer::keep(const Entry& log) {
+    folder_.remove(log->identity.luid);
+    const std::lock_guard lock(mutex_);
+    logs_[log->identity.luid] = log;
+}
+
+void LogServer::forget(const Entry& log) {
+    folder_.remove(log->identity.luid);
+    const std::lock_guard lock(mutex_);
+    logs_.erase(log->identity.luid);
+}
+
+// RESUME.
+
+Detached LogServer::resume(Entry log, Request request) {
+    const Gate::Pass pass = gate_.enter();
+    Status status;
+    if (!log->bits.has_begun()) {
+        status = co_await begin(log);
+    } else if (log->suspended) {
+        log->bits.resume();
+    }
+    log->suspended = false;
+    answer(log, request, status ? Answer() : Answer::failed(EIO));
+}
+
+/// The bits, then the state folder, then the disk. An error is of the last, and logged.
+Task<Status> LogServer::begin(Entry log) {
+    const bool is_fresh = log->arguments.start == Start::kSync;
+    const bool begins_clean = log->arguments.start == Start::kNosync && !log->reconstructed;
+    const Entry predecessor = predecessor_of(*log);
+    if (predecessor) {
+        log->bits.begin(predecessor->bits.clean_words(), predecessor->bits.regions(), begins_clean);
+    } else if (log->store && !is_fresh && !begins_clean) {
+        const auto contents = co_await log->store->load();
+        if (log->bits.has_begun()) {
+            co_return Status();  // the kernel asked again meanwhile
+        }
+        if (contents) {
+            log->bits.begin(contents->clean, contents->regions, false);
+        } else {
+            log->bits.begin({}, 0, false);
+            core::log(LogLevel::kError, {.device = log->identity.uuid},
+                      "{}; all regions are out of sync", contents.error().what);
+        }
+    } else {
+        log->bits.begin({}, 0, begins_clean);
+    }
+    if (const Status published = folder_.publish(log->memory, log->identity); !published) {
+        core::log(LogLevel::kError, {.device = log->identity.uuid},
+                  "{}; when this daemon ends, all regions will be out of sync",
+                  published.error().what);
+    }
+    if (predecessor) {
+        forget(predecessor);  // its DTR comes later, and nobody else may begin with it
+    }
+    if (!log->store) {
+        co_return Status();
+    }
+    Status stored = co_await log->store->store(log->bits);
+    report(*log, stored);
+    co_return stored;
+}
+
+/// The log whose device gets the table of `log` in place of its own: suspended, and not gone yet.
+LogServer::Entry LogServer::predecessor_of(const ServedLog& log) const {
+    for (const auto& [luid, other] : logs_) {
+        if (other->identity.uuid == log.identity.uuid && luid != log.identity.luid &&
+            other->suspended && other->bits.has_begun() &&
+            other->arguments.region_size == log.arguments.region_size &&
+            log.arguments.start != Start::kSync) {
+            return other;
+        }
+    }
+    return nullptr;
+}
+
+// FLUSH and POSTSUSPEND of disk logs.
+
+Detached LogServer::store_and_answer(Entry log, Request request) {
+    const Gate::Pass pass = gate_.enter();
+    Status stored = co_await log->store->store(log->bits);
+    report(*log, stored);
+    while (!stored && log->arguments.block_on_error) {
+        if (closing_) {
+            co_return;
+        }
+        (void)co_await queue_.sleep(kStorePause);  // ends early only when the queue does
+        stored = co_await log->store->store(log->bits);
+        report(*log, stored);
+    }
+    answer(log, request, stored ? Answer() : Answer::failed(EIO));
+}
+
+/// Says it when a log can no more be stored, and when it can again.
+void LogServer::report(ServedLog& log, const Status& stored) {
+    if (log.failed.has_value() != stored.has_value()) {
+        return;
+    }
+    if (stored) {
+        core::log(LogLevel::kNotice, {.device = log.identity.uuid}, "the log is stored again");
+    } else {
+        core::log(LogLevel::kError, {.device = log.identity.uuid}, "the log is not stored: {}{}",
+                  stored.error().what, log.arguments.block_on_error ? "; writes wait" : "");
+    }
+    const std::lock_guard lock(mutex_);
+    log.failed = stored ? std::nullopt : std::optional(stored.error());
+}
+
+Task<void> LogServer::close() {
+    closing_ = true;
+    (void)co_await gate_.close(queue_);  // always 0
+}
+
+std::vector<core::DeviceStatus> LogServer::list() const {
+    const auto value = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
+    const std::lock_guard lock(mutex_);
+    std::vector<core::DeviceStatus> all;
+    all.reserve(logs_.size());
+    for (const auto& [luid, log] : logs_) {
+        core::DeviceStatus status;
+        status.front_end = "dm-log";
+        status.name = log->identity.uuid;
+        status.config = log->table_text();
+        status.node = log->arguments.path;
+        status.state = log->failed ? core::DeviceState::kFailed : value(log->state);
+        status.error = log->failed ? log->failed->what : "";
+        status.size = log->arguments.device_sectors * kSectorBytes;
+        status.region_size = log->arguments.region_size * kSectorBytes;
+        status.regions = log->bits.regions();
+        status.regions_in_sync = value(log->in_sync);
+        status.regions_dirty = value(log->dirty);
+        status.other_commands = value(log->requests);
+        status.errors = value(log->errors);
+        all.push_back(std::move(status));
+    }
+    return all;
+}
+
+}  // namespace lunkit::dm_log

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of logs, as the kernel was seen to ask for it: load, resume, reload, loss of the daemon.
+#include "dm_log/log_server.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+
+#include "dm_log/disk_format.hpp"
+#include "requests.hpp"
+#include "support/child_process.hpp"
+#include "support/engine_rig.hpp"
+#include "support/fake_engine_queue.hpp"
+
+namespace lunkit::dm_log {
+namespace {
+
+using abi::RequestType;
+using test::numbers_of;
+using test::request;
+using test::with_numbers;
+using test::with_text;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+class LogServerTest : public testing::Test {
+  protected:
+    void SetUp() override { start_server(); }
+
+    /// As a daemon starts; what was there before died without a word.
+    void start_server() {
+        auto folder = *StateFolder::open(run_dir_.path(), "boot");
+        auto found = *folder.find_all();
+        server_ = std::make_unique<LogServer>(
+            queue_, std::move(folder), [this](const Request& asked, const Answer& answer) {
+                EXPECT_EQ(asked.head.seq, answers_.size());  // once, in this order
+                answers_.push_back(answer);
+            });
+        server_->restore(std::move(found));
+        queue_.settle();
+    }
+    Answer ask(Request made) {
+        made.head.seq = static_cast<std::uint32_t>(answers_.size());
+        server_->handle(made);
+        queue_.settle();
+        if (made.head.seq + 1 != answers_.size()) {
+            ADD_FAILURE() << "no answer, or more than one";
+            return Answer::failed(ETIME);
+        }
+        return answers_.back();
+    }
+    Answer ask(RequestType type, const std::vector<std::uint64_t>& numbers = {},
+               std::uint64_t luid = 1) {
+        return ask(with_numbers(request(type, luid), numbers));
+    }
+    Answer construct(std::string_view text, std::uint64_t luid = 1,
+                     std::string_view uuid = "mirror-a") {
+        return ask(with_text(request(RequestType::kCtr, luid, uuid), text));
+    }
+    Answer construct_again(const std::string& text, std::uint64_t luid = 1) {
+        return construct(text + std::string(1, '\0'), luid);
+    }
+    void make_log(std::string_view text, std::uint64_t luid = 1) {
+        EXPECT_EQ(construct(text, luid).error(), 0);
+        EXPECT_EQ(ask(RequestType::kResume, {}, luid).error(), 0);
+    }
+    std::uint64_t sync_count(std::uint64_t luid = 1) {
+        return numbers_of(ask(RequestType::kGetSyncCount, {}, luid)).at(0);
+    }
+    void suspend(std::uint64_t luid = 1) {
+        EXPECT_EQ(ask(RequestType::kPresuspend, {}, luid).error(), 0);
+        EXPECT_EQ(ask(RequestType::kPostsuspend, {}, luid).error(), 0);
+    }
+    /// A file for a disk log, named by what `text` has in place of "@".
+    std::string disk(std::string text) {
+        if (!std::filesystem::exists(path())) {
+            test::write_file(path(), std::string(4096, '\0'));
+        }
+        return text.replace(text.find('@'), 1, path());
+    }
+    [[nodiscard]] std::string path() const { return disk_ / "log"; }
+    disk::Contents on_disk() {
+        const std::string bytes = test::read_file(path());
+        return *disk::decode(std::as_bytes(std::span(bytes)));
+    }
+
+    test::TemporaryFolder run_dir_;
+    test::BuildFolder disk_;
+    test::FakeEngineQueue queue_;
+    std::vector<Answer> answers_;
+    std::unique_ptr<LogServer> server_;
+};
+
+TEST_F(LogServerTest, CreationAndResync) {
+    const Answer made = construct("2048 core 1024 sync");
+    EXPECT_EQ(made.error(), 0);
+    EXPECT_THAT(made.data(), IsEmpty());
+    EXPECT_THAT(numbers_of(ask(RequestType::kGetRegionSize)), ElementsAre(1024));
+    EXPECT_EQ(sync_count(), 0U);
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    for (std::uint64_t region = 0; region < 2; ++region) {
+        EXPECT_THAT(numbers_of(ask(RequestType::kGetResyncWork)), ElementsAre(1, region));
+        EXPECT_EQ(ask(RequestType::kSetRegionSync, {region, 1}).error(), 0);
+        EXPECT_EQ(ask(RequestType::kClearRegion, {region}).error(), 0);
+        EXPECT_EQ(ask(RequestType::kFlush).error(), 0);
+    }
+    EXPECT_THAT(numbers_of(ask(RequestType::kGetResyncWork)), ElementsAre(0, 0));
+    EXPECT_EQ(sync_count(), 2U);
+    EXPECT_EQ(test::text_of(ask(RequestType::kStatusInfo)), std::string("1 core\0", 7));
+    EXPECT_EQ(test::text_of(ask(RequestType::kStatusTable)), std::string("core 1024 sync\0", 15));
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    EXPECT_EQ(ask(RequestType::kInSync, {0}).error(), -ESRCH);
+}
+
+TEST_F(LogServerTest, WhatIsWrongWithATableIsRefusedAtItsLoad) {
+    for (const char* text : {"2048 core 1000", "2048 tape 1024", "2048 core 1024 maybe", ""}) {
+        EXPECT_EQ(construct(text).error(), -EINVAL) << text;
+    }
+    EXPECT_EQ(construct("2048 disk /nonexistent/log 1024").error(), -ENOENT);
+    Request newer = with_text(request(RequestType::kCtr), "2048 core 1024");
+    newer.head.version = 4;
+    EXPECT_EQ(ask(newer).error(), -EPROTO);
+    EXPECT_TRUE(server_->list().empty());
+}
+
+TEST_F(LogServerTest, UuidAndLuidBothNameALog) {
+    make_log("2048 core 1024");
+    EXPECT_EQ(ask(with_numbers(request(RequestType::kInSync, 1, "mirror-b"), {0})).error(), -ESRCH);
+    EXPECT_EQ(ask(RequestType::kInSync, {0}, 2).error(), -ESRCH);
+    EXPECT_EQ(ask(RequestType::kInSync, {0}).error(), 0);
+}
+
+TEST_F(LogServerTest, RequestsWithWrongDataLoseNothing) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {9}).error(), -EINVAL);
+    EXPECT_EQ(ask(RequestType::kDtr, {1}).error(), -EINVAL);
+    EXPECT_EQ(ask(RequestType::kResume, {1}).error(), -EINVAL);
+    EXPECT_EQ(ask(static_cast<RequestType>(42)).error(), -EINVAL);
+    EXPECT_EQ(sync_count(), 2U);
+}
+
+// The kernel, which found no daemon for a moment, constructs and resumes again.
+TEST_F(LogServerTest, ConstructionOfAKnownLogChangesNothing) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {1}).error(), 0);
+    const Answer again = construct_again("2048 core 1024 nosync");
+    EXPECT_EQ(again.error(), 0);
+    EXPECT_THAT(again.data(), IsEmpty());
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_THAT(numbers_of(ask(RequestType::kIsClean, {1})), ElementsAre(0));
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {1})), ElementsAre(1));
+}
+
+// nosync was true when the mirror was made; since then anything may have been written.
+TEST_F(LogServerTest, LogWhoseBitsAreLostIsOutOfSync) {
+    EXPECT_EQ(construct_again("2048 core 1024 nosync").error(), 0);
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_EQ(sync_count(), 0U);
+}
+
+// Addresses are used again: a DTR was missed.
+TEST_F(LogServerTest, NewLogAtAnOldAddressKnowsNothing) {
+    make_log("2048 core 1024 nosync");
+    make_log("2048 core 1024");
+    EXPECT_EQ(sync_count(), 0U);
+    EXPECT_EQ(construct("2048 core 1024", 1, "mirror-b").error(), 0);
+    EXPECT_EQ(server_->list().size(), 1U);
+    start_server();
+    EXPECT_TRUE(server_->list().empty());
+}
+
+TEST_F(LogServerTest, SuspendAndResume) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {1}).error(), 0);
+    suspend();
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_EQ(sync_count(), 1U);
+}
+
+TEST_F(LogServerTest, ReloadGoesOnWithWhatIsKnown) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {1}).error(), 0);
+    EXPECT_EQ(construct("4096 core 1024", 2).error(), 0);
+    EXPECT_EQ(sync_count(2), 0U);
+    suspend();
+    EXPECT_EQ(ask(RequestType::kResume, {}, 2).error(), 0);
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    EXPECT_EQ(sync_count(2), 1U);
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0}, 2)), ElementsAre(1));
+    EXPECT_EQ(server_->list().size(), 1U);
+}
+
+TEST_F(LogServerTest, ReloadThatIsGivenUpLeavesTheLogAlone) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(construct("4096 core 1024", 2).error(), 0);
+    EXPECT_EQ(ask(RequestType::kDtr, {}, 2).error(), 0);
+    EXPECT_EQ(sync_count(), 2U);
+}
+
+TEST_F(LogServerTest, ReloadThatSaysSyncOrHasOtherRegionsStartsAnew) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(construct("2048 core 1024 sync", 2).error(), 0);
+    EXPECT_EQ(construct("2048 core 512", 3).error(), 0);
+    suspend();
+    EXPECT_EQ(ask(RequestType::kResume, {}, 2).error(), 0);
+    EXPECT_EQ(sync_count(2), 0U);
+    EXPECT_EQ(ask(RequestType::kResume, {}, 3).error(), 0);
+    EXPECT_EQ(sync_count(3), 0U);
+}
+
+// Two mirrors by one uuid are a mistake; one must not pass for in sync because the other is.
+TEST_F(LogServerTest, RunningLogIsNobodysPredecessor) {
+    make_log("2048 core 1024 nosync");
+    make_log("2048 core 1024", 2);
+    EXPECT_EQ(sync_count(2), 0U);
+    EXPECT_EQ(sync_count(1), 2U);
+}
+
+TEST_F(LogServerTest, SuccessorOfADeadDaemonGoesOn) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {1}).error(), 0);
+    start_server();
+    EXPECT_THAT(numbers_of(ask(RequestType::kIsClean, {1})), ElementsAre(0));
+    EXPECT_THAT(numbers_of(ask(RequestType::kIsClean, {0})), ElementsAre(1));
+    EXPECT_EQ(sync_count(), 2U);
+    EXPECT_EQ(ask(RequestType::kClearRegion, {1}).error(), 0);
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    start_server();
+    EXPECT_TRUE(server_->list().empty());
+}
+
+// Its device may have gone meanwhile, and its legs have been written.
+TEST_F(LogServerTest, LogOfADeadDaemonIsNobodysPredecessor) {
+    make_log("2048 core 1024 nosync");
+    suspend();
+    start_server();
+    make_log("2048 core 1024", 2);
+    EXPECT_EQ(sync_count(2), 0U);
+}
+
+TEST_F(LogServerTest, DiskLogIsMarkedWhenFlushIsAnswered) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    EXPECT_THAT(on_disk().clean, ElementsAre(3));
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {0}).error(), 0);
+    EXPECT_EQ(ask(RequestType::kFlush).error(), 0);
+    EXPECT_THAT(on_disk().clean, ElementsAre(2));
+    EXPECT_EQ(ask(RequestType::kFlush, {1}).error(), 0);  // integrated_flush
+    EXPECT_THAT(on_disk().clean, ElementsAre(0));
+    EXPECT_EQ(ask(RequestType::kClearRegion, {0, 1}).error(), 0);
+    suspend();
+    EXPECT_THAT(on_disk().clean, ElementsAre(3));
+}
+
+TEST_F(LogServerTest, DiskLogIsTakenOver) {
+    make_log(disk("3072 disk @ 1024 nosync"));
+    EXPECT_EQ(ask(RequestType::kFlush, {1}).error(), 0);
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    make_log(disk("4096 disk @ 1024"), 2);
+    EXPECT_EQ(sync_count(2), 2U);
+    EXPECT_THAT(numbers_of(ask(RequestType::kGetResyncWork, {}, 2)), ElementsAre(1, 1));
+    EXPECT_EQ(on_disk().regions, 4U);
+    EXPECT_EQ(ask(RequestType::kDtr, {}, 2).error(), 0);
+    make_log(disk("4096 disk @ 1024 sync"), 3);
+    EXPECT_EQ(sync_count(3), 0U);
+}
+
+TEST_F(LogServerTest, DiskLogOutlivesTheStateOfTheDaemonToo) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    EXPECT_EQ(ask(RequestType::kFlush, {0}).error(), 0);
+    std::filesystem::remove_all(run_dir_ / "dm_log");
+    start_server();
+    EXPECT_EQ(ask(RequestType::kInSync, {0}).error(), -ESRCH);
+    const Answer again = construct_again(disk("2048 disk @ 1024 nosync"));
+    EXPECT_EQ(again.error(), 0);
+    EXPECT_THAT(again.data(), IsEmpty());
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_EQ(sync_count(), 1U);
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0})), ElementsAre(0));
+}
+
+TEST_F(LogServerTest, DiskLogOfAnotherMirrorIsRefused) {
+    make_log(disk("2048 disk @ 1024"));
+    EXPECT_EQ(construct(disk("2048 disk @ 1024"), 2, "mirror-b").error(), -EBUSY);
+    EXPECT_EQ(construct(disk("2048 disk @ 1024"), 2, "mirror-a").error(), 0);
+}
+
+TEST_F(LogServerTest, LogThatCannotBeStoredFailsItsFlushUntilItCan) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    std::filesystem::remove(path());
+    start_server();
+    EXPECT_EQ(ask(RequestType::kFlush, {0}).error(), -EIO);
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kFailed);
+    EXPECT_EQ(test::text_of(ask(RequestType::kStatusInfo)).substr(0, 12), "3 disk 0:0 D");
+    (void)disk("@");
+    EXPECT_EQ(ask(RequestType::kFlush).error(), 0);
+    EXPECT_THAT(on_disk().clean, ElementsAre(2));
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
+}
+
+TEST_F(LogServerTest, BlockOnErrorAnswersWhenTheLogIsStored) {
+    make_log(disk("2048 disk @ 1024 nosync block_on_error"));
+    std::filesystem::remove(path());
+    start_server();
+    Request flush = with_numbers(request(RequestType::kFlush), {0});
+    const std::size_t before = answers_.size();
+    flush.head.seq = static_cast<std::uint32_t>(before);
+    server_->handle(flush);
+    queue_.settle();
+    EXPECT_EQ(answers_.size(), before);
+    (void)disk("@");
+    queue_.inner.advance(1s);
+    queue_.settle();
+    ASSERT_EQ(answers_.size(), before + 1);
+    EXPECT_EQ(answers_.back().error(), 0);
+    EXPECT_THAT(on_disk().clean, ElementsAre(2));
+}
+
+TEST_F(LogServerTest, ListTellsOfEachLog) {
+    EXPECT_EQ(construct("2048 core 1024 nosync").error(), 0);
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kOpening);
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {1}).error(), 0);
+    const core::DeviceStatus log = server_->list().at(0);
+    EXPECT_EQ(log.front_end, "dm-log");
+    EXPECT_EQ(log.name, "mirror-a");
+    EXPECT_EQ(log.config, "core 1024 nosync");
+    EXPECT_EQ(log.state, core::DeviceState::kRunning);
+    EXPECT_EQ(log.size, 2048U * 512);
+    EXPECT_EQ(log.region_size, 1024U * 512);
+    EXPECT_EQ(log.regions, 2U);
+    EXPECT_EQ(log.regions_in_sync, 2U);
+    EXPECT_EQ(log.regions_dirty, 1U);
+}
+
+}  // namespace
+}  // namespace lunkit::dm_log
