@@ -123,13 +123,23 @@ Result<Outcome> ublk_del(const DaemonClient& daemon, const Request& request) {
                    answer ? "" : answer.error().what + "\n");
 }
 
-Result<Outcome> ublk_list(const DaemonClient& daemon, const Request& request) {
-    TRY(json devices, daemon.devices());
+Result<json> devices_of(const DaemonClient& daemon, const char* front_end) {
+    TRY(const json devices, daemon.devices());
     json ours = json::array();
-    std::ranges::copy_if(devices, std::back_inserter(ours), [](const json& device) {
-        return device.value("front_end", "") == "ublk";
+    std::ranges::copy_if(devices, std::back_inserter(ours), [front_end](const json& device) {
+        return device.value("front_end", "") == front_end;
     });
-    return printed(request, ours, devices_report(ours));
+    return ours;
+}
+
+Result<Outcome> ublk_list(const DaemonClient& daemon, const Request& request) {
+    TRY(const json devices, devices_of(daemon, "ublk"));
+    return printed(request, devices, devices_report(devices));
+}
+
+Result<Outcome> dm_log_list(const DaemonClient& daemon, const Request& request) {
+    TRY(const json logs, devices_of(daemon, "dm-log"));
+    return printed(request, logs, dirty_logs_report(logs));
 }
 
 Outcome failed(const Error& error) {
@@ -243,6 +253,15 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     return {{add, &ublk_add}, {del, &ublk_del}, {list_command, &ublk_list}};
 }
 
+/// "dm-log" with its own commands.
+std::vector<Choice> add_dm_log_commands(CLI::App& app, Request& request) {
+    CLI::App* const dm_log = app.add_subcommand("dm-log", "Dirty logs of device-mapper's mirrors");
+    dm_log->require_subcommand(1);
+    const CLI::App* const list_command =
+        add_command(*dm_log, "list", "List the dirty logs that are served", request);
+    return {{list_command, &dm_log_list}};
+}
+
 }  // namespace
 
 Outcome run_command(std::vector<std::string> arguments) {
@@ -286,6 +305,7 @@ Outcome run_command(std::vector<std::string> arguments) {
         add("doctor", "Say what on this machine keeps devices from working, and the cure");
     const CLI::App* const version_command = add("version", "Print the versions");
     std::vector<Choice> commands = add_ublk_commands(app, request);
+    std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
 
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     try {

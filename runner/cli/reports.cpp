@@ -85,6 +85,27 @@ std::string devices_report(const json& devices) {
     return table.text();
 }
 
+std::string dirty_logs_report(const json& logs) {
+    if (logs.empty()) {
+        return "no dirty logs\n";
+    }
+    TextTable table({{"UUID"},
+                     {"STATE"},
+                     {"SIZE", kRight},
+                     {"REGION", kRight},
+                     {"REGIONS", kRight},
+                     {"IN SYNC", kRight},
+                     {"DIRTY", kRight},
+                     {"LOG"}});
+    for (const json& log : logs) {
+        table.add({text_of(log, "name"), text_of(log, "state"), bytes_text(log, "size"),
+                   bytes_text(log, "region_size"), count_text(log, "regions"),
+                   count_text(log, "regions_in_sync"), count_text(log, "regions_dirty"),
+                   text_of(log, "config")});
+    }
+    return table.text();
+}
+
 std::string device_report(const json& device) {
     std::string out;
     const auto line = [&out](std::string_view title, std::string_view value) {
@@ -101,6 +122,15 @@ std::string device_report(const json& device) {
     line("config", text_of(device, "config"));
     line("node", text_of(device, "node"));
     line("size", fmt::format("{} ({} bytes)", size_text(size), size));
+    if (const std::uint64_t regions = number_of(device, "regions"); regions != 0) {
+        line("regions",
+             fmt::format("{} of {}, {} in sync, {} dirty", regions,
+                         bytes_text(device, "region_size"), count_text(device, "regions_in_sync"),
+                         count_text(device, "regions_dirty")));
+        line("requests", count_text(device, "other_commands"));
+        line("errors", count_text(device, "errors"));
+        return out;
+    }
     line("block size", count_text(device, "block_size"));
     line("access", flag_of(device, "read_only") ? "read only" : "read and write");
     line("write cache", flag_of(device, "write_cache") ? "on" : "off");

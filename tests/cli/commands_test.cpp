@@ -35,6 +35,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
+using testing::Not;
 
 struct Ran {
     int code;
@@ -93,7 +94,8 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"reload"},
                                                     {"ublk", "add", "ram/x"},
                                                     {"ublk", "del", "0"},
-                                                    {"ublk", "list"}}) {
+                                                    {"ublk", "list"},
+                                                    {"dm-log", "list"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitFailure, ran.code) << command.front();
         EXPECT_EQ(ran.text,
@@ -146,6 +148,8 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
                                                     {"ublk", "add", "ram/x", "--size", "big"},
                                                     {"ublk", "add", "ram/x", "--block-size=513"},
                                                     {"ublk", "del"},
+                                                    {"dm-log"},
+                                                    {"dm-log", "add"},
                                                     {"info"},
                                                     {"verify", "--repair", "all", "qcow//a"},
                                                     {"stats", "a", "b"}}) {
@@ -166,6 +170,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"doctor", "--help"},
                                                     {"ublk", "--help"},
                                                     {"ublk", "add", "--help"},
+                                                    {"dm-log", "list", "--help"},
                                                     {"version", "--help"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitOk, ran.code) << command.front();
@@ -180,7 +185,7 @@ TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
                 AllOf(HasSubstr("user_0/disk1  running  1 GiB    512  rw,cache  /dev/uio0"),
                       HasSubstr("user_1/disk2  failed")));
     const json devices = run_json({"list"});
-    ASSERT_EQ(3U, devices.size());
+    ASSERT_EQ(4U, devices.size());
     EXPECT_EQ(devices[0].at("size"), 1073741824);
     EXPECT_EQ(devices[0].at("write_cache"), true);
 }
@@ -239,6 +244,18 @@ TEST_F(CommandsWithDaemonTest, UblkListLeavesOtherDevicesOut) {
     EXPECT_EQ(run({"ublk", "list"}).text, "no devices\n");
 }
 
+TEST_F(CommandsWithDaemonTest, DmLogListShowsDirtyLogsOnly) {
+    const Ran ran = run({"dm-log", "list"});
+    EXPECT_EQ(ran.code, kExitOk);
+    EXPECT_THAT(ran.text, HasSubstr("mirror-1  running  8 MiB  512 KiB       16        9     10  "
+                                    "core 1024 sync"));
+    EXPECT_THAT(ran.text, Not(HasSubstr("user_0/disk1")));
+    const json logs = run_json({"dm-log", "list"});
+    ASSERT_EQ(logs.size(), 1U);
+    EXPECT_EQ(logs[0].at("regions_in_sync"), 9);
+    EXPECT_THAT(run({"show", "mirror-1"}).text, HasSubstr("16 of 512 KiB, 9 in sync, 10 dirty"));
+}
+
 TEST_F(CommandsWithDaemonTest, ShowTakesTheFullNameOrItsLastPart) {
     EXPECT_EQ(run_json({"show", "user_1/disk2"}).at("error"),
               "/gone.img: No such file or directory");
@@ -270,7 +287,7 @@ TEST_F(CommandsWithDaemonTest, CheckTellsByExitCodeAndMessage) {
 }
 
 TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
-    EXPECT_EQ(3U, run_json({"stats"}).size());
+    EXPECT_EQ(4U, run_json({"stats"}).size());
     const json one = run_json({"stats", "disk1"});
     ASSERT_EQ(1U, one.size());
     EXPECT_EQ(one[0].at("read_bytes"), 49152);

@@ -27,13 +27,14 @@ help_options() { grep -oE -- '--[a-z-]+' | sort -u; }
 manual_options "$docs/lunkitd.8" >"$folder/b"
 same "options of lunkitd" "$folder/a" "$folder/b"
 
-"$lunkit" --help | sed -nE '/^Subcommands:/,/^[^ ]*$/ s/^  ([a-z]+) .*/\1/p' >"$folder/commands"
-sed -nE 's/^\.It Ic ([a-z]+).*/\1/p' "$docs/lunkit.1" >"$folder/b"
+"$lunkit" --help | sed -nE '/^Subcommands:/,/^[^ ]*$/ s/^  ([a-z-]+) .*/\1/p' >"$folder/commands"
+sed -nE 's/^\.It Ic ([a-z-]+).*/\1/p' "$docs/lunkit.1" >"$folder/b"
 same "commands of lunkit" "$folder/commands" "$folder/b"
 {
     "$lunkit" --help | help_options
     while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
     for command in add del list; do "$lunkit" ublk "$command" --help | help_options; done
+    "$lunkit" dm-log list --help | help_options
 } >"$folder/a"
 manual_options "$docs/lunkit.1" >"$folder/b"
 same "options of lunkit" "$folder/a" "$folder/b"

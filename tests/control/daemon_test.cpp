@@ -295,7 +295,7 @@ TEST_F(DaemonTest, HangupReloadsAndTellsSystemd) {
 
 TEST_F(DaemonTest, SystemdHearsOfReadyWatchdogAndStop) {
     const auto daemon = start({"WATCHDOG_USEC=20000"});
-    EXPECT_TRUE(daemon->wait_notify("STATUS=serving 1 devices, 2 failed"));
+    EXPECT_TRUE(daemon->wait_notify("STATUS=serving 2 devices, 2 failed"));
     EXPECT_TRUE(daemon->wait_notify("WATCHDOG=1"));
     daemon->signal(SIGINT);
     EXPECT_TRUE(daemon->wait_notify("STOPPING=1"));

@@ -138,7 +138,17 @@ class FakeService : public core::Service {
         broken.read_only = true;
         core::DeviceStatus twin = broken;
         twin.name = "user_2/disk2";
-        return {disk, broken, twin};
+        core::DeviceStatus log;
+        log.front_end = "dm-log";
+        log.name = "mirror-1";
+        log.config = "core 1024 sync";
+        log.state = core::DeviceState::kRunning;
+        log.size = std::uint64_t{8} << 20;
+        log.region_size = std::uint64_t{512} << 10;
+        log.regions = 16;
+        log.regions_in_sync = 9;
+        log.regions_dirty = 10;
+        return {disk, broken, twin, log};
     }
 
   private:
