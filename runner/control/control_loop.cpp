@@ -82,6 +82,8 @@ class ControlLoop::Impl : public Daemon {
     void start_services();
     [[nodiscard]] Result<core::Service*> running(const std::string& front_end) const;
     void stop(const char* why);
+    [[nodiscard]] std::size_t count_of_last() const;
+    void stop_services(bool last);
     void service_stopped(bool clean);
     void end(ExitCode code, bool clean) {
         ended_ = {code, clean};
@@ -98,6 +100,7 @@ class ControlLoop::Impl : public Daemon {
     std::vector<core::Service*> started_;
     std::map<std::string, Error, std::less<>> unavailable_;  // front ends that could not start
     std::size_t still_stopping_ = 0;
+    bool last_are_stopping_ = false;
     bool all_ended_ = true;
     LoopTimer stop_timer_;
     LoopTimer status_timer_;
@@ -208,15 +211,31 @@ void ControlLoop::Impl::stop(const char* why) {
         end(kExitFailure, false);
     });
     still_stopping_ = started_.size();
+    stop_services(count_of_last() == started_.size());
+}
+
+std::size_t ControlLoop::Impl::count_of_last() const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        started_, [](const core::Service* service) { return service->stops_last(); }));
+}
+
+/// Those that stop last, or all others.
+void ControlLoop::Impl::stop_services(bool last) {
+    last_are_stopping_ = last;
     for (core::Service* const service : started_) {
-        service->stop(
-            [this](bool clean) { post_to_loop([this, clean] { service_stopped(clean); }); });
+        if (service->stops_last() == last) {
+            service->stop(
+                [this](bool clean) { post_to_loop([this, clean] { service_stopped(clean); }); });
+        }
     }
 }
 
 void ControlLoop::Impl::service_stopped(bool clean) {
     all_ended_ = all_ended_ && clean;
     if (--still_stopping_ > 0) {
+        if (!last_are_stopping_ && still_stopping_ == count_of_last()) {
+            stop_services(true);
+        }
         return;
     }
     if (all_ended_) {

@@ -108,6 +108,8 @@ class Service {
     /// rest to the successor; then calls `stopped`, on any thread. `clean` is false when something
     /// of ours still runs: neither the queues nor the handlers may go then, only the process.
     virtual void stop(std::function<void(bool clean)> stopped) = 0;
+    /// Whether the others stop first, because they may need it to end what is in flight.
+    [[nodiscard]] virtual bool stops_last() const { return false; }
     [[nodiscard]] virtual std::vector<DeviceStatus> list() const = 0;
     /// A reload has replaced values of Runtime::settings: goes on with the new ones.
     virtual void settings_changed() {}

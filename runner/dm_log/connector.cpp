@@ -99,6 +99,12 @@ Result<std::span<const std::byte>> Connector::receive(std::span<std::byte> room)
     }
 }
 
+void Connector::leave() const {
+    const int group = abi::kConnectorIdx;
+    // Fails for a socket that never joined.
+    (void)::setsockopt(socket_.get(), SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group, sizeof group);
+}
+
 Status Connector::send(std::span<const std::byte> datagram) const {
     while (::send(socket_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL) <
            0) {

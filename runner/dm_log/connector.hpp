@@ -26,6 +26,8 @@ class Connector {
     /// The next datagram that the kernel has sent, in `room`; EAGAIN: there is none now. ENOBUFS:
     /// the kernel could not deliver some; it sends them again in 15 s.
     [[nodiscard]] Result<std::span<const std::byte>> receive(std::span<std::byte> room) const;
+    /// The kernel sends us no more: it looks for another server. What it has sent can be received.
+    void leave() const;
     [[nodiscard]] Status send(std::span<const std::byte> datagram) const;
 
   private:

@@ -45,7 +45,7 @@ Task<Status> DiskStore::open_file() {
     }
     Result<LogFile> opened = failure(EIO);
     const Outcome outcome = co_await queue_.offload(this, [this, &opened]() -> std::int64_t {
-        opened = LogFile::open(path_, regions_, others_);
+        opened = LogFile::open(path_, regions_);
         return 0;
     });
     if (!outcome.ok()) {
@@ -99,30 +99,42 @@ Task<Status> DiskStore::store(DirtyLog& log) {
 }
 
 Task<Status> DiskStore::write_changes(const DirtyLog& log, DirtyLog::Changes changes) {
-    std::size_t first = 0;
-    std::size_t end = image_.size();
-    if (whole_written_) {
-        const std::size_t unit = file_->block_size;
-        const auto words =
-            log.clean_words().subspan(changes.first_word, changes.end_word - changes.first_word);
-        const std::size_t offset = disk::kBitmapOffset + changes.first_word * disk::kWordBytes;
-        disk::encode_words(words, image_.subspan(offset));
-        first = round_down(offset, unit);
-        end = round_up(offset + words.size_bytes(), unit);
-    } else {
-        std::ranges::fill(image_, std::byte{0});
-        disk::encode_header(regions_, image_);
-        disk::encode_words(log.clean_words(), image_.subspan(disk::kBitmapOffset));
+    if (!whole_written_) {
+        co_return co_await write_whole(log);
     }
+    const std::size_t unit = file_->block_size;
+    const auto words =
+        log.clean_words().subspan(changes.first_word, changes.end_word - changes.first_word);
+    const std::size_t offset = disk::kBitmapOffset + changes.first_word * disk::kWordBytes;
+    disk::encode_words(words, image_.subspan(offset));
+    const std::size_t first = round_down(offset, unit);
+    const std::size_t end = round_up(offset + words.size_bytes(), unit);
     CO_CHECK(co_await transfer(true, image_.subspan(first, end - first), first));
     if (changes.has_marks) {
-        const Outcome synced = co_await Operation([this](lunkit_completion* completion) {
-            return queue_.submit_data_sync(file_->fd.get(), this, completion);
-        });
-        if (!synced.ok()) {
-            const int error = static_cast<int>(-synced.result);
-            co_return failure(error, "cannot flush: " + std::generic_category().message(error));
-        }
+        CO_CHECK(co_await sync());
+    }
+    co_return Status();
+}
+
+/// The header last: it says that the bits are to be believed, and what was there before were none.
+Task<Status> DiskStore::write_whole(const DirtyLog& log) {
+    std::ranges::fill(image_, std::byte{0});
+    disk::encode_header(regions_, image_);
+    disk::encode_words(log.clean_words(), image_.subspan(disk::kBitmapOffset));
+    const std::size_t head = round_up(disk::kBitmapOffset, file_->block_size);
+    CO_CHECK(co_await transfer(true, image_.subspan(head), head));
+    CO_CHECK(co_await sync());
+    CO_CHECK(co_await transfer(true, image_.first(head), 0));
+    co_return co_await sync();
+}
+
+Task<Status> DiskStore::sync() {
+    const Outcome synced = co_await Operation([this](lunkit_completion* completion) {
+        return queue_.submit_data_sync(file_->fd.get(), this, completion);
+    });
+    if (!synced.ok()) {
+        const int error = static_cast<int>(-synced.result);
+        co_return failure(error, "cannot flush: " + std::generic_category().message(error));
     }
     co_return Status();
 }

@@ -24,9 +24,8 @@ namespace lunkit::dm_log {
 class DiskStore {
   public:
     /// Nothing is opened yet. The store outlives its tasks.
-    DiskStore(core::EngineQueue& queue, std::string path, std::uint64_t regions,
-              LogFile::Others others)
-        : queue_(queue), path_(std::move(path)), regions_(regions), others_(others) {}
+    DiskStore(core::EngineQueue& queue, std::string path, std::uint64_t regions)
+        : queue_(queue), path_(std::move(path)), regions_(regions) {}
     DiskStore(const DiskStore&) = delete;
     DiskStore& operator=(const DiskStore&) = delete;
     DiskStore(DiskStore&&) = delete;
@@ -52,12 +51,13 @@ class DiskStore {
 
     Task<Status> open_file();
     Task<Status> write_changes(const DirtyLog& log, DirtyLog::Changes changes);
+    Task<Status> write_whole(const DirtyLog& log);
+    Task<Status> sync();
     Task<Status> transfer(bool is_write, std::span<std::byte> bytes, std::uint64_t offset);
 
     core::EngineQueue& queue_;
     const std::string path_;
     const std::uint64_t regions_;
-    const LogFile::Others others_;
     AsyncMutex turn_;
     std::optional<LogFile> file_;
     std::unique_ptr<std::byte, FreeImage> memory_;

@@ -28,6 +28,14 @@ DmLogService::DmLogService(core::Runtime& runtime, Surroundings world)
 DmLogService::~DmLogService() = default;
 
 Status DmLogService::start() {
+    Status begun = begin();
+    if (!begun) {
+        connector_.reset();  // or the kernel would wait for answers
+    }
+    return begun;
+}
+
+Status DmLogService::begin() {
     // From here on requests wait in the socket; they are looked at when the logs are there again.
     TRY(Connector connector, world_.open_connector());
     connector_.emplace(std::move(connector));
@@ -89,7 +97,7 @@ Detached DmLogService::serve() {
 
 void DmLogService::receive_all() {
     std::uint64_t suppressed = 0;
-    while (!stopping_) {
+    while (true) {
         const auto datagram = connector_->receive(room_);
         if (datagram) {
             take(*datagram);
@@ -136,7 +144,10 @@ Detached DmLogService::end(std::function<void(bool clean)> stopped) {
         queue_->cancel(waiting_);
     }
     (void)co_await serving_.close(*queue_);  // always 0
+    connector_->leave();
+    receive_all();
     co_await server_->close();
+    connector_.reset();
     stopped(true);
 }
 

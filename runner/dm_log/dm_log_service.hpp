@@ -48,9 +48,12 @@ class DmLogService final : public core::Service {
     Status start() override;
     /// The kernel keeps its logs, and repeats to the next daemon what was not answered.
     void stop(std::function<void(bool clean)> stopped) override;
+    /// Files of the other front ends may lie on mirrors, which wait for answers.
+    [[nodiscard]] bool stops_last() const override { return true; }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
 
   private:
+    Status begin();
     [[nodiscard]] Result<std::vector<StateFolder::Found>> find_logs(const StateFolder& folder);
     Detached serve();
     Detached end(std::function<void(bool clean)> stopped);

@@ -26,7 +26,7 @@ enum class LogKind : std::uint8_t {
 enum class Start : std::uint8_t {
     kDefault,  ///< what was known before goes on; else out of sync
     kSync,     ///< out of sync, whatever was known
-    kNosync,   ///< what was known before goes on; else in sync, for legs that are equal already
+    kNosync,   ///< as a running log says; else in sync: the legs are equal, or shall count so
 };
 
 struct LogArguments {

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <map>
+#include <mutex>
 #include <system_error>
 #include <thread>
 
@@ -22,7 +24,26 @@
 
 namespace lunkit::dm_log {
 
+/// The logs of this process that have one file open, by their count of `users`.
+struct LogFile::Users {
+    std::mutex opening;  // one at a time: the first waits for other processes, the next for it
+    bool has_waited = false;
+};
+
 namespace {
+
+std::shared_ptr<LogFile::Users> users_of(const host::FileIdentity& identity) {
+    static std::mutex mutex;
+    static std::map<host::FileIdentity, std::weak_ptr<LogFile::Users>> files;
+    const std::lock_guard lock(mutex);
+    std::erase_if(files, [](const auto& file) { return file.second.expired(); });
+    std::shared_ptr<LogFile::Users> users = files[identity].lock();
+    if (!users) {
+        users = std::make_shared<LogFile::Users>();
+        files[identity] = users;
+    }
+    return users;
+}
 
 std::unexpected<Error> system_failure(const std::string& path) {
     const int error = errno;
@@ -64,7 +85,7 @@ Result<std::uint64_t> find_size(LogFile& file, const struct stat& status, const 
 
 Status lock(int fd, short type, const std::string& path) {
     using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::seconds kLimit{30};
+    constexpr std::chrono::seconds kLimit{10};  // the kernel gives a request up after 15 s
     constexpr std::chrono::milliseconds kPause{20};
     struct flock whole{};
     whole.l_type = type;
@@ -84,7 +105,11 @@ Status lock(int fd, short type, const std::string& path) {
 
 }  // namespace
 
-Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions, Others others) {
+std::string LogFile::device_number() const {
+    return fmt::format("{}:{}", major(identity.device), minor(identity.device));
+}
+
+Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
     // O_PATH opens nothing: what the path leads to is judged first, and that very object is opened.
     const UniqueFd located(::open(path.c_str(), O_PATH | O_CLOEXEC));
     struct stat status{};
@@ -97,20 +122,23 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions, Ot
     if (!file.is_block_device && !S_ISREG(status.st_mode)) {
         return failure(EINVAL, path + " is neither a regular file nor a block device");
     }
-    const dev_t device = file.is_block_device ? status.st_rdev : status.st_dev;
-    file.major = ::major(device);
-    file.minor = ::minor(device);
-    file.inode = file.is_block_device ? 0 : status.st_ino;
+    file.identity = file.is_block_device ? host::FileIdentity{status.st_rdev, 0}
+                                         : host::FileIdentity{status.st_dev, status.st_ino};
+    file.users = users_of(file.identity);
     // Not O_EXCL: device-mapper claims the device of a log for itself.
     file.fd.reset(::open(fd_path(located.get()).c_str(),
                          O_RDWR | O_CLOEXEC | (file.is_block_device ? O_DIRECT : 0)));
     if (!file.fd) {
         return system_failure(path);
     }
-    if (others == Others::kWait) {
-        CHECK(lock(file.fd.get(), F_WRLCK, path));
+    {
+        const std::lock_guard opening(file.users->opening);
+        if (!file.users->has_waited) {
+            CHECK(lock(file.fd.get(), F_WRLCK, path));
+            file.users->has_waited = true;
+        }
+        CHECK(lock(file.fd.get(), F_RDLCK, path));
     }
-    CHECK(lock(file.fd.get(), F_RDLCK, path));
     TRY(const std::uint64_t size, find_size(file, status, path));
     const std::uint64_t needed =
         (disk::bytes_for(regions) + file.block_size - 1) / file.block_size * file.block_size;

@@ -6,38 +6,35 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "host/file_locks.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 
 namespace lunkit::dm_log {
 
 struct LogFile {
+    struct Users;
+    std::shared_ptr<Users> users;  ///< of the same file, in this process
     UniqueFd fd;
     bool is_block_device = false;
     std::size_t block_size = 1;  ///< bytes: offsets and lengths of transfers are multiples
-    /// The device, or the one that the file lies on.
-    unsigned major = 0;
-    unsigned minor = 0;
-    std::uint64_t inode = 0;  ///< 0 for a device
-
-    [[nodiscard]] bool is_same(const LogFile& other) const {
-        return major == other.major && minor == other.minor && inode == other.inode;
-    }
-
-    /// What another process has in flight to the file, most of all a predecessor that has died,
-    /// must have ended before anything is written that it could overwrite. Such transfers hold the
-    /// lock of the descriptor that they were made by.
-    enum class Others : std::uint8_t {
-        kWait,  ///< until nobody else has the file open for a log, for 30 s at most
-        kKnow,  ///< one of our own has it open
-    };
+    host::FileIdentity identity;
+    /// "MAJOR:MINOR" of the device, or of the one that the file lies on.
+    [[nodiscard]] std::string device_number() const;
 
     /// Blocks: for a worker thread. It must be there already and have room for the log of `regions`
     /// regions; anything but a regular file or a block device is refused before it is opened, and
     /// so is what lies outside of allowed_dirs.
-    static Result<LogFile> open(const std::string& path, std::uint64_t regions, Others others);
+    ///
+    /// What another process has in flight to the file, most of all a predecessor that has died,
+    /// must have ended before anything is written that it could overwrite. Such transfers hold the
+    /// lock of the descriptor that they were made by; it is waited for, unless another log of this
+    /// process has the file open and has waited. EBUSY: for longer than the kernel waits for an
+    /// answer that could tell of it.
+    static Result<LogFile> open(const std::string& path, std::uint64_t regions);
 };
 
 }  // namespace lunkit::dm_log

@@ -38,8 +38,10 @@ struct LogServer::ServedLog {
     LogMemory memory;
     DirtyLog bits;
     std::unique_ptr<DiskStore> store;  // kDisk
-    bool reconstructed = false;        // the kernel has used it before, and its bits are lost
-    bool suspended = false;            // by a POSTSUSPEND that this process has heard
+    std::map<std::optional<RequestType>, Request>
+        blocked;                 // block_on_error: wait until the log is stored
+    bool reconstructed = false;  // the kernel has used it before, and its bits are lost
+    bool suspended = false;      // by a POSTSUSPEND that this process has heard
 
     std::optional<Error> failed;  // under the mutex: the log cannot be stored
     std::atomic<core::DeviceState> state{core::DeviceState::kOpening};
@@ -61,8 +63,8 @@ struct LogServer::ServedLog {
             return "1 core";
         }
         const LogFile* const file = store->file();
-        return fmt::format("3 disk {}:{} {}", file != nullptr ? file->major : 0,
-                           file != nullptr ? file->minor : 0, failed ? 'D' : 'A');
+        return fmt::format("3 disk {} {}", file != nullptr ? file->device_number() : "0:0",
+                           failed ? 'D' : 'A');
     }
     /// The arguments without the length of the device.
     [[nodiscard]] std::string table_text() const {
@@ -102,7 +104,7 @@ void LogServer::restore(std::vector<StateFolder::Found> found) {
 /// FLUSH would open it as well; here whoever looks at the log learns of trouble.
 Detached LogServer::reopen(Entry log) {
     const Gate::Pass pass = gate_.enter();
-    const Status status = co_await log->store->store(log->bits);
+    const Status status = co_await log->store->open();
     report(*log, status);
 }
 
@@ -211,11 +213,7 @@ std::unique_ptr<DiskStore> LogServer::make_store(const LogArguments& arguments) 
     if (arguments.kind != LogKind::kDisk) {
         return nullptr;
     }
-    const bool is_known = std::ranges::any_of(logs_, [&arguments](const auto& known) {
-        return known.second->store && known.second->store->path() == arguments.path;
-    });
-    return std::make_unique<DiskStore>(queue_, arguments.path, arguments.regions(),
-                                       is_known ? LogFile::Others::kKnow : LogFile::Others::kWait);
+    return std::make_unique<DiskStore>(queue_, arguments.path, arguments.regions());
 }
 
 Detached LogServer::construct(Request request, Entry made, Entry before) {
@@ -229,7 +227,7 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
     }
     // While the disk was slow the kernel may have asked again, and got on with what that made.
     const Entry now = find(request);
-    const bool is_overtaken = now != before && now && now->bits.has_begun();
+    const bool is_overtaken = now && now != before;
     if (!is_overtaken) {
         if (made->reconstructed) {
             core::log(LogLevel::kWarning, {.device = made->identity.uuid},
@@ -243,7 +241,7 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
     const bool names_device = file != nullptr && file->is_block_device && !made->reconstructed &&
                               request.head.version >= abi::kDeviceInReplyVersion;
     answer(is_overtaken ? now : made, request,
-           names_device ? Answer::text(fmt::format("{}:{}", file->major, file->minor)) : Answer());
+           names_device ? Answer::text(file->device_number()) : Answer());
 }
 
 Task<Status> LogServer::open_store(Entry log) {
@@ -258,7 +256,7 @@ Task<Status> LogServer::open_store(Entry log) {
 Status LogServer::check_unshared(const ServedLog& log) const {
     for (const auto& [luid, other] : logs_) {
         const LogFile* const file = other->store ? other->store->file() : nullptr;
-        if (file != nullptr && file->is_same(*log.store->file()) &&
+        if (file != nullptr && file->identity == log.store->file()->identity &&
             other->identity.uuid != log.identity.uuid) {
             return failure(EBUSY, fmt::format("{} is the log of '{}'", log.store->path(),
                                               other->identity.uuid));
@@ -300,7 +298,12 @@ Task<Status> LogServer::begin(Entry log) {
     const bool begins_clean = log->arguments.start == Start::kNosync && !log->reconstructed;
     const Entry predecessor = predecessor_of(*log);
     if (predecessor) {
-        log->bits.begin(predecessor->bits.clean_words(), predecessor->bits.regions(), begins_clean);
+        // When the device has grown, its last region may have been a part of one.
+        const LogArguments& old = predecessor->arguments;
+        const std::uint64_t known = log->arguments.device_sectors > old.device_sectors
+                                        ? old.device_sectors / old.region_size
+                                        : old.regions();
+        log->bits.begin(predecessor->bits.clean_words(), known, begins_clean);
     } else if (log->store && !is_fresh && !begins_clean) {
         const auto contents = co_await log->store->load();
         if (log->bits.has_begun()) {
@@ -332,12 +335,14 @@ Task<Status> LogServer::begin(Entry log) {
     co_return stored;
 }
 
-/// The log whose device gets the table of `log` in place of its own: suspended, and not gone yet.
+/// The log whose device gets the table of `log` in place of its own: suspended, and not gone yet. A
+/// successor has not heard of all suspensions; what nosync would say of the regions is less true
+/// than any log.
 LogServer::Entry LogServer::predecessor_of(const ServedLog& log) const {
     for (const auto& [luid, other] : logs_) {
         if (other->identity.uuid == log.identity.uuid && luid != log.identity.luid &&
-            other->suspended && other->bits.has_begun() &&
-            other->arguments.region_size == log.arguments.region_size &&
+            (other->suspended || log.arguments.start == Start::kNosync) &&
+            other->bits.has_begun() && other->arguments.region_size == log.arguments.region_size &&
             log.arguments.start != Start::kSync) {
             return other;
         }
@@ -351,7 +356,14 @@ Detached LogServer::store_and_answer(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
     Status stored = co_await log->store->store(log->bits);
     report(*log, stored);
-    while (!stored && log->arguments.block_on_error) {
+    if (stored || !log->arguments.block_on_error) {
+        answer(log, request, stored ? Answer() : Answer::failed(EIO));
+        co_return;
+    }
+    // The kernel asks again in place of each that has waited for 15 s, which it then knows no more.
+    const bool is_first = log->blocked.empty();
+    log->blocked.insert_or_assign(request.type(), request);
+    while (is_first && !stored) {
         if (closing_) {
             co_return;
         }
@@ -359,7 +371,11 @@ Detached LogServer::store_and_answer(Entry log, Request request) {
         stored = co_await log->store->store(log->bits);
         report(*log, stored);
     }
-    answer(log, request, stored ? Answer() : Answer::failed(EIO));
+    if (stored) {
+        for (const auto& [type, waiting] : std::exchange(log->blocked, {})) {
+            answer(log, waiting, {});
+        }
+    }
 }
 
 /// Says it when a log can no more be stored, and when it can again.

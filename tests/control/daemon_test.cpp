@@ -302,6 +302,19 @@ TEST_F(DaemonTest, SystemdHearsOfReadyWatchdogAndStop) {
     EXPECT_EQ(kExitOk, daemon->wait_exit());
 }
 
+TEST_F(DaemonTest, WhatOthersMayNeedStopsAfterThem) {
+    const auto daemon = start({"FAKE_LAST=yes"});
+    stop(*daemon);
+    const std::string log = daemon->printed();
+    EXPECT_THAT(log, HasSubstr("fake: dm-log stops"));
+    EXPECT_LT(log.find("fake: ublk stops"), log.find("fake: dm-log stops"));
+    configure("[tcmu]\ndrain_timeout_ms=0\n");
+    const auto stuck = start({"FAKE_LAST=yes", "FAKE_STOP=never", "FAKE_STOP_GRACE_MS=10"});
+    stuck->signal(SIGTERM);
+    EXPECT_EQ(kExitFailure, stuck->wait_exit());
+    EXPECT_THAT(stuck->printed(), Not(HasSubstr("fake: dm-log stops")));
+}
+
 TEST_F(DaemonTest, StopIsBounded) {
     configure("[tcmu]\ndrain_timeout_ms=0\n");
     const auto daemon = start({"FAKE_STOP=never", "FAKE_STOP_GRACE_MS=10"});

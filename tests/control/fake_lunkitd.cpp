@@ -5,6 +5,7 @@
 //   FAKE_TRUSTED_UID                         who may manage it instead of its own user
 //   FAKE_START=fails                         the front end cannot serve
 //   FAKE_STOP=never                          it never ends stopping
+//   FAKE_LAST=yes                            there is another, which stops after it
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -81,6 +82,7 @@ class FakeService : public core::Service {
         return {};
     }
     void stop(std::function<void(bool)> stopped) override {
+        core::log(core::LogLevel::kNotice, {}, "fake: ublk stops");
         const std::string_view how = from_environment("FAKE_STOP");
         if (how != "never") {
             stopped(how != "unclean");
@@ -156,6 +158,19 @@ class FakeService : public core::Service {
     std::vector<Added> unanswered_;
 };
 
+/// What the others may need until they have stopped.
+class LastService : public core::Service {
+  public:
+    [[nodiscard]] std::string_view name() const override { return "dm-log"; }
+    Status start() override { return {}; }
+    [[nodiscard]] bool stops_last() const override { return true; }
+    void stop(std::function<void(bool)> stopped) override {
+        core::log(core::LogLevel::kNotice, {}, "fake: dm-log stops");
+        stopped(true);
+    }
+    [[nodiscard]] std::vector<core::DeviceStatus> list() const override { return {}; }
+};
+
 int serve(const Options& options, core::Settings loaded) {
     const auto lock = InstanceLock::take(loaded.run_dir);
     if (!lock) {
@@ -165,6 +180,9 @@ int serve(const Options& options, core::Settings loaded) {
     LiveSettings settings(std::move(loaded));
     const FakeHandlers handlers;
     std::vector<std::unique_ptr<core::Service>> services;
+    if (from_environment("FAKE_LAST") == "yes") {
+        services.push_back(std::make_unique<LastService>());
+    }
     services.push_back(std::make_unique<FakeService>("ublk"));
     using namespace std::chrono_literals;
     const std::string trusted(from_environment("FAKE_TRUSTED_UID"));

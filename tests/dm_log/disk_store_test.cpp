@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dm_log/disk_store.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -39,7 +41,7 @@ class DiskStoreTest : public test::EngineRig {
 };
 
 TEST_P(DiskStoreTest, WhatIsMarkedIsOnDiskWhenStoreEnds) {
-    DiskStore store(queue(), path(), kRegions, LogFile::Others::kKnow);
+    DiskStore store(queue(), path(), kRegions);
     Log log;
     log.bits.begin({}, 0, true);
     ASSERT_TRUE(run(store.store(log.bits)));
@@ -53,7 +55,7 @@ TEST_P(DiskStoreTest, WhatIsMarkedIsOnDiskWhenStoreEnds) {
 }
 
 TEST_P(DiskStoreTest, OnlyWhatChangedIsWritten) {
-    DiskStore store(queue(), path(), kRegions, LogFile::Others::kKnow);
+    DiskStore store(queue(), path(), kRegions);
     Log log;
     log.bits.begin({}, 0, true);
     ASSERT_TRUE(run(store.store(log.bits)));
@@ -66,12 +68,12 @@ TEST_P(DiskStoreTest, OnlyWhatChangedIsWritten) {
 }
 
 TEST_P(DiskStoreTest, LoadGivesWhatAnotherHasWritten) {
-    DiskStore writer(queue(), path(), kRegions, LogFile::Others::kKnow);
+    DiskStore writer(queue(), path(), kRegions);
     Log log;
     log.bits.begin({}, 0, true);
     log.bits.mark(77);
     ASSERT_TRUE(run(writer.store(log.bits)));
-    DiskStore reader(queue(), path(), kRegions, LogFile::Others::kKnow);
+    DiskStore reader(queue(), path(), kRegions);
     const auto contents = run(reader.load());
     ASSERT_TRUE(contents);
     EXPECT_EQ(contents->regions, kRegions);
@@ -82,7 +84,7 @@ TEST_P(DiskStoreTest, LogOfAnUnknownVersionIsNotOpenedForUse) {
     std::string bytes(8192, '\0');
     bytes.replace(0, 8, std::string("\x72\x52\x69\x4d\x07\0\0\0", 8));
     test::write_file(path(), bytes);
-    DiskStore store(queue(), path(), kRegions, LogFile::Others::kKnow);
+    DiskStore store(queue(), path(), kRegions);
     const auto contents = run(store.load());
     ASSERT_FALSE(contents);
     EXPECT_THAT(contents.error().what, HasSubstr("version 7"));
@@ -91,7 +93,7 @@ TEST_P(DiskStoreTest, LogOfAnUnknownVersionIsNotOpenedForUse) {
 
 TEST_P(DiskStoreTest, WhatCannotHoldALogIsRefused) {
     const auto refusal = [this](const std::string& at) {
-        DiskStore store(queue(), at, kRegions, LogFile::Others::kKnow);
+        DiskStore store(queue(), at, kRegions);
         const Status status = run(store.open());
         return status ? "" : status.error().what;
     };
@@ -107,17 +109,29 @@ TEST_P(DiskStoreTest, WhatCannotHoldALogIsRefused) {
 
 // As a predecessor's would, of which a transfer is still in flight.
 TEST_P(DiskStoreTest, DescriptorThatAnotherHasKeepsItWaiting) {
-    auto other = *LogFile::open(path(), kRegions, LogFile::Others::kWait);
+    UniqueFd other(::open(path().c_str(), O_RDWR | O_CLOEXEC));
+    struct flock whole{};
+    whole.l_type = F_RDLCK;
+    whole.l_whence = SEEK_SET;
+    ASSERT_EQ(::fcntl(other.get(), F_OFD_SETLK, &whole), 0);
     std::atomic<bool> has_ended = false;
     std::thread later([&] {
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
         has_ended = true;
-        other.fd.reset();
+        other.reset();
     });
-    EXPECT_TRUE(LogFile::open(path(), kRegions, LogFile::Others::kKnow));
-    EXPECT_TRUE(LogFile::open(path(), kRegions, LogFile::Others::kWait));
+    EXPECT_TRUE(LogFile::open(path(), kRegions));
     EXPECT_TRUE(has_ended);
     later.join();
+}
+
+TEST_P(DiskStoreTest, OurOwnLogsDoNotWaitForEachOther) {
+    ASSERT_EQ(::symlink("log", (folder_ / "other").c_str()), 0);
+    const auto first = LogFile::open(path(), kRegions);
+    const auto second = LogFile::open(folder_ / "other", kRegions);
+    ASSERT_TRUE(first);
+    ASSERT_TRUE(second) << second.error().what;
+    EXPECT_EQ(first->identity, second->identity);
 }
 
 LUNKIT_ON_EACH_ENGINE(DiskStoreTest);
@@ -132,7 +146,7 @@ TEST(DiskStore, ThoseWhoWaitGoAlongWithOneWrite) {
     const test::BuildFolder folder;
     test::write_file(folder / "log", std::string(8192, '\0'));
     test::FakeEngineQueue queue;
-    DiskStore store(queue, folder / "log", kRegions, LogFile::Others::kKnow);
+    DiskStore store(queue, folder / "log", kRegions);
     Log log;
     log.bits.begin({}, 0, true);
     std::vector<bool> ended;
@@ -146,10 +160,49 @@ TEST(DiskStore, ThoseWhoWaitGoAlongWithOneWrite) {
     EXPECT_FALSE(log.bits.has_changes());
 }
 
+/// Notes in which order the file is written and synchronized.
+class OrderedQueue final : public test::FakeEngineQueue {
+  public:
+    std::vector<std::string> order;
+    int submit_transfer(const core::FileTransfer& transfer,
+                        lunkit_completion* completion) override {
+        order.push_back("write " + std::to_string(transfer.offset));
+        return FakeEngineQueue::submit_transfer(transfer, completion);
+    }
+    int submit_data_sync(int fd, const void* lane, lunkit_completion* completion) override {
+        order.emplace_back("sync");
+        return FakeEngineQueue::submit_data_sync(fd, lane, completion);
+    }
+};
+
+TEST(DiskStore, MarksAreSynchronizedAndTheHeaderIsWrittenLast) {
+    const test::BuildFolder folder;
+    test::write_file(folder / "log", std::string(8192, '\xff'));
+    OrderedQueue queue;
+    DiskStore store(queue, folder / "log", kRegions);
+    Log log;
+    log.bits.begin({}, 0, true);
+    std::vector<bool> ended;
+    start(store, log.bits, ended);
+    queue.settle();
+    EXPECT_EQ(queue.order, (std::vector<std::string>{"write 1024", "sync", "write 0", "sync"}));
+    queue.order.clear();
+    log.bits.mark(64);
+    start(store, log.bits, ended);
+    queue.settle();
+    EXPECT_EQ(queue.order, (std::vector<std::string>{"write 1032", "sync"}));
+    queue.order.clear();
+    log.bits.clear(64);
+    start(store, log.bits, ended);
+    queue.settle();
+    EXPECT_EQ(queue.order, (std::vector<std::string>{"write 1032"}));  // clean may come later
+    EXPECT_EQ(ended, (std::vector<bool>{true, true, true}));
+}
+
 TEST(DiskStore, FailureKeepsTheChanges) {
     const test::BuildFolder folder;
     test::FakeEngineQueue queue;
-    DiskStore store(queue, folder / "log", kRegions, LogFile::Others::kKnow);
+    DiskStore store(queue, folder / "log", kRegions);
     Log log;
     log.bits.begin({}, 0, true);
     std::vector<bool> ended;

@@ -243,6 +243,26 @@ TEST_F(LogServerTest, LogOfADeadDaemonIsNobodysPredecessor) {
     EXPECT_EQ(sync_count(2), 0U);
 }
 
+// The predecessor's log is out of date only as far as more is known of it now: nosync would forget
+// what it says is not in sync.
+TEST_F(LogServerTest, NosyncForgetsNothingThatADeadDaemonKnew) {
+    make_log("2048 core 1024 nosync");
+    EXPECT_EQ(ask(RequestType::kSetRegionSync, {1, 0}).error(), 0);
+    suspend();
+    start_server();
+    make_log("2048 core 1024 nosync", 2);
+    EXPECT_EQ(sync_count(2), 1U);
+}
+
+// Its last region was a part of one.
+TEST_F(LogServerTest, GrownLastRegionIsOutOfSync) {
+    make_log("2000 core 1024 nosync");
+    EXPECT_EQ(construct("2048 core 1024", 2).error(), 0);
+    suspend();
+    EXPECT_EQ(ask(RequestType::kResume, {}, 2).error(), 0);
+    EXPECT_EQ(sync_count(2), 1U);
+}
+
 TEST_F(LogServerTest, DiskLogIsMarkedWhenFlushIsAnswered) {
     make_log(disk("2048 disk @ 1024 nosync"));
     EXPECT_THAT(on_disk().clean, ElementsAre(3));
@@ -318,6 +338,35 @@ TEST_F(LogServerTest, BlockOnErrorAnswersWhenTheLogIsStored) {
     ASSERT_EQ(answers_.size(), before + 1);
     EXPECT_EQ(answers_.back().error(), 0);
     EXPECT_THAT(on_disk().clean, ElementsAre(2));
+}
+
+// The kernel gives a request up after 15 s and makes another.
+TEST_F(LogServerTest, BlockOnErrorAnswersTheLastOfTheRequestsThatWait) {
+    make_log(disk("2048 disk @ 1024 nosync block_on_error"));
+    std::filesystem::remove(path());
+    start_server();
+    Request flush = with_numbers(request(RequestType::kFlush), {0});
+    const std::size_t before = answers_.size();
+    for (int round = 0; round < 3; ++round) {
+        flush.head.seq = static_cast<std::uint32_t>(before);  // the others are never answered
+        server_->handle(flush);
+        queue_.settle();
+        queue_.inner.advance(15s);
+        queue_.settle();
+    }
+    EXPECT_EQ(answers_.size(), before);
+    (void)disk("@");
+    queue_.inner.advance(1s);
+    queue_.settle();
+    EXPECT_EQ(answers_.size(), before + 1);
+}
+
+TEST_F(LogServerTest, RestartWritesNothingBeforeItIsAsked) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    test::write_file(path(), std::string(4096, '\x55'));
+    start_server();
+    EXPECT_EQ(test::read_file(path()), std::string(4096, '\x55'));
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
 }
 
 TEST_F(LogServerTest, ListTellsOfEachLog) {

@@ -124,6 +124,35 @@ TEST_F(DmLogServiceTest, LogOfAMirrorThatIsGoneIsDropped) {
     EXPECT_EQ(ask(request(RequestType::kGetSyncCount)).head.error, -ESRCH);
 }
 
+TEST_F(DmLogServiceTest, WhatWasSentBeforeTheStopIsAnswered) {
+    EXPECT_EQ(ask(with_text(request(RequestType::kCtr), "2048 core 1024 nosync")).head.error, 0);
+    Request asked = request(RequestType::kResume);
+    asked.head.seq = 77;
+    send(asked);
+    stop_service();
+    EXPECT_EQ(receive().head.seq, 77U);
+    start_service();
+}
+
+// The kernel would wait for its answers.
+TEST_F(DmLogServiceTest, AServiceThatCannotStartLeavesTheSocket) {
+    stop_service();
+    settings_.run_dir = "/proc/nothing";
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    kernel_.reset(ends[0]);
+    DmLogService service(
+        *runtime_,
+        Surroundings{
+            .open_connector = [fd = ends[1]] { return Result<Connector>(Connector(UniqueFd(fd))); },
+            .uuids_in_tables = [this] { return tables_; }});
+    EXPECT_FALSE(service.start());
+    char byte = 0;
+    EXPECT_EQ(::recv(kernel_.get(), &byte, 1, MSG_DONTWAIT), 0);  // the other end is closed
+    settings_.run_dir = run_dir_.path();
+    start_service();
+}
+
 TEST_F(DmLogServiceTest, DatagramsThatAreNoRequestsDoNotDisturb) {
     for (const std::size_t size :
          {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{4000}}) {

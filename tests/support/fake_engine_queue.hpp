@@ -19,7 +19,7 @@
 
 namespace lunkit::test {
 
-class FakeEngineQueue final : public core::EngineQueue {
+class FakeEngineQueue : public core::EngineQueue {
   public:
     /// What is ready, timers and polls; see there.
     FakeQueue inner;

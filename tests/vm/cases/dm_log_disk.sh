@@ -56,6 +56,7 @@ fio --name=load --filename=/dev/mapper/mir --ioengine=libaio --direct=1 --iodept
 load=$!
 for round in 1 2; do
     sleep "1.$((RANDOM % 9))"
+    [ -d /proc/$load ] || fail "the load ended before kill $round"
     kill_lunkitd
     start_lunkitd
 done
