@@ -123,6 +123,7 @@ wait_for 90 "the resync" in_sync
 compare_legs "after a kill during the resync"
 
 step "removed while no daemon is there"
+sleep 4    # with integrated_flush the kernel owes a flush for three seconds, and waits for a daemon to take it
 kill_lunkitd
 dmsetup remove --retry mir
 start_lunkitd
