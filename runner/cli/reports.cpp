@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "cli/json_values.hpp"
 #include "cli/text_table.hpp"
 
 namespace lunkit::cli {
@@ -17,21 +18,6 @@ namespace {
 
 using nlohmann::json;
 using enum TextTable::Align;
-
-// A daemon of another version may leave keys out, or give them another type; that is no reason to
-// fail.
-std::string text_of(const json& object, const char* key) {
-    const auto item = object.find(key);
-    return item != object.end() && item->is_string() ? item->get<std::string>() : std::string();
-}
-std::uint64_t number_of(const json& object, const char* key) {
-    const auto item = object.find(key);
-    return item != object.end() && item->is_number_unsigned() ? item->get<std::uint64_t>() : 0;
-}
-bool flag_of(const json& object, const char* key) {
-    const auto item = object.find(key);
-    return item != object.end() && item->is_boolean() && item->get<bool>();
-}
 
 std::string count_text(const json& device, const char* key) {
     return fmt::to_string(number_of(device, key));
