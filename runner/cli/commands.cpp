@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <functional>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,8 @@
 #include "cli/daemon_client.hpp"
 #include "cli/doctor.hpp"
 #include "cli/image_commands.hpp"
+#include "cli/live_view.hpp"
+#include "cli/openmetrics.hpp"
 #include "cli/reports.hpp"
 #include "core/kernel_module.hpp"
 #include "lunkit/try.hpp"
@@ -33,6 +36,9 @@ struct Request {
     bool force = false;
     std::string handler_dir;
     std::string repair;  ///< empty: nothing
+    bool openmetrics_wanted = false;
+    double interval = 2;  ///< seconds
+    unsigned count = 0;
 };
 
 Outcome printed(const Request& request, const json& answer, std::string text) {
@@ -93,6 +99,9 @@ Result<Outcome> stats(const DaemonClient& daemon, const Request& request) {
     } else {
         TRY(json device, one_device(daemon, request.device));
         devices.push_back(std::move(device));
+    }
+    if (request.openmetrics_wanted) {
+        return Outcome{kExitOk, openmetrics(devices), {}};
     }
     json counters = json::array();
     std::ranges::transform(devices, std::back_inserter(counters), counters_of);
@@ -208,6 +217,13 @@ Outcome storage(const Request& request, host::Inspection how) {
     return outcome;
 }
 
+Outcome top(const Request& request) {
+    const Status status = run_live_view({std::chrono::round<std::chrono::milliseconds>(
+                                             std::chrono::duration<double>(request.interval)),
+                                         request.count});
+    return status ? Outcome() : failed(status.error());
+}
+
 using Command = Result<Outcome> (*)(const DaemonClient&, const Request&);
 
 Outcome with_daemon(Command command, const Request& request) {
@@ -300,6 +316,16 @@ Outcome run_command(std::vector<std::string> arguments) {
         ->check(CLI::IsMember({"leaks"}));
     CLI::App* const stats_command = add("stats", "Show the counters of all devices or of one");
     stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
+    stats_command
+        ->add_flag("--openmetrics", request.openmetrics_wanted,
+                   "Print OpenMetrics, which Prometheus reads")
+        ->excludes("--json");
+    CLI::App* const top_command =
+        app.add_subcommand("top", "Show what the devices do at present, again and again");
+    top_command->add_option("--interval", request.interval, "Seconds between two views; default: 2")
+        ->check(CLI::Range(0.1, 3600.0));
+    top_command->add_option("--count", request.count, "Views until the end; default: for ever")
+        ->check(CLI::PositiveNumber);
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
     const CLI::App* const doctor_command =
         add("doctor", "Say what on this machine keeps devices from working, and the cure");
@@ -318,6 +344,9 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (version_command->parsed()) {
         return version(request);
+    }
+    if (top_command->parsed()) {
+        return top(request);
     }
     if (doctor_command->parsed()) {
         return doctor(request);

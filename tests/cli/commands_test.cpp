@@ -34,8 +34,8 @@ using test::TemporaryFolder;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using namespace std::chrono_literals;
 using testing::Not;
+using namespace std::chrono_literals;
 
 struct Ran {
     int code;
@@ -168,6 +168,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
                                                     {"doctor", "--help"},
+                                                    {"top", "--help"},
                                                     {"ublk", "--help"},
                                                     {"ublk", "add", "--help"},
                                                     {"dm-log", "list", "--help"},

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/live_view.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "cli/daemon_client.hpp"
+#include "cli/json_values.hpp"
+#include "cli/text_table.hpp"
+#include "lunkit/try.hpp"
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t g_ended = 0;  // NOLINT: a signal handler has nothing else
+
+/// The terminal while it is ours: another screen, keys as they come. As it was when this goes.
+class Terminal {
+  public:
+    Terminal() {
+        ::tcgetattr(STDIN_FILENO, &usual_);
+        termios keys = usual_;
+        keys.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
+        ::tcsetattr(STDIN_FILENO, TCSANOW, &keys);
+        struct sigaction action{};
+        action.sa_handler = [](int) { g_ended = 1; };
+        for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
+            ::sigaction(signal, &action, nullptr);
+        }
+        put("\x1b[?1049h\x1b[?25l");
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+    Terminal(Terminal&&) = delete;
+    Terminal& operator=(Terminal&&) = delete;
+    ~Terminal() {
+        put("\x1b[?25h\x1b[?1049l");
+        ::tcsetattr(STDIN_FILENO, TCSANOW, &usual_);
+    }
+
+    static bool is_there() { return ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0; }
+
+    static void show(const std::string& text) {
+        winsize window{};
+        if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_row == 0) {
+            window = {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
+        }
+        put("\x1b[H" + clipped(text, window.ws_row, window.ws_col) + "\x1b[J");
+    }
+
+    /// False when the user has had enough.
+    static bool wait_until(Clock::time_point when) {
+        for (;;) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
+            pollfd keys{STDIN_FILENO, POLLIN, 0};
+            const int ready = ::poll(&keys, 1, static_cast<int>(std::max<decltype(left)>(left, 0)));
+            if (g_ended != 0) {
+                return false;
+            }
+            if (ready == 0) {
+                return true;
+            }
+            constexpr char kInterrupt = 3;
+            char key = 'q';  // so is the end of the input
+            if (ready > 0 &&
+                (::read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == kInterrupt)) {
+                return false;
+            }
+        }
+    }
+
+  private:
+    static void put(const std::string& text) {
+        (void)std::fputs(text.c_str(), stdout);  // a terminal that is gone ends us by SIGHUP
+        (void)std::fflush(stdout);
+    }
+    termios usual_{};
+};
+
+struct Sample {
+    Clock::time_point when;
+    json devices;
+};
+
+Result<Sample> take_sample() {
+    TRY(const DaemonClient daemon, DaemonClient::connect());
+    TRY(json devices, daemon.devices());
+    return Sample{Clock::now(), std::move(devices)};
+}
+
+std::string title(std::chrono::milliseconds interval) {
+    return fmt::format("lunkit {}  {:%H:%M:%S}  every {:g} s, q ends\n\n", LUNKIT_VERSION,
+                       fmt::localtime(std::time(nullptr)),
+                       std::chrono::duration<double>(interval).count());
+}
+
+Status print(const std::string& text) {
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+        return failure(errno, "cannot write the answer");
+    }
+    return {};
+}
+
+Status print_views(LiveView view) {
+    TRY(Sample before, take_sample());
+    for (unsigned shown = 0; view.count == 0 || shown < view.count; ++shown) {
+        (void)::poll(nullptr, 0, static_cast<int>(view.interval.count()));  // a pause
+        TRY(Sample now, take_sample());
+        CHECK(print((shown == 0 ? "" : "\n") +
+                    rates_report(before.devices, now.devices, now.when - before.when)));
+        before = std::move(now);
+    }
+    return {};
+}
+
+void show_views(LiveView view) {
+    const Terminal terminal;
+    std::optional<Sample> before;
+    for (unsigned shown = 0; view.count == 0 || shown <= view.count; ++shown) {
+        Result<Sample> now = take_sample();
+        const Sample& since = before ? *before : now ? *now : Sample();
+        Terminal::show(title(view.interval) +
+                       (now ? rates_report(since.devices, now->devices, now->when - since.when)
+                            : now.error().what + "\n"));
+        before = now ? std::optional(*std::move(now)) : std::nullopt;
+        if ((view.count != 0 && shown == view.count) ||
+            !Terminal::wait_until(Clock::now() + view.interval)) {
+            return;
+        }
+    }
+}
+
+}  // namespace
+
+std::string rates_report(const json& before, const json& now,
+                         std::chrono::duration<double> elapsed) {
+    if (now.empty()) {
+        return "no devices\n";
+    }
+    struct Row {
+        std::uint64_t commands;
+        std::vector<std::string> cells;
+    };
+    std::vector<Row> rows;
+    for (const json& device : now) {
+        const auto older = std::ranges::find_if(before, [&device](const json& other) {
+            return text_of(other, "front_end") == text_of(device, "front_end") &&
+                   text_of(other, "name") == text_of(device, "name");
+        });
+        // Another device by the name, or another daemon, has begun from nothing.
+        const auto grown = [&](const char* key) -> std::uint64_t {
+            const std::uint64_t base = older != before.end() ? number_of(*older, key) : 0;
+            const std::uint64_t value = number_of(device, key);
+            return older == before.end() || value < base ? 0 : value - base;
+        };
+        const auto rate = [&](const char* key) {
+            return elapsed.count() > 0 ? static_cast<double>(grown(key)) / elapsed.count() : 0.0;
+        };
+        const auto bytes_per_second = [&](const char* key) {
+            return size_text(static_cast<std::uint64_t>(rate(key)));
+        };
+        rows.push_back(
+            {grown("read_commands") + grown("write_commands") + grown("other_commands"),
+             {text_of(device, "name"), text_of(device, "state"),
+              fmt::format("{:.0f}", rate("read_commands")), bytes_per_second("read_bytes"),
+              fmt::format("{:.0f}", rate("write_commands")), bytes_per_second("write_bytes"),
+              fmt::format("{:.0f}", rate("other_commands")),
+              fmt::to_string(number_of(device, "in_flight")),
+              fmt::to_string(number_of(device, "errors"))}});
+    }
+    std::ranges::stable_sort(rows, std::ranges::greater(), &Row::commands);
+    using enum TextTable::Align;
+    TextTable table({{"NAME"},
+                     {"STATE"},
+                     {"READS/s", kRight},
+                     {"READ/s", kRight},
+                     {"WRITES/s", kRight},
+                     {"WRITTEN/s", kRight},
+                     {"OTHER/s", kRight},
+                     {"IN FLIGHT", kRight},
+                     {"ERRORS", kRight}});
+    for (Row& row : rows) {
+        table.add(std::move(row.cells));
+    }
+    return table.text();
+}
+
+std::string clipped(const std::string& text, std::size_t lines, std::size_t columns) {
+    std::string out;
+    std::istringstream in(text);
+    std::string line;
+    for (std::size_t shown = 0; shown < lines && std::getline(in, line); ++shown) {
+        std::size_t width = 0;
+        std::size_t end = 0;
+        for (; end < line.size(); ++end) {
+            constexpr unsigned kMask = 0xc0;
+            constexpr unsigned kContinues = 0x80;  // UTF-8: no character of its own
+            width += (static_cast<unsigned char>(line[end]) & kMask) == kContinues ? 0 : 1;
+            if (width > columns) {
+                break;
+            }
+        }
+        // The last line has no end, which would scroll.
+        out += (shown == 0 ? "" : "\r\n") + line.substr(0, end) + "\x1b[K";
+    }
+    return out;
+}
+
+Status run_live_view(LiveView view) {
+    if (!Terminal::is_there()) {
+        return print_views(view);
+    }
+    show_views(view);
+    return {};
+}
+
+}  // namespace lunkit::cli

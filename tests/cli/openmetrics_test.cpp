@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/openmetrics.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+
+namespace lunkit::cli {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+json devices() {
+    return json::parse(R"([
+        {"front_end": "tcmu", "name": "user_0/a", "state": "running", "size": 1048576,
+         "read_commands": 12, "read_bytes": 49152, "write_commands": 3, "in_flight": 2,
+         "errors": 1},
+        {"front_end": "dm-log", "name": "m", "state": "failed", "other_commands": 5, "regions": 16,
+         "regions_in_sync": 9}])");
+}
+
+TEST(OpenMetrics, CountersAreTotalsByDeviceAndOperation) {
+    EXPECT_THAT(
+        openmetrics(devices()),
+        AllOf(HasSubstr("# TYPE lunkit_commands counter\n# HELP lunkit_commands "),
+              HasSubstr("\nlunkit_commands_total{front_end=\"tcmu\",device=\"user_0/a\","
+                        "operation=\"read\"} 12\n"),
+              HasSubstr("# TYPE lunkit_transferred_bytes counter\n"
+                        "# UNIT lunkit_transferred_bytes bytes\n"),
+              HasSubstr("lunkit_transferred_bytes_total{front_end=\"tcmu\",device=\"user_0/a\","
+                        "operation=\"read\"} 49152\n"),
+              HasSubstr("lunkit_in_flight_commands{front_end=\"tcmu\",device=\"user_0/a\"} 2\n"),
+              HasSubstr("lunkit_errors_total{front_end=\"tcmu\",device=\"user_0/a\"} 1\n")));
+}
+
+TEST(OpenMetrics, DirtyLogsHaveRegionsAndNoData) {
+    const std::string text = openmetrics(devices());
+    EXPECT_THAT(text, HasSubstr("lunkit_regions_in_sync{front_end=\"dm-log\",device=\"m\"} 9\n"));
+    EXPECT_THAT(text, Not(HasSubstr("lunkit_regions{front_end=\"tcmu\"")));
+    EXPECT_THAT(text, Not(HasSubstr("lunkit_transferred_bytes_total{front_end=\"dm-log\"")));
+}
+
+TEST(OpenMetrics, StatesAreASet) {
+    EXPECT_THAT(openmetrics(devices()),
+                AllOf(HasSubstr("lunkit_state{front_end=\"tcmu\",device=\"user_0/a\","
+                                "lunkit_state=\"running\"} 1\n"),
+                      HasSubstr("lunkit_state{front_end=\"tcmu\",device=\"user_0/a\","
+                                "lunkit_state=\"failed\"} 0\n"),
+                      HasSubstr("lunkit_state{front_end=\"dm-log\",device=\"m\","
+                                "lunkit_state=\"failed\"} 1\n")));
+}
+
+// The format forbids samples of one family in two places.
+TEST(OpenMetrics, FamiliesStandTogetherAndTheEndIsMarked) {
+    std::istringstream in(openmetrics(devices()));
+    std::set<std::string> described;
+    std::string family;
+    std::string last;
+    for (std::string line; std::getline(in, line); last = line) {
+        if (line.starts_with("# TYPE ")) {
+            family = line.substr(7, line.find(' ', 7) - 7);
+            EXPECT_TRUE(described.insert(family).second) << line;
+        } else if (!line.starts_with("#")) {
+            EXPECT_TRUE(line.starts_with(family + "{") || line.starts_with(family + "_total{"))
+                << line;
+        }
+    }
+    EXPECT_EQ(last, "# EOF");
+}
+
+TEST(OpenMetrics, NamesAreEscaped) {
+    const json odd = json::parse(R"([{"front_end": "tcmu", "name": "a\"b\\c\nd"}])");
+    EXPECT_THAT(openmetrics(odd), HasSubstr(R"(device="a\"b\\c\nd"})"));
+}
+
+TEST(OpenMetrics, NoDevicesIsAnAnswerToo) {
+    EXPECT_THAT(openmetrics(json::array()), testing::EndsWith("# EOF\n"));
+}
+
+}  // namespace
+}  // namespace lunkit::cli
