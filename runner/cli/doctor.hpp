@@ -6,24 +6,13 @@
 #include <cerrno>
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "cli/findings.hpp"
 #include "lunkit/result.hpp"
 
 namespace lunkit::cli {
-
-struct Finding {
-    enum class Kind : std::uint8_t {
-        kFine,
-        kNote,     ///< nothing is wrong; somebody may want to know
-        kTrouble,  ///< something does not work, or will not
-    };
-    Kind kind = Kind::kFine;
-    std::string what;
-    std::string cure = {};  ///< empty: none is needed
-};
 
 /// Where to look. Tests give a machine of their own.
 struct Patient {
@@ -41,9 +30,5 @@ struct Patient {
 };
 
 [[nodiscard]] std::vector<Finding> examine(const Patient& patient);
-
-[[nodiscard]] bool has_trouble(const std::vector<Finding>& findings);
-[[nodiscard]] std::string findings_report(const std::vector<Finding>& findings);
-[[nodiscard]] nlohmann::json findings_json(const std::vector<Finding>& findings);
 
 }  // namespace lunkit::cli
