@@ -17,9 +17,13 @@
 #include "cli/doctor.hpp"
 #include "cli/image_commands.hpp"
 #include "cli/live_view.hpp"
+#include "cli/migrate.hpp"
 #include "cli/openmetrics.hpp"
 #include "cli/reports.hpp"
 #include "core/kernel_module.hpp"
+#include "core/log.hpp"
+#include "host/handler_directory.hpp"
+#include "host/handler_registry.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::cli {
@@ -39,6 +43,8 @@ struct Request {
     bool openmetrics_wanted = false;
     double interval = 2;  ///< seconds
     unsigned count = 0;
+    std::string tcmu_conf = "/etc/tcmu/tcmu.conf";
+    std::string saveconfig;  ///< empty: where distributions have it
 };
 
 Outcome printed(const Request& request, const json& answer, std::string text) {
@@ -192,14 +198,36 @@ Result<Patient::Daemon> ask_daemon() {
     return Patient::Daemon{version.get<std::string>(), names_of(devices), names_of(handlers)};
 }
 
+Outcome printed_findings(const Request& request, const std::vector<Finding>& findings) {
+    Outcome outcome = printed(request, findings_json(findings), findings_report(findings));
+    outcome.code = has_trouble(findings) ? kExitFailure : kExitOk;
+    return outcome;
+}
+
 /// Answers without a daemon too. Trouble is an answer, and a failure for scripts.
 Outcome doctor(const Request& request) {
     Patient patient{.find_module = core::find_kernel_module, .own_version = LUNKIT_VERSION};
     patient.daemon = ask_daemon();
-    const std::vector<Finding> findings = examine(patient);
-    Outcome outcome = printed(request, findings_json(findings), findings_report(findings));
-    outcome.code = has_trouble(findings) ? kExitFailure : kExitOk;
-    return outcome;
+    return printed_findings(request, examine(patient));
+}
+
+/// By the handlers of this machine; needs no daemon.
+Outcome migrate(const Request& request) {
+    core::set_log_level(core::LogLevel::kWarning);  // goes to stderr; the answer is on stdout
+    host::HandlerRegistry handlers;
+    if (const Status loaded = handlers.load_directory(host::handler_directory(request.handler_dir));
+        !loaded) {
+        return failed(loaded.error());
+    }
+    Predecessor predecessor{
+        .tcmu_conf = request.tcmu_conf,
+        .saveconfigs = {"/etc/rtslib-fb-target/saveconfig.json", "/etc/target/saveconfig.json"},
+        .has_handler = [&](const std::string& config) { return handlers.knows(config); },
+        .check = [&](const std::string& config) { return handlers.check_config(config, false); }};
+    if (!request.saveconfig.empty()) {
+        predecessor.saveconfigs = {request.saveconfig};
+    }
+    return printed_findings(request, compare(predecessor));
 }
 
 /// info and verify. Damage is an answer, and a failure for scripts.
@@ -329,6 +357,13 @@ Outcome run_command(std::vector<std::string> arguments) {
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
     const CLI::App* const doctor_command =
         add("doctor", "Say what on this machine keeps devices from working, and the cure");
+    CLI::App* const migrate_command =
+        add("migrate", "Say what of tcmu-runner's configuration holds; changes nothing");
+    migrate_command->add_option("--tcmu-conf", request.tcmu_conf, "Instead of /etc/tcmu/tcmu.conf");
+    migrate_command->add_option("--saveconfig", request.saveconfig,
+                                "Instead of what targetcli saves");
+    migrate_command->add_option("--handler-dir", request.handler_dir,
+                                "Load handlers from there instead of where they are installed");
     const CLI::App* const version_command = add("version", "Print the versions");
     std::vector<Choice> commands = add_ublk_commands(app, request);
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
@@ -347,6 +382,9 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (top_command->parsed()) {
         return top(request);
+    }
+    if (migrate_command->parsed()) {
+        return migrate(request);
     }
     if (doctor_command->parsed()) {
         return doctor(request);

@@ -169,6 +169,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"reload", "--help"},
                                                     {"doctor", "--help"},
                                                     {"top", "--help"},
+                                                    {"migrate", "--help"},
                                                     {"ublk", "--help"},
                                                     {"ublk", "add", "--help"},
                                                     {"dm-log", "list", "--help"},
