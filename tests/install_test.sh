@@ -25,6 +25,9 @@ wanted=(
     usr/share/man/man7/lunkit-qcow.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
+    usr/share/bash-completion/completions/lunkit
+    usr/share/zsh/vendor-completions/_lunkit
+    usr/share/fish/vendor_completions.d/lunkit.fish
 )
 handlers=$(cd "$stage" && find usr -name 'handler_*.so' | head -n 1)
 lib=${handlers%/lunkit/*}

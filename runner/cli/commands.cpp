@@ -13,6 +13,7 @@
 #include <sstream>
 #include <utility>
 
+#include "cli/completion.hpp"
 #include "cli/daemon_client.hpp"
 #include "cli/doctor.hpp"
 #include "cli/image_commands.hpp"
@@ -44,6 +45,7 @@ struct Request {
     double interval = 2;  ///< seconds
     unsigned count = 0;
     std::string tcmu_conf = "/etc/tcmu/tcmu.conf";
+    std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it
 };
 
@@ -364,6 +366,11 @@ Outcome run_command(std::vector<std::string> arguments) {
                                 "Instead of what targetcli saves");
     migrate_command->add_option("--handler-dir", request.handler_dir,
                                 "Load handlers from there instead of where they are installed");
+    CLI::App* const completion_command =
+        app.add_subcommand("completion", "Print what a shell needs to complete command lines");
+    completion_command->add_option("SHELL", request.shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     const CLI::App* const version_command = add("version", "Print the versions");
     std::vector<Choice> commands = add_ublk_commands(app, request);
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
@@ -382,6 +389,9 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (top_command->parsed()) {
         return top(request);
+    }
+    if (completion_command->parsed()) {
+        return {kExitOk, completion_script(app, request.shell), {}};
     }
     if (migrate_command->parsed()) {
         return migrate(request);
