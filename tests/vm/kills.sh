@@ -36,7 +36,7 @@ sleep 2
 assert_no_errors
 end_loads
 assert_no_errors
-assert_no_match "$(dmesg | tail -n 400)" 'I/O error|ring is broken|timed out|reset' "kernel log"
+assert_no_match "$(kernel_log)" 'I/O error|ring is broken|timed out|reset' "kernel log"
 replayed=$(lunkitd_log | sed -nE 's/.*executing ([0-9]+) commands that the predecessor had begun.*/\1/p' | awk '{ sum += $1 } END { print sum + 0 }')
 echo "$KILLS kills in $((SECONDS - begin)) s, $replayed commands executed again, none failed"
 [ "$replayed" -gt 0 ] || fail "no kill hit a command in flight"

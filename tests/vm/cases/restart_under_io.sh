@@ -23,6 +23,6 @@ for _ in 1 2 3; do
 done
 wait $load || fail "fio: $(cat /tank/fio.out)"
 assert_no_errors
-assert_no_match "$(dmesg | tail -n 200 | grep "\[${DISK##*/}\]" || :)" 'error|reset|timed out' "kernel log of the disk"
+assert_no_match "$(kernel_log | grep "\[${DISK##*/}\]" || :)" 'error|reset|timed out' "kernel log of the disk"
 verify_load "$DISK"
 stop_lunkitd

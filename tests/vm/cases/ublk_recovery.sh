@@ -39,7 +39,7 @@ done
 wait_for 60 "all devices" eval '[ "$(running)" = 4 ]'
 sleep 2
 end_loads
-assert_no_match "$(dmesg | sed '1,/lunkit-vm: case ublk_recovery$/d')" 'I/O error|ublk_drv|WARNING|blocked for more' "kernel log"
+assert_no_match "$(kernel_log)" 'I/O error|ublk_drv|WARNING|blocked for more' "kernel log"
 assert_eq "$(lunkit stats --json | jq 'map(.errors) | add')" 0 "errors that the last daemon has counted"
 for disk in "${disks[@]}"; do verify_load "$disk"; done
 
