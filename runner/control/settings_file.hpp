@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// lunkitd.conf: [group] lines, key=value lines, comments with '#' or ';', blanks. Strict: what is
-// not understood is an error, and all errors of a file are told at once, each with its line.
-// (GKeyFile reads the same format, but takes a key given twice silently and forgets line numbers.)
+// lunkitd.conf: a KeyFile with the groups and keys of the table of settings.
 #pragma once
 
 #include <expected>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "control/key_file.hpp"
 #include "core/settings.hpp"
 
 namespace lunkit::control {
 
-/// Sentences "file:line: what", or "file: what" where no line is to blame.
-using SettingsErrors = std::vector<std::string>;
+using SettingsErrors = KeyFileErrors;
 using SettingsResult = std::expected<core::Settings, SettingsErrors>;
 
 /// Keys that `text` does not name have their defaults. `file` is for messages.
