@@ -116,7 +116,14 @@ void TcmuService::open_failed(const Entry& entry, const Error& error) {
     if (entry->reply) {
         core::log(LogLevel::kError, {.device = entry->folder}, "{}: {}; refusing the device",
                   entry->uio.name.config, error.what);
-        forget(entry, -error.code);
+        if (entry->reply.answer(-error.code)) {
+            forget(entry, 0);
+            return;
+        }
+        // Nobody waited: another daemon has answered, and the device stays unless it refused.
+    }
+    if (sysfs_inode(world_.paths, entry->uio.minor) == 0) {
+        forget(entry, 0);
         return;
     }
     if (is_news) {

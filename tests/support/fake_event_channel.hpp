@@ -39,6 +39,12 @@ class FakeKernelEvents {
         events_.push_back(std::move(event));
         wake();
     }
+    /// Another daemon has answered before we hear of it.
+    void send_answered(tcmu::DeviceEvent event) {
+        const std::lock_guard lock(mutex_);
+        events_.push_back(std::move(event));
+        wake();
+    }
     /// From now on there is nothing to be heard.
     void die() {
         const std::lock_guard lock(mutex_);

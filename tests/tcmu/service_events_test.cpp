@@ -20,6 +20,11 @@ class ServiceEvents : public testing::Test {
         EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, minor, name)), 0);
         return model;
     }
+    void wait_for_stray_answer() {
+        while (rig.kernel.stray() == 0) {
+            std::this_thread::yield();
+        }
+    }
     TcmuServiceRig rig;
 };
 
@@ -50,6 +55,28 @@ TEST_F(ServiceEvents, WhatTheHandlerSaysReachesTheCreator) {
     rig.start();
     (void)rig.add_device(0, "disk", false, "ram/full");
     EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk", "ram/full")), -ENOSPC);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it is settled now
+    EXPECT_TRUE(rig.service->list().empty());
+}
+
+// The kernel has enabled it, and it is nobody's else to serve.
+TEST_F(ServiceEvents, DeviceThatAnotherDaemonApprovedOfIsTriedAgain) {
+    rig.start();
+    (void)rig.add_device(0, "disk", true, "ram/full");
+    rig.kernel.send_answered(rig.event(Kind::kAdded, 0, "disk", "ram/full"));
+    wait_for_stray_answer();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it is settled now
+    const auto list = rig.service->list();
+    ASSERT_EQ(list.size(), 1U);
+    EXPECT_EQ(list[0].state, core::DeviceState::kFailed);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 0, "disk")), 0);
+}
+
+TEST_F(ServiceEvents, DeviceThatAnotherDaemonRefusedIsForgotten) {
+    rig.start();
+    rig.kernel.send_answered(rig.event(Kind::kAdded, 0, "disk"));
+    wait_for_stray_answer();
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);
     EXPECT_TRUE(rig.service->list().empty());
 }
 
@@ -162,6 +189,7 @@ TEST_F(ServiceEvents, StuckOpeningIsAnsweredByTheWatchdog) {
     rig.start();
     (void)rig.add_device(0, "disk", false, "ram/stuck");
     EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk", "ram/stuck")), -ETIMEDOUT);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it is settled now
     EXPECT_TRUE(rig.service->list().empty());
     rig.let_go();
     EXPECT_TRUE(rig.wait_for_closed(1));  // what came of it after all
