@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -32,6 +33,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kTcmuConf = "/etc/tcmu/tcmu.conf";
+
 /// What the options say; one struct for all commands, each uses its own.
 struct Request {
     bool json_wanted = false;
@@ -44,7 +47,7 @@ struct Request {
     bool openmetrics_wanted = false;
     double interval = 2;  ///< seconds
     unsigned count = 0;
-    std::string tcmu_conf = "/etc/tcmu/tcmu.conf";
+    std::string tcmu_conf = kTcmuConf;
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it
 };
@@ -229,6 +232,11 @@ Outcome migrate(const Request& request) {
     if (!request.saveconfig.empty()) {
         predecessor.saveconfigs = {request.saveconfig};
     }
+    for (const std::string& named : {request.tcmu_conf, request.saveconfig}) {
+        if (named != kTcmuConf && !named.empty() && ::access(named.c_str(), F_OK) != 0) {
+            return failed({.code = EINVAL, .what = named + ": there is no such file"});
+        }
+    }
     return printed_findings(request, compare(predecessor));
 }
 
@@ -353,7 +361,13 @@ Outcome run_command(std::vector<std::string> arguments) {
     CLI::App* const top_command =
         app.add_subcommand("top", "Show what the devices do at present, again and again");
     top_command->add_option("--interval", request.interval, "Seconds between two views; default: 2")
-        ->check(CLI::Range(0.1, 3600.0));
+        ->check([](const std::string& text) {
+            double seconds = 0;
+            const bool is_number = CLI::detail::lexical_cast(text, seconds);
+            return is_number && seconds >= 0.1 && seconds <= 3600
+                       ? std::string()
+                       : "'" + text + "' is not a number from 0.1 to 3600";
+        });
     top_command->add_option("--count", request.count, "Views until the end; default: for ever")
         ->check(CLI::PositiveNumber);
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");

@@ -19,17 +19,19 @@ struct Command {
     std::vector<std::string> path;  ///< "ublk", "add"; empty: the program itself
     std::vector<Word> commands;
     std::vector<Word> options;
-    bool takes_device = false;
+    std::string lister;  ///< the command that lists the devices which it takes; empty: none
 };
 
 void collect(const CLI::App& app, const std::vector<std::string>& path,
              std::vector<Command>& found) {
-    Command command{.path = path, .commands = {}, .options = {}};
+    Command command{.path = path, .commands = {}, .options = {}, .lister = {}};
     for (const CLI::Option* const option : app.get_options()) {
         for (const std::string& name : option->get_lnames()) {
             command.options.push_back({"--" + name, option->get_description()});
         }
-        command.takes_device |= option->get_name(true) == "DEV";
+        if (option->get_name(true) == "DEV") {
+            command.lister = path.size() > 1 ? path.front() + " list" : "list";
+        }
     }
     std::vector<const CLI::App*> below = app.get_subcommands([](const CLI::App*) { return true; });
     for (const CLI::App* const one : below) {
@@ -61,7 +63,7 @@ std::string in_quotes(const std::string& text) {
 }
 
 // The longest path of known commands that the words before the cursor begin with is the command.
-constexpr const char* kFindCommand = R"(    local word chain= offers= devices=no
+constexpr const char* kFindCommand = R"(    local word chain= offers= lister=
     for word in "${before[@]}"; do
         case " $paths " in
         *" ${chain:+$chain/}$word "*) chain=${chain:+$chain/}$word ;;
@@ -79,7 +81,7 @@ std::string paths_of(const std::vector<Command>& commands) {
     return text;
 }
 
-/// The `case` that bash and zsh share: sets `offers` and `devices`.
+/// The `case` that bash and zsh share: sets `offers` and `lister`.
 std::string choice(const std::vector<Command>& commands) {
     std::string text = "    case $chain in\n";
     for (const Command& command : commands) {
@@ -89,13 +91,18 @@ std::string choice(const std::vector<Command>& commands) {
             command.path.empty() ? std::string("''")
                                  : fmt::format("{}", fmt::join(command.path, "/")),
             in_quotes(joined(words) + (words.empty() ? "" : " ") + joined(command.options)),
-            command.takes_device ? "        devices=yes\n" : "");
+            command.lister.empty() ? ""
+                                   : fmt::format("        lister={}\n", in_quotes(command.lister)));
     }
     return text + "    esac\n";
 }
 
-constexpr const char* kDevices =
-    R"sh(    [ $devices = no ] || offers+=" $(lunkit list 2>/dev/null | awk 'NR > 1 { print $1 }')"
+/// `lister` unquoted: words.
+constexpr const char* kBashDevices =
+    R"sh(    [ -z "$lister" ] || offers+=" $(lunkit $lister 2>/dev/null | awk 'NR > 1 { print $1 }')"
+)sh";
+constexpr const char* kZshDevices =
+    R"sh(    [ -z "$lister" ] || offers+=" $(lunkit ${=lister} 2>/dev/null | awk 'NR > 1 { print $1 }')"
 )sh";
 
 std::string bash_script(const std::vector<Command>& commands) {
@@ -104,11 +111,11 @@ std::string bash_script(const std::vector<Command>& commands) {
 _lunkit() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} before=("${{COMP_WORDS[@]:1:COMP_CWORD-1}}")
     local paths={}
-{}{}{}    mapfile -t COMPREPLY < <(compgen -W "$offers" -- "$current")
+{}{}{}    mapfile -t COMPREPLY < <(compgen -W '$offers' -- "$current")
 }}
 complete -o default -F _lunkit lunkit
 )",
-        in_quotes(paths_of(commands)), kFindCommand, choice(commands), kDevices);
+        in_quotes(paths_of(commands)), kFindCommand, choice(commands), kBashDevices);
 }
 
 std::string zsh_script(const std::vector<Command>& commands) {
@@ -118,11 +125,11 @@ std::string zsh_script(const std::vector<Command>& commands) {
 _lunkit() {{
     local before=("${{(@)words[2,CURRENT-1]}}")
     local paths={}
-{}{}{}    compadd -- ${{(z)offers}} || _files
+{}{}{}    compadd -- ${{=offers}} || _files
 }}
-_lunkit "$@"
+if [ "$funcstack[1]" = _lunkit ]; then _lunkit "$@"; else compdef _lunkit lunkit; fi
 )",
-        in_quotes(paths_of(commands)), kFindCommand, choice(commands), kDevices);
+        in_quotes(paths_of(commands)), kFindCommand, choice(commands), kZshDevices);
 }
 
 std::string fish_script(const std::vector<Command>& commands) {
@@ -136,19 +143,23 @@ std::string fish_script(const std::vector<Command>& commands) {
                                     when.empty() ? "" : "; and ", part);
             }
         }
+        const std::string none_yet = command.path.empty()
+                                         ? when
+                                         : fmt::format("{}; and not __fish_seen_subcommand_from {}",
+                                                       when, joined(command.commands));
         for (const Word& word : command.commands) {
-            text += fmt::format("complete -c lunkit -f -n {} -a {} -d {}\n", in_quotes(when),
+            text += fmt::format("complete -c lunkit -f -n {} -a {} -d {}\n", in_quotes(none_yet),
                                 word.text, in_quotes(word.help));
         }
         for (const Word& option : command.options) {
             text += fmt::format("complete -c lunkit -n {} -l {} -d {}\n", in_quotes(when),
                                 option.text.substr(2), in_quotes(option.help));
         }
-        if (command.takes_device) {
+        if (!command.lister.empty()) {
             text += fmt::format(
-                "complete -c lunkit -f -n {} -a \"(lunkit list 2>/dev/null | awk 'NR > 1 {{ print "
+                "complete -c lunkit -f -n {} -a \"(lunkit {} 2>/dev/null | awk 'NR > 1 {{ print "
                 "\\$1 }}')\"\n",
-                in_quotes(when));
+                in_quotes(when), command.lister);
         }
     }
     return text;

@@ -40,11 +40,16 @@ class Terminal {
         termios keys = usual_;
         keys.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
         ::tcsetattr(STDIN_FILENO, TCSANOW, &keys);
+        // They come only while we wait, so that none is missed.
         struct sigaction action{};
         action.sa_handler = [](int) { g_ended = 1; };
+        sigset_t held{};
+        sigemptyset(&held);
         for (const int signal : {SIGTERM, SIGHUP, SIGINT}) {
             ::sigaction(signal, &action, nullptr);
+            sigaddset(&held, signal);
         }
+        ::pthread_sigmask(SIG_BLOCK, &held, &usual_signals_);
         put("\x1b[?1049h\x1b[?25l");
     }
     Terminal(const Terminal&) = delete;
@@ -53,6 +58,7 @@ class Terminal {
     Terminal& operator=(Terminal&&) = delete;
     ~Terminal() {
         put("\x1b[?25h\x1b[?1049l");
+        ::pthread_sigmask(SIG_SETMASK, &usual_signals_, nullptr);
         ::tcsetattr(STDIN_FILENO, TCSANOW, &usual_);
     }
 
@@ -63,16 +69,18 @@ class Terminal {
         if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_row == 0) {
             window = {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
         }
-        put("\x1b[H" + clipped(text, window.ws_row, window.ws_col) + "\x1b[J");
+        put("\x1b[H" + clipped(text, window.ws_row, window.ws_col));
     }
 
     /// False when the user has had enough.
-    static bool wait_until(Clock::time_point when) {
+    [[nodiscard]] bool wait_until(Clock::time_point when) const {
         for (;;) {
-            const auto left =
-                std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
+            const auto left = std::max(std::chrono::nanoseconds(when - Clock::now()),
+                                       std::chrono::nanoseconds(0));
+            const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+            const timespec longest{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
             pollfd keys{STDIN_FILENO, POLLIN, 0};
-            const int ready = ::poll(&keys, 1, static_cast<int>(std::max<decltype(left)>(left, 0)));
+            const int ready = ::ppoll(&keys, 1, &longest, &usual_signals_);
             if (g_ended != 0) {
                 return false;
             }
@@ -94,6 +102,7 @@ class Terminal {
         (void)std::fflush(stdout);
     }
     termios usual_{};
+    sigset_t usual_signals_{};
 };
 
 struct Sample {
@@ -101,8 +110,8 @@ struct Sample {
     json devices;
 };
 
-Result<Sample> take_sample() {
-    TRY(const DaemonClient daemon, DaemonClient::connect());
+Result<Sample> take_sample(std::chrono::milliseconds patience) {
+    TRY(const DaemonClient daemon, DaemonClient::connect({.answer = patience}));
     TRY(json devices, daemon.devices());
     return Sample{Clock::now(), std::move(devices)};
 }
@@ -121,10 +130,10 @@ Status print(const std::string& text) {
 }
 
 Status print_views(LiveView view) {
-    TRY(Sample before, take_sample());
+    TRY(Sample before, take_sample(Patience().answer));
     for (unsigned shown = 0; view.count == 0 || shown < view.count; ++shown) {
         (void)::poll(nullptr, 0, static_cast<int>(view.interval.count()));  // a pause
-        TRY(Sample now, take_sample());
+        TRY(Sample now, take_sample(Patience().answer));
         CHECK(print((shown == 0 ? "" : "\n") +
                     rates_report(before.devices, now.devices, now.when - before.when)));
         before = std::move(now);
@@ -132,21 +141,18 @@ Status print_views(LiveView view) {
     return {};
 }
 
-void show_views(LiveView view) {
+void show_views(std::chrono::milliseconds interval) {
+    constexpr std::chrono::seconds kPatience{2};  // keys are not heard meanwhile
     const Terminal terminal;
     std::optional<Sample> before;
-    for (unsigned shown = 0; view.count == 0 || shown <= view.count; ++shown) {
-        Result<Sample> now = take_sample();
+    do {
+        Result<Sample> now = take_sample(kPatience);
         const Sample& since = before ? *before : now ? *now : Sample();
-        Terminal::show(title(view.interval) +
+        Terminal::show(title(interval) +
                        (now ? rates_report(since.devices, now->devices, now->when - since.when)
                             : now.error().what + "\n"));
         before = now ? std::optional(*std::move(now)) : std::nullopt;
-        if ((view.count != 0 && shown == view.count) ||
-            !Terminal::wait_until(Clock::now() + view.interval)) {
-            return;
-        }
-    }
+    } while (terminal.wait_until(Clock::now() + interval));
 }
 
 }  // namespace
@@ -208,7 +214,10 @@ std::string clipped(const std::string& text, std::size_t lines, std::size_t colu
     std::string out;
     std::istringstream in(text);
     std::string line;
-    for (std::size_t shown = 0; shown < lines && std::getline(in, line); ++shown) {
+    for (std::size_t shown = 0; shown < lines; ++shown) {
+        if (!std::getline(in, line)) {
+            line.clear();
+        }
         std::size_t width = 0;
         std::size_t end = 0;
         for (; end < line.size(); ++end) {
@@ -220,16 +229,16 @@ std::string clipped(const std::string& text, std::size_t lines, std::size_t colu
             }
         }
         // The last line has no end, which would scroll.
-        out += (shown == 0 ? "" : "\r\n") + line.substr(0, end) + "\x1b[K";
+        out += (shown == 0 ? "\x1b[K" : "\r\n\x1b[K") + line.substr(0, end);
     }
     return out;
 }
 
 Status run_live_view(LiveView view) {
-    if (!Terminal::is_there()) {
+    if (view.count != 0 || !Terminal::is_there()) {
         return print_views(view);
     }
-    show_views(view);
+    show_views(view.interval);
     return {};
 }
 

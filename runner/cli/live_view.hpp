@@ -20,12 +20,12 @@ struct LiveView {
 [[nodiscard]] std::string rates_report(const nlohmann::json& before, const nlohmann::json& now,
                                        std::chrono::duration<double> elapsed);
 
-/// As much of `text` as a window of that many lines and columns shows; each line erases what was in
-/// its place.
+/// As much of `text` as a window of that many lines and columns shows; what was in their
+/// place is erased.
 [[nodiscard]] std::string clipped(const std::string& text, std::size_t lines, std::size_t columns);
 
-/// On a terminal: a screen of its own until "q", Ctrl-C or a signal; a daemon that goes is told of
-/// and waited for. Else: tables one after the other, and the daemon's end is an error.
+/// On a terminal, for ever: a screen of its own until "q", Ctrl-C or a signal; a daemon that goes
+/// is told of and waited for. Else: tables one after the other, and the daemon's end is an error.
 [[nodiscard]] Status run_live_view(LiveView view);
 
 }  // namespace lunkit::cli

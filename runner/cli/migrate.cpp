@@ -99,7 +99,12 @@ Finding about_device(const Predecessor& predecessor, const json& object) {
                                   : "serve it by tcmu-runner on another machine, or copy its data "
                                     "to a file or a block device"};
     }
-    if (const Status status = predecessor.check(config); !status) {
+    const Status status = predecessor.check(config);
+    if (!status && status.error().code == EBUSY) {
+        return {Kind::kFine,
+                fmt::format("{} is in use, and restored unchanged when it is not", who)};
+    }
+    if (!status) {
         return {Kind::kTrouble, fmt::format("{}: {}", who, status.error().what),
                 "it cannot be restored as it is"};
     }

@@ -131,11 +131,11 @@ void describe(std::string& out, std::string_view name, std::string_view type, co
 void put_states(std::string& out, const json& devices) {
     constexpr const char* kName = "lunkit_state";
     constexpr std::array kStates = {"opening", "running", "draining", "failed"};
-    describe(out, kName, "stateset", nullptr, "What the device is doing.");
+    describe(out, kName, "gauge", nullptr, "1 for what the device is doing.");
     for (const json& device : devices) {
         for (const char* const state : kStates) {
-            fmt::format_to(std::back_inserter(out), "{}{{{},{}=\"{}\"}} {:d}\n", kName,
-                           labels_of(device), kName, state, text_of(device, "state") == state);
+            fmt::format_to(std::back_inserter(out), "{}{{{},state=\"{}\"}} {:d}\n", kName,
+                           labels_of(device), state, text_of(device, "state") == state);
         }
     }
 }
@@ -159,7 +159,10 @@ void put(std::string& out, const Family& family, const json& devices) {
 
 }  // namespace
 
-std::string openmetrics(const json& devices) {
+std::string openmetrics(const json& all) {
+    json devices = json::array();  // those that are being made have no name yet
+    std::ranges::copy_if(all, std::back_inserter(devices),
+                         [](const json& device) { return !text_of(device, "name").empty(); });
     std::string out;
     put_states(out, devices);
     for (const Family& family : families()) {

@@ -53,9 +53,20 @@ TEST(Completion, BashOffersTheDevicesThatAreServed) {
                         {bus.variable()});
     ASSERT_TRUE(daemon.wait_notify("READY=1")) << daemon.printed();
     EXPECT_EQ(offered("lunkit show user_0", 2, bus.variable()), "[user_0/disk1]\n");
+    EXPECT_EQ(offered("lunkit ublk del user", 3, bus.variable()), "[]\n");
     daemon.signal(SIGTERM);
     EXPECT_EQ(daemon.wait_exit(), 0);
     EXPECT_EQ(offered("lunkit show user_0", 2, bus.variable()), "[]\n");
+}
+
+// Names of devices come from others.
+TEST(Completion, NamesAreNotRun) {
+    const std::string words =
+        run("/bin/bash",
+            "source <(" LUNKIT
+            " completion bash); lunkit() { printf 'NAME\\n$(echo-ed)\\n'; }; "
+            "COMP_WORDS=(lunkit show ''); COMP_CWORD=2; _lunkit; echo \"${COMPREPLY[*]}\"");
+    EXPECT_THAT(words, HasSubstr("$(echo-ed)"));
 }
 
 TEST(Completion, EachShellHasACommandForEach) {

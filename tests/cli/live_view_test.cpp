@@ -58,8 +58,9 @@ TEST(RatesReport, TimeThatStandsStillIsNoReasonToDivide) {
 }
 
 TEST(Clipped, WindowIsFilledAndNotScrolled) {
-    EXPECT_EQ(clipped("abcdef\ng\nh\n", 2, 4), "abcd\x1b[K\r\ng\x1b[K");
-    EXPECT_EQ(clipped("\u00e4\u00f6\u00fcx\n", 1, 3), "\u00e4\u00f6\u00fc\x1b[K");
+    EXPECT_EQ(clipped("abcdef\ng\nh\n", 2, 4), "\x1b[Kabcd\r\n\x1b[Kg");
+    EXPECT_EQ(clipped("\u00e4\u00f6\u00fcx\n", 1, 3), "\x1b[K\u00e4\u00f6\u00fc");
+    EXPECT_EQ(clipped("a\n", 3, 9), "\x1b[Ka\r\n\x1b[K\r\n\x1b[K");
 }
 
 class LiveViewTest : public testing::Test {

@@ -25,6 +25,9 @@ class MigrateTest : public testing::Test {
             return config.starts_with("file/");
         };
         predecessor_.check = [](const std::string& config) -> Status {
+            if (config == "file//busy") {
+                return failure(EBUSY, "/busy is in use by another process");
+            }
             return config == "file//gone" ? failure(ENOENT, "/gone: No such file or directory")
                                           : Status();
         };
@@ -68,14 +71,16 @@ TEST_F(MigrateTest, EachDeviceIsJudged) {
         {"plugin": "user", "name": "c", "config": "rbd/pool/c"},
         {"plugin": "user", "name": "d", "config": "qcow//d"},
         {"plugin": "user", "name": "e"},
+        {"plugin": "user", "name": "g", "config": "file//busy"},
         {"plugin": "block", "name": "f", "dev": "/dev/sdb"}, 7]})");
     EXPECT_THAT(
         report(),
         AllOf(HasSubstr("ok       user:a (file//srv/a) is restored unchanged\n"),
+              HasSubstr("ok       user:g (file//busy) is in use"),
               HasSubstr("TROUBLE  user:b (file//gone): /gone: No such file or directory\n"),
               HasSubstr("TROUBLE  user:c (rbd/pool/c): there is no handler 'rbd' here\n"),
               HasSubstr("no handler 'qcow' here\n         -> install lunkit-handlers-qcow\n"),
-              HasSubstr("5 of 7 storage objects are in user space")));
+              HasSubstr("6 of 8 storage objects are in user space")));
     EXPECT_TRUE(has_trouble(compare(predecessor_)));
 }
 

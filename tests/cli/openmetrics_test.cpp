@@ -47,14 +47,14 @@ TEST(OpenMetrics, DirtyLogsHaveRegionsAndNoData) {
     EXPECT_THAT(text, Not(HasSubstr("lunkit_transferred_bytes_total{front_end=\"dm-log\"")));
 }
 
-TEST(OpenMetrics, StatesAreASet) {
+TEST(OpenMetrics, EachStateIsASample) {
     EXPECT_THAT(openmetrics(devices()),
                 AllOf(HasSubstr("lunkit_state{front_end=\"tcmu\",device=\"user_0/a\","
-                                "lunkit_state=\"running\"} 1\n"),
+                                "state=\"running\"} 1\n"),
                       HasSubstr("lunkit_state{front_end=\"tcmu\",device=\"user_0/a\","
-                                "lunkit_state=\"failed\"} 0\n"),
+                                "state=\"failed\"} 0\n"),
                       HasSubstr("lunkit_state{front_end=\"dm-log\",device=\"m\","
-                                "lunkit_state=\"failed\"} 1\n")));
+                                "state=\"failed\"} 1\n")));
 }
 
 // The format forbids samples of one family in two places.
@@ -82,6 +82,8 @@ TEST(OpenMetrics, NamesAreEscaped) {
 
 TEST(OpenMetrics, NoDevicesIsAnAnswerToo) {
     EXPECT_THAT(openmetrics(json::array()), testing::EndsWith("# EOF\n"));
+    EXPECT_EQ(openmetrics(json::parse(R"([{"front_end": "ublk", "name": ""}])")),
+              openmetrics(json::array()));
 }
 
 }  // namespace
