@@ -5,7 +5,11 @@
 . "$LUNKIT_VM/lib.sh"
 
 HBA=$CONFIGFS/core/user_55
-make() { mkdir "$HBA/$1" && echo "dev_config=ram/$1,dev_size=4194304" >"$HBA/$1/control" && echo 1 >"$HBA/$1/enable"; }
+# make NAME: a device of an image that is there: a RAM disk whose creation lunkitd has missed has no contents.
+make() {
+    truncate -s 4M "/tank/$1"
+    mkdir "$HBA/$1" && echo "dev_config=file//tank/$1,dev_size=4194304" >"$HBA/$1/control" && echo 1 >"$HBA/$1/enable"
+}
 drop() { rmdir "$HBA/$1"; }
 nobody_hangs() { wait_for 30 "the end of every wait in the kernel" eval '! ps -eo stat= | grep -q ^D'; }
 served() { lunkit list --json | jq -r '[.[] | select(.state == "running") | .name] | join(" ")'; }
