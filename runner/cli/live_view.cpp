@@ -164,6 +164,7 @@ std::string rates_report(const json& before, const json& now,
     }
     struct Row {
         std::uint64_t commands;
+        std::size_t place;  // in the daemon's list
         std::vector<std::string> cells;
     };
     std::vector<Row> rows;
@@ -186,6 +187,7 @@ std::string rates_report(const json& before, const json& now,
         };
         rows.push_back(
             {grown("read_commands") + grown("write_commands") + grown("other_commands"),
+             rows.size(),
              {text_of(device, "name"), text_of(device, "state"),
               fmt::format("{:.0f}", rate("read_commands")), bytes_per_second("read_bytes"),
               fmt::format("{:.0f}", rate("write_commands")), bytes_per_second("write_bytes"),
@@ -193,7 +195,9 @@ std::string rates_report(const json& before, const json& now,
               fmt::to_string(number_of(device, "in_flight")),
               fmt::to_string(number_of(device, "errors"))}});
     }
-    std::ranges::stable_sort(rows, std::ranges::greater(), &Row::commands);
+    std::ranges::sort(rows, [](const Row& a, const Row& b) {
+        return a.commands != b.commands ? a.commands > b.commands : a.place < b.place;
+    });
     using enum TextTable::Align;
     TextTable table({{"NAME"},
                      {"STATE"},
