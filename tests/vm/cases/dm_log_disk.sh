@@ -1,5 +1,6 @@
 # Dirty logs on disk: what is marked is there when the write goes out, the kernel's own disk log and ours take each other's
 # place, and a log that is lost with its daemon comes back from disk.
+# kernels: 6.12
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,6 +1,7 @@
 # user:qcow on images of qemu-img: a file system, a trim that shrinks the image, growth while in use, a backing file, and
 # what is refused; then the daemon dies three times under verified load. qemu-img finds each image sound and reads from it
 # what the disk held.
+# kernels: 6.1
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
