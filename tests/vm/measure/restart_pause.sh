@@ -46,6 +46,8 @@ for ((lun = 1; lun < 64; lun++)); do
     export_device $lun
     disks+=("$(disk_at 20 "$address:$lun")")
 done
+# LIO tells each of those that were there of the LUNs that came: REPORTED LUNS DATA HAS CHANGED.
+for disk in "${disks[@]}"; do sg_turs "$disk" || :; done
 longest "${disks[@]}"
 echo "64 devices: $pauses ms"
 stop_lunkitd
