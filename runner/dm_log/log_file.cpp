@@ -24,7 +24,7 @@
 
 namespace lunkit::dm_log {
 
-/// The logs of this process that have one file open, by their count of `users`.
+/// What the logs of this process that have one file open share.
 struct LogFile::Users {
     std::mutex opening;  // one at a time: the first waits for other processes, the next for it
     bool has_waited = false;

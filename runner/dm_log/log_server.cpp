@@ -324,7 +324,7 @@ Task<Status> LogServer::begin(Entry log) {
                   "{}; when this daemon ends, all regions will be out of sync",
                   published.error().what);
     }
-    if (predecessor) {
+    if (predecessor && predecessor->suspended) {
         forget(predecessor);  // its DTR comes later, and nobody else may begin with it
     }
     if (!log->store) {
