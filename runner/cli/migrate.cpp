@@ -4,15 +4,14 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 #include "cli/json_values.hpp"
+#include "core/trimmed.hpp"
 
 namespace lunkit::cli {
 namespace {
@@ -20,14 +19,6 @@ namespace {
 using nlohmann::json;
 using Findings = std::vector<Finding>;
 using Kind = Finding::Kind;
-
-std::string_view trimmed(std::string_view text, std::string_view what = " \t\r") {
-    const std::size_t first = text.find_first_not_of(what);
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(what) - first + 1);
-}
 
 /// tcmu.conf's log_level as lunkitd.conf has it; nullptr: none of its levels.
 const char* level_of(std::string_view value) {
@@ -71,7 +62,8 @@ void compare_settings(const std::string& path, Findings& findings) {
     }
     bool has_settings = false;
     for (std::string line; std::getline(file, line);) {
-        const std::string_view text = trimmed(std::string_view(line).substr(0, line.find('#')));
+        const std::string_view text =
+            core::trimmed(std::string_view(line).substr(0, line.find('#')));
         if (text.empty()) {
             continue;
         }
@@ -81,8 +73,8 @@ void compare_settings(const std::string& path, Findings& findings) {
             findings.push_back({Kind::kNote, fmt::format("{}: '{}' is no setting", path, text)});
             continue;
         }
-        findings.push_back(about_key(path, trimmed(text.substr(0, split)),
-                                     trimmed(text.substr(split + 1), " \t\r\"'")));
+        findings.push_back(about_key(path, core::trimmed(text.substr(0, split)),
+                                     core::trimmed(text.substr(split + 1), " \t\r\"'")));
     }
     if (!has_settings) {
         findings.push_back({Kind::kFine, fmt::format("{} changes nothing", path)});

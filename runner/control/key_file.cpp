@@ -14,21 +14,13 @@
 #include <system_error>
 #include <utility>
 
+#include "core/trimmed.hpp"
 #include "lunkit/unique_fd.hpp"
 
 namespace lunkit::control {
 namespace {
 
 constexpr std::size_t kMaxFileSize = 1 << 20;
-
-std::string_view trimmed(std::string_view text) {
-    constexpr std::string_view kBlanks = " \t\r";
-    const std::size_t first = text.find_first_not_of(kBlanks);
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
 
 class Parser {
   public:
@@ -50,7 +42,7 @@ class Parser {
     }
 
     void take_line(std::string_view raw) {
-        const std::string_view line = trimmed(raw);
+        const std::string_view line = core::trimmed(raw);
         if (line.empty() || line.front() == '#' || line.front() == ';') {
             return;
         }
@@ -84,7 +76,7 @@ class Parser {
 
     void take_key(std::string_view line) {
         const std::size_t equals = line.find('=');
-        const std::string_view key = trimmed(line.substr(0, equals));
+        const std::string_view key = core::trimmed(line.substr(0, equals));
         if (equals == std::string_view::npos || key.empty()) {
             complain(fmt::format("'{}' is neither [group] nor key=value", line));
             return;
@@ -105,7 +97,7 @@ class Parser {
             complain(fmt::format("key '{}' is already on line {}", key, seen->second));
             return;
         }
-        const Status status = taker_.take(group_, key, trimmed(line.substr(equals + 1)));
+        const Status status = taker_.take(group_, key, core::trimmed(line.substr(equals + 1)));
         if (!status) {
             complain(fmt::format("{}: {}", key, status.error().what));
         }

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/trimmed.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::tcmu {
@@ -51,16 +52,9 @@ std::string reason(int error) {
     return std::generic_category().message(error);
 }
 
-std::string_view trimmed(std::string_view text) {
-    const std::size_t begin = text.find_first_not_of(" \t\n");
-    const std::size_t end = text.find_last_not_of(" \t\n");
-    return begin == std::string_view::npos ? std::string_view{}
-                                           : text.substr(begin, end - begin + 1);
-}
-
 Result<std::uint64_t> parse_number(std::string_view text, std::string_view what) {
     std::uint64_t number = 0;
-    text = trimmed(text);
+    text = core::trimmed(text);
     int base = 10;
     if (text.starts_with("0x")) {
         text.remove_prefix(2);
@@ -103,10 +97,10 @@ Status write_all(int fd, std::string_view text, std::string_view what) {
 Result<std::uint64_t> number_behind(std::string_view text, std::string_view key) {
     const std::size_t at = text.rfind(key);
     if (at == std::string_view::npos) {
-        return failure(ENOENT, fmt::format("no '{}' in the device's info", trimmed(key)));
+        return failure(ENOENT, fmt::format("no '{}' in the device's info", core::trimmed(key)));
     }
     std::string_view rest = text.substr(at + key.size());
-    return parse_number(rest.substr(0, rest.find_first_of(" \n")), trimmed(key));
+    return parse_number(rest.substr(0, rest.find_first_of(" \n")), core::trimmed(key));
 }
 
 }  // namespace
@@ -186,8 +180,8 @@ Result<std::uint32_t> ConfigfsDevice::device_id() const {
 scsi::Identity ConfigfsDevice::identity() const {
     scsi::Identity identity;
     const auto take = [this](File file, std::string& field) {
-        if (const Result<std::string> text = read(file); text && !trimmed(*text).empty()) {
-            field = std::string(trimmed(*text));
+        if (const Result<std::string> text = read(file); text && !core::trimmed(*text).empty()) {
+            field = std::string(core::trimmed(*text));
         }
     };
     take(File::kVendorId, identity.vendor);
@@ -222,7 +216,7 @@ Result<bool> ConfigfsDevice::unblock() const {
         return false;
     }
     TRY(const std::string state, read(File::kBlockDev));
-    if (trimmed(state) != "blocked") {
+    if (core::trimmed(state) != "blocked") {
         return false;
     }
     CHECK(write(File::kBlockDev, "0"));
