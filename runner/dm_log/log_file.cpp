@@ -9,10 +9,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <map>
 #include <mutex>
 #include <system_error>
@@ -48,25 +46,6 @@ std::shared_ptr<LogFile::Users> users_of(const host::FileIdentity& identity) {
 std::unexpected<Error> system_failure(const std::string& path) {
     const int error = errno;
     return failure(error, path + ": " + std::generic_category().message(error));
-}
-
-std::string fd_path(int fd) {
-    return fmt::format("/proc/self/fd/{}", fd);
-}
-
-Status check_policy(int fd, const std::string& path) {
-    if (host::file_policy().allows_everything()) {
-        return {};
-    }
-    std::array<char, PATH_MAX> real{};
-    const ssize_t length = ::readlink(fd_path(fd).c_str(), real.data(), real.size());
-    if (length < 0) {
-        return system_failure(path);
-    }
-    if (!host::file_policy().allows({real.data(), static_cast<std::size_t>(length)})) {
-        return failure(EPERM, path + " lies outside of the folders that allowed_dirs names");
-    }
-    return {};
 }
 
 Result<std::uint64_t> find_size(LogFile& file, const struct stat& status, const std::string& path) {
@@ -116,7 +95,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
     if (!located || ::fstat(located.get(), &status) != 0) {
         return system_failure(path);
     }
-    CHECK(check_policy(located.get(), path));
+    CHECK(host::file_policy().check(located.get(), path));
     LogFile file;
     file.is_block_device = S_ISBLK(status.st_mode);
     if (!file.is_block_device && !S_ISREG(status.st_mode)) {
@@ -126,7 +105,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
                                          : host::FileIdentity{status.st_dev, status.st_ino};
     file.users = users_of(file.identity);
     // Not O_EXCL: device-mapper claims the device of a log for itself.
-    file.fd.reset(::open(fd_path(located.get()).c_str(),
+    file.fd.reset(::open(fmt::format("/proc/self/fd/{}", located.get()).c_str(),
                          O_RDWR | O_CLOEXEC | (file.is_block_device ? O_DIRECT : 0)));
     if (!file.fd) {
         return system_failure(path);

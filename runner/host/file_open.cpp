@@ -13,10 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -71,27 +69,6 @@ Result<UniqueFd> resolve(const FileRequest& request, const std::string& path, in
     }
 }
 
-Status check_policy(int fd, const std::string& path, const FilePolicy& policy) {
-    if (policy.allows_everything()) {
-        return {};
-    }
-    std::array<char, PATH_MAX> real{};
-    const ssize_t length = ::readlink(fd_path(fd).c_str(), real.data(), real.size());
-    if (length < 0) {
-        return system_failure(errno, path);
-    }
-    std::string resolved(real.data(), static_cast<std::size_t>(length));
-    // A folder is inside itself; a file is compared by what is before its name.
-    struct stat status{};
-    if (::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        resolved += '/';
-    }
-    if (!policy.allows(resolved)) {
-        return failure(EPERM, path + " lies outside of the folders that allowed_dirs names");
-    }
-    return {};
-}
-
 /// Splits "a/b/c" into folder and name; the folder of "c" is ".".
 Status split(const std::string& path, std::string* folder, std::string* name) {
     const std::size_t slash = path.rfind('/');
@@ -130,7 +107,7 @@ Status create(const FileRequest& request, const FilePolicy& policy) {
     std::string name;
     CHECK(split(path, &folder_path, &name));
     TRY(const UniqueFd folder, resolve(request, folder_path, O_RDONLY | O_DIRECTORY));
-    CHECK(check_policy(folder.get(), path, policy));
+    CHECK(policy.check(folder.get(), path));
     if (request.size == 0) {
         return failure(ENOENT, path + " does not exist, and is not created without a size");
     }
@@ -170,13 +147,13 @@ Result<UniqueFd> locate(const FileRequest& request, const FilePolicy& policy, bo
             std::string name;
             CHECK(split(request.path, &folder_path, &name));
             TRY(const UniqueFd folder, resolve(request, folder_path, O_PATH | O_DIRECTORY));
-            CHECK(check_policy(folder.get(), request.path, policy));
+            CHECK(policy.check(folder.get(), request.path));
         }
     }
     if (!found) {
         return std::unexpected(std::move(found).error());
     }
-    CHECK(check_policy(found->get(), request.path, policy));
+    CHECK(policy.check(found->get(), request.path));
     return found;
 }
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/file_policy.hpp"
 
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <memory>
 #include <system_error>
@@ -45,6 +51,29 @@ bool FilePolicy::allows(const std::string& path) const {
            std::ranges::any_of(directories_, [&](const std::string& directory) {
                return path.starts_with(directory);
            });
+}
+
+Status FilePolicy::check(int fd, const std::string& path) const {
+    if (allows_everything()) {
+        return {};
+    }
+    std::array<char, PATH_MAX> real{};
+    const std::string link = fmt::format("/proc/self/fd/{}", fd);
+    const ssize_t length = ::readlink(link.c_str(), real.data(), real.size());
+    if (length < 0) {
+        const int error = errno;
+        return failure(error, path + ": " + std::generic_category().message(error));
+    }
+    std::string resolved(real.data(), static_cast<std::size_t>(length));
+    // A folder is inside itself; a file is compared by what is before its name.
+    struct stat status{};
+    if (::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        resolved += '/';
+    }
+    if (!allows(resolved)) {
+        return failure(EPERM, path + " lies outside of the folders that allowed_dirs names");
+    }
+    return {};
 }
 
 Status set_file_policy(FilePolicy policy) {

@@ -21,6 +21,8 @@ class FilePolicy {
     /// `path` is absolute and has no symbolic links left.
     [[nodiscard]] bool allows(const std::string& path) const;
     [[nodiscard]] bool allows_everything() const { return directories_.empty(); }
+    /// EPERM: what `fd` stands for (O_PATH will do) is not allowed. `path` is for messages.
+    [[nodiscard]] Status check(int fd, const std::string& path) const;
 
   private:
     std::vector<std::string> directories_;
