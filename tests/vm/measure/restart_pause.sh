@@ -13,19 +13,28 @@ export_device() {
     mkdir "$TPG/lun/lun_$1"
     ln -s "$HBA/d$1" "$TPG/lun/lun_$1/d$1"
 }
+remove_device() {
+    rm "$TPG/lun/lun_$1/d$1"
+    rmdir "$TPG/lun/lun_$1" "$HBA/d$1"
+}
+reads_of() { awk '{ print $1 }' "/sys/block/${1##*/}/stat"; }
 # longest DISK...: restarts the daemon three times while each disk is read; $pauses: the longest read of each time, milliseconds.
+# One thread reads all of them in turn, with a read for each in flight: the guest has not the processors for a thread each.
 longest() {
-    local jobs=() disk
-    for disk; do jobs+=(--name="${disk##*/}" --filename="$disk"); done
+    local disk files
+    local -A before=()
+    files=$(IFS=:; echo "$*")
     watch_errors "$@"
     pauses=
     for _ in 1 2 3; do
-        fio --thread --ioengine=psync --direct=1 --rw=randread --bs=4k --rate_iops=10 --time_based --runtime=12 \
-            --output-format=json --output=/tank/fio.json "${jobs[@]}" &
+        for disk; do before[$disk]=$(reads_of "$disk"); done
+        fio --thread --ioengine=libaio --direct=1 --rw=randread --bs=4k --iodepth=$# --rate_iops=$((10 * $#)) --time_based --runtime=15 \
+            --output-format=json --output=/tank/fio.json --name=pause --filename="$files" --file_service_type=roundrobin:1 &
         local load=$!
-        sleep 5
+        for disk; do wait_for 60 "reads of $disk" eval '[ "$(reads_of "$disk")" -gt "${before[$disk]}" ]'; done
         stop_lunkitd
         start_lunkitd
+        kill -0 $load || fail "fio ended before the daemon was back"
         wait $load || fail "fio: $(cat /tank/fio.json)"
         pauses+="$(jq '[.jobs[].read.clat_ns.max] | max / 1000000 | floor' /tank/fio.json) "
     done
@@ -50,4 +59,5 @@ done
 for disk in "${disks[@]}"; do sg_turs "$disk" || :; done
 longest "${disks[@]}"
 echo "64 devices: $pauses ms"
+for ((lun = 0; lun < 64; lun++)); do remove_device $lun; done
 stop_lunkitd
