@@ -12,10 +12,7 @@ CONFIGFS=/sys/kernel/config/target
 LUNKITD_LOG=/run/lunkitd.log
 
 # kernel_log: what the kernel has said since this case began.
-kernel_log() {
-    dmesg | awk -v begin="lunkit-vm: case $(basename "$0" .sh)" \
-        'index($0, begin) && length($0) == index($0, begin) + length(begin) - 1 { text = ""; next } { text = text $0 "\n" } END { printf "%s", text }'
-}
+kernel_log() { "$LUNKIT_VM/guest/kernel-log" "$(basename "$0" .sh)"; }
 
 # --- outcome ---------------------------------------------------------------------------------------------------------
 
