@@ -17,6 +17,7 @@
 #include "cli/completion.hpp"
 #include "cli/daemon_client.hpp"
 #include "cli/doctor.hpp"
+#include "cli/handler_test.hpp"
 #include "cli/image_commands.hpp"
 #include "cli/live_view.hpp"
 #include "cli/migrate.hpp"
@@ -50,6 +51,8 @@ struct Request {
     std::string tcmu_conf = kTcmuConf;
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it
+    HandlerTest handler_test;
+    bool may_overwrite = false;  ///< nothing is tested without
 };
 
 Outcome printed(const Request& request, const json& answer, std::string text) {
@@ -255,6 +258,17 @@ Outcome storage(const Request& request, host::Inspection how) {
     return outcome;
 }
 
+/// A broken promise is an answer, and a failure for scripts.
+Outcome test_a_handler(const Request& request) {
+    const auto results = test_handler(request.handler_test);
+    if (!results) {
+        return failed(results.error());
+    }
+    Outcome outcome = printed(request, checks_json(*results), checks_report(*results));
+    outcome.code = all_passed(*results) ? kExitOk : kExitFailure;
+    return outcome;
+}
+
 Outcome top(const Request& request) {
     const Status status = run_live_view({std::chrono::round<std::chrono::milliseconds>(
                                              std::chrono::duration<double>(request.interval)),
@@ -305,6 +319,32 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     const CLI::App* const list_command =
         add_command(*ublk, "list", "List the ublk devices that are served", request);
     return {{add, &ublk_add}, {del, &ublk_del}, {list_command, &ublk_list}};
+}
+
+/// "handler" with its own command.
+const CLI::App* add_handler_test(CLI::App& app, Request& request) {
+    CLI::App* const handler = app.add_subcommand("handler", "For authors of handlers");
+    handler->require_subcommand(1);
+    CLI::App* const command = add_command(
+        *handler, "test", "Test whether a handler keeps the promises of its ABI; needs no daemon",
+        request);
+    HandlerTest& test = request.handler_test;
+    command->add_option("CONFIG", test.config, "<handler>/<path or name>[;key=value]...")
+        ->required();
+    command
+        ->add_flag("--overwrite", request.may_overwrite,
+                   "Yes, what CONFIG names may be overwritten")
+        ->required();
+    command->add_option("--plugin", test.plugin, "Load this handler_*.so and no other")
+        ->check(CLI::ExistingFile);
+    command->add_option("--handler-dir", test.handler_dir,
+                        "Load handlers from there instead of where they are installed");
+    command->add_option("--size", test.size, "Bytes to ask for, or with K, M, G, T; default: 64M")
+        ->transform(CLI::AsSizeValue(false));
+    command->add_option("--block-size", test.block_size, "Bytes of a logical block; default: 512")
+        ->check(CLI::IsMember({512, 1024, 2048, 4096}));
+    command->add_option("--seed", test.seed, "Another one asks for something else; default: 1");
+    return command;
 }
 
 /// "dm-log" with its own commands.
@@ -386,6 +426,7 @@ Outcome run_command(std::vector<std::string> arguments) {
         ->required()
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     const CLI::App* const version_command = add("version", "Print the versions");
+    const CLI::App* const handler_test_command = add_handler_test(app, request);
     std::vector<Choice> commands = add_ublk_commands(app, request);
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
 
@@ -412,6 +453,9 @@ Outcome run_command(std::vector<std::string> arguments) {
     }
     if (doctor_command->parsed()) {
         return doctor(request);
+    }
+    if (handler_test_command->parsed()) {
+        return test_a_handler(request);
     }
     if (info_command->parsed()) {
         return storage(request, host::Inspection::kDescribe);

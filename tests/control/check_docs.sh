@@ -35,6 +35,7 @@ same "commands of lunkit" "$folder/commands" "$folder/b"
     while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
     for command in add del list; do "$lunkit" ublk "$command" --help | help_options; done
     "$lunkit" dm-log list --help | help_options
+    "$lunkit" handler test --help | help_options
 } >"$folder/a"
 manual_options "$docs/lunkit.1" >"$folder/b"
 same "options of lunkit" "$folder/a" "$folder/b"

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # The guide's example builds out of tree against the installed headers, by CMake and by pkg-config,
 # and both plugins serve.
-# Usage: example_out_of_tree.sh EXAMPLES BUILD LOAD_HANDLER CXX
+# Usage: example_out_of_tree.sh EXAMPLES BUILD LOAD_HANDLER CXX LUNKIT
 set -eu
-[ $# -eq 4 ] || { echo "usage: $0 EXAMPLES BUILD LOAD_HANDLER CXX" >&2; exit 2; }
-examples=$1 build=$2 load_handler=$3 cxx=$4
+[ $# -eq 5 ] || { echo "usage: $0 EXAMPLES BUILD LOAD_HANDLER CXX LUNKIT" >&2; exit 2; }
+examples=$1 build=$2 load_handler=$3 cxx=$4 lunkit=$5
 work=$(mktemp -d "$PWD/example-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 umask 022
@@ -31,3 +31,14 @@ esac
 "$cxx" -std=c++23 -O2 -Wall -Wextra -Werror -fPIC -shared -Wl,-z,defs $(pkg-config --cflags lunkit) \
     -o "$work/handler_ramdisk.so" "$examples/ramdisk.cpp"
 "$load_handler" "$work/handler_ramdisk.so"
+
+echo "lunkit handler test"
+if "$lunkit" handler test --overwrite --plugin "$work/handler_ramdisk.so" ramdisk/x >"$work/tap"; then
+    echo "it is said to keep every promise" >&2
+    exit 1
+fi
+diff <(sed -n 's/^not ok [0-9]* //p' "$work/tap") - <<'EOF' || { cat "$work/tap" >&2; exit 1; }
+refuses a key that it does not know
+keeps its contents for a successor
+keeps its contents when it is served read only
+EOF
