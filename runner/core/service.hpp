@@ -88,6 +88,7 @@ struct NewDevice {
     std::uint64_t size = 0;               ///< bytes; 0: as large as the storage is
     std::uint32_t block_size = 512;       ///< bytes
     bool read_only = false;
+    bool operator==(const NewDevice&) const = default;
 };
 
 /// What every front end works with; outlives them.
@@ -117,7 +118,7 @@ class Service {
     using Added = std::move_only_function<void(Result<std::string> node)>;
     using Removed = std::move_only_function<void(Status)>;
     /// Makes a device and gives its node, on any thread. EOPNOTSUPP: devices of this front end are
-    /// not made by the daemon.
+    /// not made by the daemon. EALREADY: it has a device of that number.
     virtual void add_device(NewDevice /*wanted*/, Added done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not made by lunkitd"));
     }

@@ -172,6 +172,7 @@ void UblkService::serving(const Entry& entry) {
     if (added) {
         added(block_node(*entry->dev_id));
     }
+    settle(entry);
 }
 
 /// Does what was asked for while it was brought up.
@@ -233,6 +234,7 @@ void UblkService::keep_failed(const Entry& entry, const Error& why) {
     if (added) {
         added(std::unexpected(*failed));
     }
+    settle(entry);
     check_stopped();
 }
 

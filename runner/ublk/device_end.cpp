@@ -80,6 +80,7 @@ void UblkService::stays(const Entry& entry, DeviceState state, const Error& why,
         core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}", why.what);
     }
     answer(std::move(removed), std::unexpected(why));
+    settle(entry);
     if (stop_now) {
         stop_serving(entry);
     }

@@ -127,6 +127,7 @@ bool UblkService::try_again(const Entry& entry, const Error& why) {
         entry->failed = why;
         entry->state = DeviceState::kFailed;
     }
+    settle(entry);
     if (pause(entry, std::chrono::milliseconds(0))) {
         if (is_news) {
             core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)},

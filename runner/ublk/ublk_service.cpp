@@ -120,10 +120,11 @@ void UblkService::find_left() {
     }
 }
 
-/// With mutex_ held.
+/// Also one that shall have the number. With mutex_ held.
 UblkService::Entry UblkService::find(std::uint32_t dev_id) const {
-    const auto entry = std::ranges::find_if(
-        entries_, [dev_id](const Entry& candidate) { return candidate->dev_id == dev_id; });
+    const auto entry = std::ranges::find_if(entries_, [dev_id](const Entry& candidate) {
+        return (candidate->dev_id ? candidate->dev_id : candidate->wanted.number) == dev_id;
+    });
     return entry == entries_.end() ? nullptr : *entry;
 }
 
@@ -133,18 +134,31 @@ void UblkService::add_device(core::NewDevice wanted, Added done) {
         return;
     }
     auto entry = std::make_shared<Served>();
-    entry->wanted = std::move(wanted);
-    entry->added = std::move(done);
-    bool is_late = false;
+    std::optional<Error> refusal;
     {
         const std::lock_guard lock(mutex_);
-        is_late = stopping_;
-        if (!is_late) {
+        const Entry known = wanted.number ? find(*wanted.number) : nullptr;
+        if (stopping_) {
+            refusal = Error{.code = ECANCELED, .what = "the daemon stops"};
+        } else if (known && (known->state == DeviceState::kOpening ||
+                             known->state == DeviceState::kDraining)) {
+            // What the last daemon left may turn out to be over.
+            known->settled.push_back(
+                [this, again = std::move(wanted), answer = std::move(done)]() mutable {
+                    add_device(std::move(again), std::move(answer));
+                });
+            return;
+        } else if (known) {
+            refusal = Error{.code = EALREADY,
+                            .what = fmt::format("{} is there already", block_name(*wanted.number))};
+        } else {
+            entry->wanted = std::move(wanted);
+            entry->added = std::move(done);
             entries_.push_back(entry);
         }
     }
-    if (is_late) {
-        entry->added(failure(ECANCELED, "the daemon stops"));
+    if (refusal) {
+        done(std::unexpected(*std::move(refusal)));
         return;
     }
     on_worker(entry, &UblkService::bring_up);
@@ -189,6 +203,18 @@ void UblkService::answer(std::vector<Removed> removed, const Status& status) {
     }
 }
 
+/// Goes on with what waits for the device to come or to go.
+void UblkService::settle(const Entry& entry) {
+    std::vector<Call> calls;
+    {
+        const std::lock_guard lock(mutex_);
+        calls.swap(entry->settled);
+    }
+    for (Call& call : calls) {
+        call();
+    }
+}
+
 /// Nothing of the device is left, or with an error: it is none of ours. Answers whoever waits.
 void UblkService::forget(const Entry& entry, const Status& status) {
     if (entry->record.identity != 0) {
@@ -207,15 +233,18 @@ void UblkService::forget(const Entry& entry, const Status& status) {
             std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
     }
     answer(std::move(removed), status);
+    settle(entry);
     check_stopped();
 }
 
 void UblkService::stop(std::function<void(bool)> stopped) {
     std::vector<Entry> served;
+    std::vector<Entry> all;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
         stopped_ = std::move(stopped);
+        all = entries_;
         for (const Entry& entry : entries_) {
             const bool is_made =
                 entry->state == DeviceState::kRunning || entry->state == DeviceState::kFailed;
@@ -225,6 +254,9 @@ void UblkService::stop(std::function<void(bool)> stopped) {
             }
         }
         changed_.notify_all();
+    }
+    for (const Entry& entry : all) {
+        settle(entry);
     }
     for (const Entry& entry : served) {
         on_worker(entry, &UblkService::stop_serving);

@@ -85,6 +85,7 @@ class UblkService final : public core::Service {
     void remove_device(const std::string& name, bool force, Removed done) override;
 
   private:
+    using Call = std::move_only_function<void()>;
     /// A device from the moment it is asked for, or found. `mutex_` guards its members, unless they
     /// say otherwise.
     struct Served {
@@ -101,6 +102,7 @@ class UblkService final : public core::Service {
         Added added;                          // until it is answered
         std::optional<Error> failed;          // why it is not served
         std::vector<Removed> removed;         // who waits for its end
+        std::vector<Call> settled;            // to make when it comes to stay, or has gone
         bool force = false;                   // one of them wants it at any price
         bool left = false;                    // the daemon stops, and the next one may have it
         bool given_up = false;                // the daemon stops, and it still runs
@@ -116,6 +118,7 @@ class UblkService final : public core::Service {
     void find_left();
     [[nodiscard]] Entry find(std::uint32_t dev_id) const;
     void forget(const Entry& entry, const Status& status = {});
+    void settle(const Entry& entry);
     void check_stopped();
     void on_worker(const Entry& entry, void (UblkService::*step)(const Entry&));
     static void answer(std::vector<Removed> removed, const Status& status);

@@ -56,6 +56,11 @@ awk '/^\.It Cm / { key = $3 }
      /^\.Pa/ && wanted { print key, $2; wanted = 0 }' "$docs/lunkitd.conf.5" >"$folder/b"
 same "defaults of lunkitd.conf" "$folder/a" "$folder/b"
 
+# Groups and keys of declared devices.
+sed -nE 's/^ *DeviceKey\{"([a-z-]+)", "([a-z_]+)".*/\1 \2/p' "$root/runner/control/device_files.cpp" >"$folder/a"
+awk '/^\.Ss Group / { group = $3 } /^\.It Cm / { print group, $3 }' "$docs/lunkit-devices.5" >"$folder/b"
+same "keys of declared devices" "$folder/a" "$folder/b"
+
 # Methods and properties: "Method" and its arguments in order.
 for interface in org.kernel.TCMUService1 org.lunkit.Manager1; do
     sed -nE 's/.*<(method|property) name="([A-Za-z]+)".*/\2/p' "$root/runner/control/$interface.xml"

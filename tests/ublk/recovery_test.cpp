@@ -181,6 +181,24 @@ TEST_F(UblkRecoveryTest, DeviceThatEndedWithItsDaemonIsRemoved) {
     }
 }
 
+// A declared device was not made, as the one that was being removed had its number.
+TEST_F(UblkRecoveryTest, NumberIsFreeAgainOnceWhatIsLeftOfTheLastDeviceHasGone) {
+    put_device(abi::kStateDead);
+    put_record();
+    rig_.start();
+    EXPECT_TRUE(rig_.add("ram/b", 4));
+    EXPECT_EQ(rig_.only_device().config, "ram/b");
+}
+
+TEST_F(UblkRecoveryTest, NumberIsTakenWhileTheLastDevicesStorageIsMissing) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.storage_fails = true;
+    rig_.start();
+    EXPECT_EQ(rig_.add("ram/b", 4).error().code, EALREADY);
+    EXPECT_EQ(rig_.only_device().config, "ram/a");
+}
+
 TEST_F(UblkRecoveryTest, DeviceOfAnotherIsLeftAloneAndARecordWithoutDeviceGoes) {
     put_device(abi::kStateQuiesced);
     rig_.devices.at(4).ublksrv_flags = kIdentity + 1;

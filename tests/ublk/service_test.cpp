@@ -134,6 +134,15 @@ TEST_F(UblkServiceTest, RemovalThatIsRefusedWhileTheDaemonStopsDoesNotEndTheStop
     EXPECT_TRUE(rig_.devices.empty());
 }
 
+TEST_F(UblkServiceTest, NumberThatItHasIsToldApartFromOneThatAnotherHas) {
+    put_device(abi::kStateLive, ::getpid());
+    EXPECT_EQ(rig_.add("ram/a", kAnotherDevice).error().code, EEXIST);
+    ASSERT_TRUE(rig_.add("ram/a", 4));
+    const std::size_t opened = rig_.opened().size();
+    EXPECT_EQ(rig_.add("ram/a", 4).error().code, EALREADY);
+    EXPECT_EQ(rig_.opened().size(), opened);
+}
+
 TEST_F(UblkServiceTest, NeedsIoUring) {
     rig_.settings.engine = core::EngineChoice::kThreads;
     const auto node = rig_.add("ram/a");
