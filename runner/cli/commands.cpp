@@ -298,6 +298,8 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     add->add_option("--block-size", wanted.block_size, "Bytes of a logical block; default: 512")
         ->check(CLI::IsMember({512, 1024, 2048, 4096}));
     add->add_flag("--read-only", wanted.read_only, "Refuse writes");
+    add->add_option("--queues", wanted.queues, "Hardware queues, a thread for each; default: 1")
+        ->check(CLI::Range(1, 4096));
     CLI::App* const del = add_command(
         *ublk, "del", "Remove a device; one that is not there counts as removed", request);
     del->add_option("DEV", request.device, "Its node, or N")->required();

@@ -223,6 +223,9 @@ Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
     if (wanted.read_only) {
         add("read_only", g_variant_new_boolean(TRUE));
     }
+    if (wanted.queues != 0) {
+        add("queues", g_variant_new_uint32(wanted.queues));
+    }
     constexpr const char* kMethod = "AddDevice";
     return Connection::only(
         kMethod, connection_->change_device(

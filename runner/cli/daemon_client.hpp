@@ -47,6 +47,7 @@ class DaemonClient {
         std::uint64_t size = 0;        ///< bytes; 0: not given
         std::uint32_t block_size = 0;  ///< bytes; 0: not given
         bool read_only = false;
+        std::uint32_t queues = 0;  ///< 0: not given
     };
     /// The node of the new device. Takes as long as the handler does.
     [[nodiscard]] Result<nlohmann::json> ublk_add(const NewDevice& wanted) const;

@@ -72,12 +72,21 @@ Status take_read_only(NewDevice& device, std::string_view text) {
     return parse_word(kBooleans, text, device.read_only);
 }
 
+Status take_ublk_queues(NewDevice& device, std::string_view text) {
+    constexpr std::uint64_t kMost = 4096;
+    std::uint64_t queues = 0;
+    CHECK(parse_number(text, 1, kMost, queues));
+    device.queues = static_cast<std::uint32_t>(queues);
+    return {};
+}
+
 constexpr std::array kTable = {
     DeviceKey{"ublk", "config", Need::kRequired, take_config},
     DeviceKey{"ublk", "number", Need::kUnique, take_ublk_number},
     DeviceKey{"ublk", "size", Need::kOptional, take_size},
     DeviceKey{"ublk", "block_size", Need::kOptional, take_block_size},
     DeviceKey{"ublk", "read_only", Need::kOptional, take_read_only},
+    DeviceKey{"ublk", "queues", Need::kOptional, take_ublk_queues},
 };
 
 const DeviceKey* find_row(std::string_view group, std::string_view key) {

@@ -206,7 +206,8 @@ Result<core::NewDevice> parse_new_device(const gchar* config, GVariant* options)
         const bool taken = (name == "number" && take_option(value, "u", wanted.number)) ||
                            (name == "size" && take_option(value, "t", wanted.size)) ||
                            (name == "block_size" && take_option(value, "u", wanted.block_size)) ||
-                           (name == "read_only" && take_option(value, "b", wanted.read_only));
+                           (name == "read_only" && take_option(value, "b", wanted.read_only)) ||
+                           (name == "queues" && take_option(value, "u", wanted.queues));
         if (!taken) {
             return failure(EINVAL, "'" + std::string(name) +
                                        "' is no option of a new device, or of another type");

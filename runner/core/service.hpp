@@ -88,6 +88,7 @@ struct NewDevice {
     std::uint64_t size = 0;               ///< bytes; 0: as large as the storage is
     std::uint32_t block_size = 512;       ///< bytes
     bool read_only = false;
+    std::uint32_t queues = 1;  ///< hardware queues, for handlers that are parallel
     bool operator==(const NewDevice&) const = default;
 };
 

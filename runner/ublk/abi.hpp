@@ -134,7 +134,8 @@ inline constexpr std::uint32_t kIoFua = 1U << 13U;
 inline constexpr std::uint32_t kIoNoUnmap = 1U << 15U;
 
 inline constexpr unsigned kSectorShift = 9;
-inline constexpr std::size_t kMostTags = 4096;  ///< UBLK_MAX_QUEUE_DEPTH
+inline constexpr std::size_t kMostTags = 4096;      ///< UBLK_MAX_QUEUE_DEPTH
+inline constexpr std::uint32_t kMostQueues = 4096;  ///< UBLK_MAX_NR_QUEUES
 
 /// Payload of an I/O command.
 struct IoCommand {

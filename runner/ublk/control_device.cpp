@@ -31,7 +31,7 @@ std::span<const std::byte> bytes_of(const abi::ControlCommand& command) {
 
 bool is_recoverable(const abi::DeviceInfo& info) {
     constexpr std::uint64_t kNeeded = abi::kFlagUserRecovery | abi::kFlagUserRecoveryReissue;
-    return (info.flags & kNeeded) == kNeeded && info.nr_hw_queues == 1;
+    return (info.flags & kNeeded) == kNeeded;
 }
 
 Status find_ublk() {

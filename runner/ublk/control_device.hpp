@@ -56,8 +56,7 @@ class ControlDevice {
     Send send_;
 };
 
-/// Whether the next server of a device can go on with it, and no request fails. (A recovery that is
-/// broken off leaves a device of several hardware queues in a state that crashes Linux 6.12.)
+/// Whether the next server of a device can go on with it, and no request fails.
 [[nodiscard]] bool is_recoverable(const abi::DeviceInfo& info);
 
 /// Whether this kernel has ublk, without loading it. ENODEV, as for open().

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/device_name.hpp"
 #include "ublk/ublk_service.hpp"
@@ -110,7 +109,7 @@ void UblkService::ended(const Entry& entry) {
         // Another program may have been faster.
         core::log(LogLevel::kInfo, {.device = name}, "{}", removed.error().what);
     }
-    release_queue(*entry->queue);
+    release_queues(entry->queues);
     forget(entry);
 }
 
@@ -139,9 +138,7 @@ void UblkService::leave(const Entry& entry) {
     const std::string name = block_name(*entry->dev_id);
     const auto rested = std::make_shared<std::promise<void>>();
     const std::future<void> rest = rested->get_future();
-    core::call_on(*entry->queue, [&device = *entry->device, rested] {
-        device.leave([rested] { rested->set_value(); });
-    });
+    entry->device->leave([rested] { rested->set_value(); });
     if (rest.wait_for(runtime_.settings.drain_timeout) != std::future_status::ready) {
         core::log(LogLevel::kWarning, {.device = name},
                   "requests have not ended in time; the next daemon executes them once more");

@@ -46,6 +46,10 @@ std::string file_name(std::uint64_t identity) {
     return fmt::format("{:016x}{}", identity, kSuffix);
 }
 
+std::string mark_name(std::uint64_t identity) {
+    return fmt::format("{:016x}.fetching", identity);
+}
+
 std::optional<std::uint64_t> identity_of(std::string_view name) {
     if (name.size() != kIdentityDigits + kSuffix.size() || !name.ends_with(kSuffix)) {
         return std::nullopt;
@@ -173,7 +177,26 @@ std::vector<DeviceRecord> DeviceFolder::read_all() const {
     return records;
 }
 
+Status DeviceFolder::mark_fetching(std::uint64_t identity) const {
+    const std::string name = mark_name(identity);
+    const UniqueFd fd(
+        ::openat(folder_.get(), name.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd) {
+        return system_failure("cannot make " + name);
+    }
+    return {};
+}
+
+bool DeviceFolder::is_fetching(std::uint64_t identity) const {
+    return ::faccessat(folder_.get(), mark_name(identity).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void DeviceFolder::unmark_fetching(std::uint64_t identity) const {
+    (void)::unlinkat(folder_.get(), mark_name(identity).c_str(), 0);  // it need not be there
+}
+
 void DeviceFolder::remove(std::uint64_t identity) const {
+    unmark_fetching(identity);
     (void)::unlinkat(folder_.get(), file_name(identity).c_str(), 0);  // it need not be there
 }
 

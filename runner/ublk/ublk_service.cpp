@@ -20,6 +20,15 @@ namespace {
 using core::DeviceState;
 using core::LogLevel;
 
+Status check_wanted(const core::NewDevice& wanted) {
+    CHECK(check_device_number(wanted.number.value_or(0)));
+    if (wanted.queues < 1 || wanted.queues > abi::kMostQueues) {
+        return failure(EINVAL, fmt::format("a ublk device has 1 to {} queues, and not {}",
+                                           abi::kMostQueues, wanted.queues));
+    }
+    return {};
+}
+
 }  // namespace
 
 UblkService::UblkService(core::Runtime& runtime, Surroundings world)
@@ -101,7 +110,8 @@ void UblkService::find_left() {
                          .number = dev_id,
                          .size = record->size,
                          .block_size = record->block_size,
-                         .read_only = record->read_only};
+                         .read_only = record->read_only,
+                         .queues = info->nr_hw_queues};
         entry->record = std::move(*record);
         records.erase(record);
         entry->dev_id = dev_id;
@@ -129,7 +139,7 @@ UblkService::Entry UblkService::find(std::uint32_t dev_id) const {
 }
 
 void UblkService::add_device(core::NewDevice wanted, Added done) {
-    if (const Status valid = check_device_number(wanted.number.value_or(0)); !valid) {
+    if (const Status valid = check_wanted(wanted); !valid) {
         done(std::unexpected(valid.error()));
         return;
     }

@@ -11,8 +11,8 @@
 // wait (QUIESCED) for the next one, and those that it had begun are given to that again. The next
 // daemon finds the devices by what is written of each (device_folder.hpp), and goes on with them:
 // START_USER_RECOVERY, FETCH_REQ of all tags, END_USER_RECOVERY. Should it die in between, its
-// successor does the same once more; with one hardware queue a device that is where ours are can
-// always be recovered.
+// successor does the same once more; but of several hardware queues the fetches are several system
+// calls, and a device whose server died between those cannot be recovered (recovery.cpp).
 //
 // A device that no daemon of ours serves can be removed too, once nobody else does.
 //
@@ -22,6 +22,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -94,7 +95,7 @@ class UblkService final : public core::Service {
         DeviceRecord record;     // under step; identity 0: none was written
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
-        core::EngineQueue* queue = nullptr;
+        std::vector<core::EngineQueue*> queues;  // one per hardware queue; none: not fetched
         std::unique_ptr<Device> device;
         std::unique_ptr<Device> left_behind;  // its storage closed, its tags with the kernel
         bool recoverable = false;             // by the next daemon
@@ -135,13 +136,15 @@ class UblkService final : public core::Service {
     void catch_up(const Entry& entry);
     void undo(const Entry& entry, const Error& why);
     void keep_failed(const Entry& entry, const Error& why);
-    [[nodiscard]] core::EngineQueue& assign_queue();
-    void release_queue(core::EngineQueue& queue);
+    [[nodiscard]] std::vector<core::EngineQueue*> assign_queues(std::size_t count);
+    void release_queues(const std::vector<core::EngineQueue*>& queues);
 
     // recovery.cpp
     void recover(const Entry& entry);
     [[nodiscard]] bool still_waits(const Entry& entry) const;
     [[nodiscard]] Status resume(const Entry& entry);
+    [[nodiscard]] Status fetch_marked(const Entry& entry, std::unique_ptr<BlockDevice> block,
+                                      const abi::DeviceInfo& info);
     [[nodiscard]] Status start_recovery(const Entry& entry);
     [[nodiscard]] bool pause(const Entry& entry, std::chrono::milliseconds duration);
     [[nodiscard]] bool try_again(const Entry& entry, const Error& why);

@@ -207,11 +207,11 @@ TEST_F(DaemonTest, DevicesAreMadeWithTheOptionsThatAreKnown) {
         return client.manage("AddDevice",
                              "('" + front_end + "', 'ram/x', @a{sv} {" + options + "})");
     };
-    EXPECT_EQ(add("ublk", ""), "('/dev/0-0-512-rw',)");
+    EXPECT_EQ(add("ublk", ""), "('/dev/0-0-512-rw-1',)");
     EXPECT_EQ(add("ublk",
                   "'number': <uint32 3>, 'size': <uint64 4096>, 'block_size': "
-                  "<uint32 4096>, 'read_only': <true>"),
-              "('/dev/3-4096-4096-ro',)");
+                  "<uint32 4096>, 'read_only': <true>, 'queues': <uint32 2>"),
+              "('/dev/3-4096-4096-ro-2',)");
     EXPECT_THAT(add("ublk", "'size': <'big'>"), HasSubstr("'size' is no option"));
     EXPECT_THAT(add("ublk", "'colour': <'red'>"), HasSubstr("'colour' is no option"));
     EXPECT_THAT(add("tape", ""), HasSubstr("does not serve 'tape'"));
@@ -295,13 +295,13 @@ TEST_F(DaemonTest, DeclaredDevicesComeWithTheDaemonAndNewOnesWithAReload) {
     const auto daemon = start();
     EXPECT_TRUE(daemon->wait_output("20.conf:3: number: 'x' is not a number"));
     EXPECT_TRUE(daemon->wait_output("10.conf: /missing: No such file"));
-    EXPECT_TRUE(daemon->wait_output("30.conf: /dev/3-1048576-512-ro"));
+    EXPECT_TRUE(daemon->wait_output("30.conf: /dev/3-1048576-512-ro-1"));
     declare("40.conf", "[ublk]\nconfig=ram/b\nnumber=4\n");
     EXPECT_THAT(Client(bus_).manage("Reload"), HasSubstr("20.conf:3: number"));
     EXPECT_TRUE(daemon->wait_output("reload: nothing was changed"));
     declare("20.conf", "");
     EXPECT_EQ(Client(bus_).manage("Reload"), "([],)");
-    EXPECT_TRUE(daemon->wait_output("40.conf: /dev/4-0-512-rw"));
+    EXPECT_TRUE(daemon->wait_output("40.conf: /dev/4-0-512-rw-1"));
     const std::string log = daemon->printed();
     EXPECT_EQ(log.find("/dev/3-"), log.rfind("/dev/3-"));
     stop(*daemon);

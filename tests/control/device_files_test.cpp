@@ -33,7 +33,7 @@ KeyFileErrors errors_of(const std::string& text) {
 TEST(DeviceFile, EveryKeyReachesItsField) {
     const DeclaredDevices found = parsed(
         "# a disk\n[ublk]\nconfig=file//srv/a;direct=on\nnumber=3\nsize=10G\nblock_size=4096\n"
-        "read_only=yes\n");
+        "read_only=yes\nqueues=2\n");
     EXPECT_THAT(found.errors, IsEmpty());
     ASSERT_EQ(found.devices.size(), 1U);
     EXPECT_EQ(found.devices[0].file, "f");
@@ -42,7 +42,8 @@ TEST(DeviceFile, EveryKeyReachesItsField) {
                                                         .number = 3,
                                                         .size = std::uint64_t{10} << 30U,
                                                         .block_size = 4096,
-                                                        .read_only = true}));
+                                                        .read_only = true,
+                               .queues = 2}));
 }
 
 TEST(DeviceFile, WhatNeedNotBeGivenHasItsDefault) {

@@ -101,8 +101,8 @@ class FakeService : public core::Service {
             unanswered_.push_back(std::move(done));
             return;
         }
-        done(fmt::format("/dev/{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
-                         wanted.block_size, wanted.read_only ? "ro" : "rw"));
+        done(fmt::format("/dev/{}-{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
+                         wanted.block_size, wanted.read_only ? "ro" : "rw", wanted.queues));
     }
     void remove_device(const std::string& name, bool force, Removed done) override {
         if (name == "none") {

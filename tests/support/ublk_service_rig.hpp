@@ -63,10 +63,12 @@ class UblkServiceRig {
         service->stop([&clean](bool is_clean) { clean.set_value(is_clean); });
         return clean.get_future().get();
     }
-    Result<std::string> add(const std::string& config, std::optional<std::uint32_t> number = {}) {
+    Result<std::string> add(const std::string& config, std::optional<std::uint32_t> number = {},
+                            std::uint32_t queues = 1) {
         core::NewDevice wanted;
         wanted.config = config;
         wanted.number = number;
+        wanted.queues = queues;
         std::promise<Result<std::string>> answer;
         service->add_device(std::move(wanted), [&answer](Result<std::string> node) {
             answer.set_value(std::move(node));
@@ -101,11 +103,12 @@ class UblkServiceRig {
         return service->list().empty();
     }
     /// What is written of devices for the next daemon.
-    [[nodiscard]] std::vector<ublk::DeviceRecord> records() const {
-        return ublk::DeviceFolder::open(run_.path())->read_all();
+    [[nodiscard]] ublk::DeviceFolder folder() const {
+        return *ublk::DeviceFolder::open(run_.path());
     }
+    [[nodiscard]] std::vector<ublk::DeviceRecord> records() const { return folder().read_all(); }
     void write_record(const ublk::DeviceRecord& record) const {
-        ASSERT_TRUE(ublk::DeviceFolder::open(run_.path())->write(record));
+        ASSERT_TRUE(folder().write(record));
     }
     /// The only device that the service tells of.
     [[nodiscard]] core::DeviceStatus only_device() const {
@@ -272,7 +275,9 @@ class UblkServiceRig {
     class Storage final : public BlockDevice {
       public:
         Storage(UblkServiceRig& rig, std::size_t number)
-            : rig_(rig), number_(number), memory_(kStorageBytes) {}
+            : rig_(rig), number_(number), memory_(kStorageBytes) {
+            memory_.properties.parallel = rig.opened_[number].request.config == "ram/parallel";
+        }
         ~Storage() override {
             const std::lock_guard lock(rig_.mutex_);
             Opened& opened = rig_.opened_[number_];

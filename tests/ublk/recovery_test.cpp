@@ -199,6 +199,28 @@ TEST_F(UblkRecoveryTest, NumberIsTakenWhileTheLastDevicesStorageIsMissing) {
     EXPECT_EQ(rig_.only_device().config, "ram/a");
 }
 
+TEST_F(UblkRecoveryTest, DeviceOfSeveralQueuesIsRecoveredWithAllOfThem) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record();
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+    EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
+}
+
+// A second START_USER_RECOVERY crashes Linux 6.12.
+TEST_F(UblkRecoveryTest, DeviceWhoseDaemonDiedBetweenTheFetchesOfItsQueuesIsRemoved) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record();
+    ASSERT_TRUE(rig_.folder().mark_fetching(kIdentity));
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes_empty());
+    EXPECT_TRUE(rig_.devices.empty());
+    EXPECT_THAT(rig_.sent(), ElementsAre(abi::kStopDev, abi::kDelDev));
+    EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
+}
+
 TEST_F(UblkRecoveryTest, DeviceOfAnotherIsLeftAloneAndARecordWithoutDeviceGoes) {
     put_device(abi::kStateQuiesced);
     rig_.devices.at(4).ublksrv_flags = kIdentity + 1;

@@ -143,6 +143,18 @@ TEST_F(UblkServiceTest, NumberThatItHasIsToldApartFromOneThatAnotherHas) {
     EXPECT_EQ(rig_.opened().size(), opened);
 }
 
+TEST_F(UblkServiceTest, SeveralQueuesAreForHandlersThatAreParallel) {
+    const auto node = rig_.add("ram/a", 4, 2);
+    ASSERT_FALSE(node);
+    EXPECT_THAT(node.error().what, HasSubstr("served by one queue"));
+    EXPECT_TRUE(rig_.sent().empty());
+    ASSERT_TRUE(rig_.add("ram/parallel", 4, 2));
+    EXPECT_EQ(rig_.devices.at(4).nr_hw_queues, 2);
+    for (const std::uint32_t queues : {0U, 4097U}) {
+        EXPECT_EQ(rig_.add("ram/parallel", 5, queues).error().code, EINVAL);
+    }
+}
+
 TEST_F(UblkServiceTest, NeedsIoUring) {
     rig_.settings.engine = core::EngineChoice::kThreads;
     const auto node = rig_.add("ram/a");
