@@ -237,6 +237,12 @@ Result<json> DaemonClient::ublk_remove(const std::string& name, bool force) cons
         "RemoveDevice", g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
 }
 
+Result<json> DaemonClient::ublk_resize(const std::string& name, std::uint64_t size,
+                                       bool recreate) const {
+    return connection_->change_device("ResizeDevice", g_variant_new("(sstb)", "ublk", name.c_str(),
+                                                                    size, recreate ? TRUE : FALSE));
+}
+
 Result<json> DaemonClient::reload() const {
     return connection_->ask(kInterface, "Reload", nullptr);
 }

@@ -53,6 +53,9 @@ class DaemonClient {
     [[nodiscard]] Result<nlohmann::json> ublk_add(const NewDevice& wanted) const;
     /// ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> ublk_remove(const std::string& name, bool force) const;
+    /// `size`: bytes. ENOENT: there is none.
+    [[nodiscard]] Result<nlohmann::json> ublk_resize(const std::string& name, std::uint64_t size,
+                                                     bool recreate) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

@@ -35,6 +35,15 @@ constexpr std::chrono::milliseconds kReloadLimit{10'000};
 constexpr std::chrono::milliseconds kDeclaredPatience{30'000};
 constexpr const char* kReadingLane = "settings";
 
+/// Any thread may call it; `done` is called from the loop.
+auto from_loop(std::move_only_function<void(Status)> done) {
+    return [done = std::move(done)](Status status) mutable {
+        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
+            done(std::move(status));
+        });
+    };
+}
+
 /// What the files say.
 struct Configuration {
     SettingsResult settings;
@@ -90,6 +99,8 @@ class ControlLoop::Impl : public Daemon {
                     core::Service::Added done) override;
     void remove_device(const std::string& front_end, const std::string& name, bool force,
                        core::Service::Removed done) override;
+    void resize_device(const std::string& front_end, const std::string& name, std::uint64_t size,
+                       bool recreate, core::Service::Resized done) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -353,13 +364,20 @@ void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice
 
 void ControlLoop::Impl::remove_device(const std::string& front_end, const std::string& name,
                                       bool force, core::Service::Removed done) {
-    auto answer = [done = std::move(done)](Status status) mutable {
-        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
-            done(std::move(status));
-        });
-    };
+    auto answer = from_loop(std::move(done));
     if (const auto service = running(front_end); service) {
         (*service)->remove_device(name, force, std::move(answer));
+    } else {
+        answer(std::unexpected(service.error()));
+    }
+}
+
+void ControlLoop::Impl::resize_device(const std::string& front_end, const std::string& name,
+                                      std::uint64_t size, bool recreate,
+                                      core::Service::Resized done) {
+    auto answer = from_loop(std::move(done));
+    if (const auto service = running(front_end); service) {
+        (*service)->resize_device(name, size, recreate, std::move(answer));
     } else {
         answer(std::unexpected(service.error()));
     }

@@ -42,7 +42,8 @@ void UblkService::bring_up(const Entry& entry) {
 Status UblkService::make(const Entry& entry) {
     CHECK(prepare());
     const core::NewDevice& wanted = entry->wanted;
-    TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry, false)));
+    TRY(std::unique_ptr<BlockDevice> block,
+        world_.open_block(open_request(entry, entry->take_over)));
     if (wanted.queues > 1 && !block->info().parallel) {
         return failure(EINVAL, fmt::format("{} has to be served by one queue", wanted.config));
     }
@@ -88,7 +89,7 @@ host::OpenDevice UblkService::open_request(const Entry& entry, bool take_over) c
                 [config = wanted.config](std::uint64_t bytes) {
                     core::log(LogLevel::kWarning, {.device = config},
                               "the storage has {} bytes now; its ublk device keeps its size until "
-                              "it is made anew",
+                              "\"lunkit ublk resize\"",
                               bytes);
                 },
             .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); }};

@@ -112,6 +112,11 @@ Status ControlDevice::end_recovery(std::uint32_t dev_id, pid_t server) const {
                    "ending the recovery of a device");
 }
 
+Status ControlDevice::update_size(std::uint32_t dev_id, std::uint64_t size) const {
+    return command(abi::kUpdateSize, dev_id, size >> abi::kSectorShift, {},
+                   "changing the size of a device");
+}
+
 Status ControlDevice::stop(std::uint32_t dev_id) const {
     return command(abi::kStopDev, dev_id, 0, {}, "stopping a device");
 }

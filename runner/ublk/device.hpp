@@ -60,6 +60,9 @@ class Device {
     /// does when the queues' rings go: until then it may write to their buffers.
     void close_block() { block_.reset(); }
 
+    /// A worker thread, while requests go on: the size of the storage, in bytes.
+    [[nodiscard]] Status resize_storage(std::uint64_t size) { return block_->resize(size); }
+
     /// Any thread. front_end, config, node and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
 

@@ -66,12 +66,14 @@ Status UblkService::let_go(std::uint32_t dev_id, bool force) const {
 /// The daemon's own stop goes on with it.
 void UblkService::stays(const Entry& entry, DeviceState state, const Error& why, bool by_kernel) {
     std::vector<Removed> removed;
+    Resized resized;
     bool stop_now = false;
     {
         const std::lock_guard lock(mutex_);
         entry->state = state;
         entry->force = false;
         removed.swap(entry->removed);
+        resized = std::exchange(entry->resized, nullptr);
         entry->given_up = stopping_ && by_kernel;
         stop_now = stopping_ && !by_kernel;
     }
@@ -79,6 +81,9 @@ void UblkService::stays(const Entry& entry, DeviceState state, const Error& why,
         core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}", why.what);
     }
     answer(std::move(removed), std::unexpected(why));
+    if (resized) {
+        not_resized(entry, std::move(resized), why);
+    }
     settle(entry);
     if (stop_now) {
         stop_serving(entry);

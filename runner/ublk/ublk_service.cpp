@@ -144,31 +144,30 @@ void UblkService::add_device(core::NewDevice wanted, Added done) {
         return;
     }
     auto entry = std::make_shared<Served>();
+    entry->wanted = std::move(wanted);
+    entry->added = std::move(done);
     std::optional<Error> refusal;
     {
         const std::lock_guard lock(mutex_);
-        const Entry known = wanted.number ? find(*wanted.number) : nullptr;
+        const std::optional<std::uint32_t> number = entry->wanted.number;
+        const Entry known = number ? find(*number) : nullptr;
         if (stopping_) {
             refusal = Error{.code = ECANCELED, .what = "the daemon stops"};
         } else if (known && (known->state == DeviceState::kOpening ||
                              known->state == DeviceState::kDraining)) {
             // What the last daemon left may turn out to be over.
-            known->settled.push_back(
-                [this, again = std::move(wanted), answer = std::move(done)]() mutable {
-                    add_device(std::move(again), std::move(answer));
-                });
+            known->settled.emplace_back(
+                [this, entry] { add_device(std::move(entry->wanted), std::move(entry->added)); });
             return;
         } else if (known) {
             refusal = Error{.code = EALREADY,
-                            .what = fmt::format("{} is there already", block_name(*wanted.number))};
+                            .what = fmt::format("{} is there already", block_name(*number))};
         } else {
-            entry->wanted = std::move(wanted);
-            entry->added = std::move(done);
             entries_.push_back(entry);
         }
     }
     if (refusal) {
-        done(std::unexpected(*std::move(refusal)));
+        entry->added(std::unexpected(*std::move(refusal)));
         return;
     }
     on_worker(entry, &UblkService::bring_up);
@@ -232,9 +231,11 @@ void UblkService::forget(const Entry& entry, const Status& status) {
     }
     Added added;
     std::vector<Removed> removed;
+    Resized resized;
     {
         const std::lock_guard lock(mutex_);
         std::erase(entries_, entry);
+        resized = std::exchange(entry->resized, nullptr);
         added = std::exchange(entry->added, nullptr);
         removed.swap(entry->removed);
     }
@@ -243,6 +244,9 @@ void UblkService::forget(const Entry& entry, const Status& status) {
             std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
     }
     answer(std::move(removed), status);
+    if (resized) {
+        make_again(entry, std::move(resized));
+    }
     settle(entry);
     check_stopped();
 }

@@ -84,13 +84,16 @@ class UblkService final : public core::Service {
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     void add_device(core::NewDevice wanted, Added done) override;
     void remove_device(const std::string& name, bool force, Removed done) override;
+    void resize_device(const std::string& name, std::uint64_t size, bool recreate,
+                       Resized done) override;
 
   private:
     using Call = std::move_only_function<void()>;
     /// A device from the moment it is asked for, or found. `mutex_` guards its members, unless they
     /// say otherwise.
     struct Served {
-        core::NewDevice wanted;  // does not change
+        core::NewDevice wanted;  // but for its size it does not change
+        bool take_over = false;  // its storage is that of a device before it
         std::mutex step;         // held by the one worker that brings it up, or ends it
         DeviceRecord record;     // under step; identity 0: none was written
         core::DeviceState state = core::DeviceState::kOpening;
@@ -103,6 +106,8 @@ class UblkService final : public core::Service {
         Added added;                          // until it is answered
         std::optional<Error> failed;          // why it is not served
         std::vector<Removed> removed;         // who waits for its end
+        Resized resized;                      // who waits for one of another size in its place
+        std::uint64_t size_before = 0;        // under step: the size of this one then
         std::vector<Call> settled;            // to make when it comes to stay, or has gone
         bool force = false;                   // one of them wants it at any price
         bool left = false;                    // the daemon stops, and the next one may have it
@@ -158,6 +163,17 @@ class UblkService final : public core::Service {
     void leave(const Entry& entry);
     [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
     [[nodiscard]] Status remove_unserved(std::uint32_t dev_id, bool force) const;
+
+    // resize.cpp
+    void resize(const Entry& entry, std::uint64_t size, bool recreate, Resized done);
+    [[nodiscard]] Status check_resize(const Entry& entry, std::uint64_t size) const;
+    [[nodiscard]] bool kernel_resizes() const;
+    [[nodiscard]] Status update_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status record_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status prepare_recreation(const Entry& entry, std::uint64_t size) const;
+    void begin_recreation(const Entry& entry, std::uint64_t size, Resized done);
+    void make_again(const Entry& entry, Resized resized);
+    void not_resized(const Entry& entry, Resized resized, const Error& why);
 
     core::Runtime& runtime_;
     const Surroundings world_;

@@ -192,6 +192,16 @@ TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
     EXPECT_EQ(devices[0].at("write_cache"), true);
 }
 
+TEST_F(CommandsWithDaemonTest, UblkResizeTakesUnitsAndSaysWhyNot) {
+    EXPECT_EQ(run({"ublk", "resize", "0", "1G", "--recreate"}).code, kExitOk);
+    EXPECT_EQ(run_json({"ublk", "resize", "0", "4096", "--recreate"}).at("size"), 4096);
+    const Ran refused = run({"ublk", "resize", "0", "1M"});
+    EXPECT_EQ(refused.code, kExitFailure);
+    EXPECT_EQ(refused.text, "lunkit: 1048576 bytes take --recreate\n");
+    EXPECT_EQ(run({"ublk", "resize", "none", "1M"}).code, kExitNotFound);
+    EXPECT_EQ(run({"ublk", "resize", "0", "big"}).code, kExitUsage);
+}
+
 TEST_F(CommandsWithDaemonTest, UblkAddPrintsTheNode) {
     const Ran plain = run({"ublk", "add", "ram/x"});
     EXPECT_EQ(plain.code, kExitOk);

@@ -113,6 +113,16 @@ class FakeService : public core::Service {
             done({});
         }
     }
+    void resize_device(const std::string& name, std::uint64_t size, bool recreate,
+                       Resized done) override {
+        if (name == "none") {
+            done(failure(ENOENT, "there is no ublk device 'none'"));
+        } else if (!recreate) {
+            done(failure(EOPNOTSUPP, fmt::format("{} bytes take --recreate", size)));
+        } else {
+            done({});
+        }
+    }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
         core::DeviceStatus disk;
         disk.front_end = "tcmu";

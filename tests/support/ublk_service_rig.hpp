@@ -84,6 +84,12 @@ class UblkServiceRig {
     Status remove(const std::string& name, bool force = false) {
         return begin_remove(name, force).get();
     }
+    Status resize(const std::string& name, std::uint64_t size, bool recreate = false) {
+        std::promise<Status> answer;
+        service->resize_device(name, size, recreate,
+                               [&answer](Status status) { answer.set_value(std::move(status)); });
+        return answer.get_future().get();
+    }
     /// Waits until the only device is in that state.
     bool becomes(core::DeviceState state) const {
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -120,6 +126,8 @@ class UblkServiceRig {
     std::map<std::uint32_t, ublk::abi::DeviceInfo> devices;
     std::map<std::uint32_t, int> answers;             ///< by command; others are carried out
     std::uint64_t offered_flags = ~std::uint64_t{0};  ///< of those that are asked for
+    std::uint64_t features = 0;                       ///< what GET_FEATURES says
+    std::uint64_t sectors = 0;                        ///< what the last UPDATE_SIZE said
     std::atomic<int> busy_recoveries{0};              ///< START_USER_RECOVERYs to refuse first
     void refuse_fetches() { queue_.command_refusal = -EINVAL; }
     /// The commands so far, and of which devices. Not those that only ask.
@@ -207,7 +215,7 @@ class UblkServiceRig {
         ublk::abi::ControlCommand command{};
         std::memcpy(&command, payload.data(), sizeof command);
         const std::lock_guard lock(mutex_);
-        if (op != ublk::abi::kGetDevInfo) {
+        if (op != ublk::abi::kGetDevInfo && op != ublk::abi::kGetFeatures) {
             sent_.push_back(op);
         }
         const auto planned = answers.find(op);
@@ -227,6 +235,10 @@ class UblkServiceRig {
             std::memcpy(buffer, &info, sizeof info);
             return devices.emplace(info.dev_id, info).second ? 0 : -EEXIST;
         }
+        if (op == kGetFeatures) {
+            std::memcpy(buffer, &features, sizeof features);
+            return 0;
+        }
         const auto found = devices.find(command.dev_id);
         if (found == devices.end()) {
             return -ENODEV;
@@ -234,6 +246,9 @@ class UblkServiceRig {
         switch (op) {
             case kGetDevInfo:
                 std::memcpy(buffer, &found->second, sizeof info);
+                return 0;
+            case kUpdateSize:
+                sectors = command.data;
                 return 0;
             case kStartDev:
                 found->second.state = kStateLive;
@@ -287,7 +302,11 @@ class UblkServiceRig {
         Storage& operator=(const Storage&) = delete;
         Storage(Storage&&) = delete;
         Storage& operator=(Storage&&) = delete;
-        [[nodiscard]] DeviceInfo info() const override { return memory_.info(); }
+        [[nodiscard]] DeviceInfo info() const override {
+            DeviceInfo info = memory_.info();
+            info.size = rig_.storage_size_;
+            return info;
+        }
         Task<Status> read(Queue& queue, const IoRequest& io) override {
             return memory_.read(queue, io);
         }
@@ -295,6 +314,13 @@ class UblkServiceRig {
             return memory_.write(queue, io);
         }
         Task<Status> flush(Queue& queue) override { return memory_.flush(queue); }
+        Status resize(std::uint64_t size) override {
+            if (size > kMostStorage) {
+                return failure(ENOSPC, "there is no room");
+            }
+            rig_.storage_size_ = size;
+            return {};
+        }
 
       private:
         UblkServiceRig& rig_;
@@ -325,6 +351,7 @@ class UblkServiceRig {
     }
 
     static constexpr std::uint64_t kStorageBytes = 1U << 20U;
+    static constexpr std::uint64_t kMostStorage = 1U << 30U;
 
     TemporaryFolder run_;
     std::unique_ptr<core::QueueSet> workers_;
@@ -336,6 +363,7 @@ class UblkServiceRig {
     UblkDriver driver_;
     FakeEngineQueue queue_;  // of the thread that turns it, but for post()
     std::atomic<bool> takes_tags_back_{false};
+    std::atomic<std::uint64_t> storage_size_{kStorageBytes};
 };
 
 }  // namespace lunkit::test
