@@ -43,7 +43,7 @@ TEST(DeviceFile, EveryKeyReachesItsField) {
                                                         .size = std::uint64_t{10} << 30U,
                                                         .block_size = 4096,
                                                         .read_only = true,
-                               .queues = 2}));
+                                                        .queues = 2}));
 }
 
 TEST(DeviceFile, WhatNeedNotBeGivenHasItsDefault) {
