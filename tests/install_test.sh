@@ -20,11 +20,13 @@ wanted=(
     usr/share/dbus-1/system.d/org.lunkit.conf
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf
+    etc/lunkit/devices.d/README
     usr/share/man/man8/lunkitd.8
     usr/share/man/man7/lunkit-file.7
     usr/share/man/man7/lunkit-qcow.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
+    usr/share/man/man5/lunkit-devices.5
     usr/share/bash-completion/completions/lunkit
     usr/share/zsh/vendor-completions/_lunkit
     usr/share/fish/vendor_completions.d/lunkit.fish

@@ -57,7 +57,7 @@ expect "qcow depends on the daemon" says lunkit-handlers-qcow Depends "(^|, )lun
 expect "lunkit-dev depends on nothing" says_nothing lunkit-dev Depends
 expect "lunkit conflicts with tcmu-runner" says lunkit Conflicts '^tcmu-runner$'
 expect "lunkit replaces tcmu-runner" says lunkit Replaces '^tcmu-runner$'
-expect "the settings are the administrator's" [ "$(cat "$work/lunkit/DEBIAN/conffiles")" = /etc/lunkit/lunkitd.conf ]
+expect "the settings are the administrator's" diff <(cd "$work/lunkit" && find etc -type f -printf '/%p\n' | sort) "$work/lunkit/DEBIAN/conffiles"
 
 # What they hold.
 for name in "${names[@]}"; do

@@ -43,6 +43,8 @@ struct Request {
     std::string config;
     DaemonClient::NewDevice wanted;
     bool force = false;
+    std::uint64_t size = 0;  ///< bytes
+    bool recreate = false;
     std::string handler_dir;
     std::string repair;  ///< empty: nothing
     bool openmetrics_wanted = false;
@@ -144,6 +146,11 @@ Result<Outcome> ublk_del(const DaemonClient& daemon, const Request& request) {
     }
     return printed(request, json{{"removed", answer.has_value()}},
                    answer ? "" : answer.error().what + "\n");
+}
+
+Result<Outcome> ublk_resize(const DaemonClient& daemon, const Request& request) {
+    TRY(const json answer, daemon.ublk_resize(request.device, request.size, request.recreate));
+    return printed(request, json{{"size", request.size}}, "");
 }
 
 Result<json> devices_of(const DaemonClient& daemon, const char* front_end) {
@@ -312,13 +319,23 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     add->add_option("--block-size", wanted.block_size, "Bytes of a logical block; default: 512")
         ->check(CLI::IsMember({512, 1024, 2048, 4096}));
     add->add_flag("--read-only", wanted.read_only, "Refuse writes");
+    add->add_option("--queues", wanted.queues, "Hardware queues, a thread for each; default: 1")
+        ->check(CLI::Range(1, 4096));
     CLI::App* const del = add_command(
         *ublk, "del", "Remove a device; one that is not there counts as removed", request);
     del->add_option("DEV", request.device, "Its node, or N")->required();
     del->add_flag("--force", request.force, "Even if it is mounted or part of another device");
+    CLI::App* const resize =
+        add_command(*ublk, "resize", "Give a device and its storage another size", request);
+    resize->add_option("DEV", request.device, "Its node, or N")->required();
+    resize->add_option("SIZE", request.size, "Bytes, or with K, M, G, T")
+        ->required()
+        ->transform(CLI::AsSizeValue(false));
+    resize->add_flag("--recreate", request.recreate,
+                     "Where the kernel cannot, remove it and make it again, if nobody uses it");
     const CLI::App* const list_command =
         add_command(*ublk, "list", "List the ublk devices that are served", request);
-    return {{add, &ublk_add}, {del, &ublk_del}, {list_command, &ublk_list}};
+    return {{add, &ublk_add}, {del, &ublk_del}, {resize, &ublk_resize}, {list_command, &ublk_list}};
 }
 
 /// "handler" with its own command.

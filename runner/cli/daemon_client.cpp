@@ -223,6 +223,9 @@ Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
     if (wanted.read_only) {
         add("read_only", g_variant_new_boolean(TRUE));
     }
+    if (wanted.queues != 0) {
+        add("queues", g_variant_new_uint32(wanted.queues));
+    }
     constexpr const char* kMethod = "AddDevice";
     return Connection::only(
         kMethod, connection_->change_device(
@@ -232,6 +235,12 @@ Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
 Result<json> DaemonClient::ublk_remove(const std::string& name, bool force) const {
     return connection_->change_device(
         "RemoveDevice", g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
+}
+
+Result<json> DaemonClient::ublk_resize(const std::string& name, std::uint64_t size,
+                                       bool recreate) const {
+    return connection_->change_device("ResizeDevice", g_variant_new("(sstb)", "ublk", name.c_str(),
+                                                                    size, recreate ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::reload() const {

@@ -47,11 +47,15 @@ class DaemonClient {
         std::uint64_t size = 0;        ///< bytes; 0: not given
         std::uint32_t block_size = 0;  ///< bytes; 0: not given
         bool read_only = false;
+        std::uint32_t queues = 0;  ///< 0: not given
     };
     /// The node of the new device. Takes as long as the handler does.
     [[nodiscard]] Result<nlohmann::json> ublk_add(const NewDevice& wanted) const;
     /// ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> ublk_remove(const std::string& name, bool force) const;
+    /// `size`: bytes. ENOENT: there is none.
+    [[nodiscard]] Result<nlohmann::json> ublk_resize(const std::string& name, std::uint64_t size,
+                                                     bool recreate) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

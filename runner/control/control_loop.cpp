@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -16,6 +17,8 @@
 #include "control/blocking_calls.hpp"
 #include "control/bus.hpp"
 #include "control/config_check.hpp"
+#include "control/device_files.hpp"
+#include "control/device_starter.hpp"
 #include "control/glib_handle.hpp"
 #include "control/handler_objects.hpp"
 #include "control/lunkit_object.hpp"
@@ -29,6 +32,23 @@ using core::LogLevel;
 
 constexpr std::chrono::milliseconds kStatusInterval{5'000};
 constexpr std::chrono::milliseconds kReloadLimit{10'000};
+constexpr std::chrono::milliseconds kDeclaredPatience{30'000};
+constexpr const char* kReadingLane = "settings";
+
+/// Any thread may call it; `done` is called from the loop.
+auto from_loop(std::move_only_function<void(Status)> done) {
+    return [done = std::move(done)](Status status) mutable {
+        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
+            done(std::move(status));
+        });
+    };
+}
+
+/// What the files say.
+struct Configuration {
+    SettingsResult settings;
+    DeclaredDevices declared;
+};
 
 struct LoopUnref {
     void operator()(GMainLoop* loop) const { g_main_loop_unref(loop); }
@@ -44,7 +64,13 @@ class ControlLoop::Impl : public Daemon {
           check_(parts_.handlers, calls_, parts_.check_limit),
           handler_objects_(parts_.handlers, check_, parts_.trusted),
           lunkit_object_(*this, parts_.handlers, check_, parts_.trusted),
-          bus_({&handler_objects_, &lunkit_object_}, parts_.bus_retry) {}
+          bus_({&handler_objects_, &lunkit_object_}, parts_.bus_retry),
+          starter_(
+              [this](const std::string& front_end, core::NewDevice wanted,
+                     core::Service::Added done) {
+                  add_device(front_end, std::move(wanted), std::move(done));
+              },
+              kDeclaredPatience) {}
 
     Ended run() {
         watch_signals();
@@ -73,6 +99,8 @@ class ControlLoop::Impl : public Daemon {
                     core::Service::Added done) override;
     void remove_device(const std::string& front_end, const std::string& name, bool force,
                        core::Service::Removed done) override;
+    void resize_device(const std::string& front_end, const std::string& name, std::uint64_t size,
+                       bool recreate, core::Service::Resized done) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -80,6 +108,7 @@ class ControlLoop::Impl : public Daemon {
     void watch_signals();
     void bus_settled(Bus::Outcome outcome, const std::string& explanation);
     void start_services();
+    void start_declared();
     [[nodiscard]] Result<core::Service*> running(const std::string& front_end) const;
     void stop(const char* why);
     [[nodiscard]] std::size_t count_of_last() const;
@@ -90,6 +119,7 @@ class ControlLoop::Impl : public Daemon {
         g_main_loop_quit(loop_.get());
     }
     [[nodiscard]] Result<std::vector<std::string>> apply(const SettingsResult& fresh);
+    [[nodiscard]] Result<std::vector<std::string>> apply(Configuration fresh);
     [[nodiscard]] std::string status_text() const;
 
     Parts parts_;
@@ -111,6 +141,7 @@ class ControlLoop::Impl : public Daemon {
     HandlerObjects handler_objects_;
     LunkitObject lunkit_object_;
     Bus bus_;
+    DeviceStarter starter_;
 };
 
 void ControlLoop::Impl::watch_signals() {
@@ -178,6 +209,30 @@ void ControlLoop::Impl::start_services() {
         }
     });
     core::log(LogLevel::kNotice, {}, "lunkitd {} is ready", LUNKIT_VERSION);
+    start_declared();
+}
+
+/// A file with errors keeps its own devices away, and no others.
+void ControlLoop::Impl::start_declared() {
+    auto found = std::make_shared<DeclaredDevices>();
+    calls_.run(
+        kReadingLane, {kReloadLimit, "reading the declared devices timed out"},
+        [folder = device_folder(parts_.source), found]() -> Status {
+            *found = read_device_files(folder);  // nobody looks at it once the limit is past
+            return {};
+        },
+        [this, found](const Status& status) {
+            if (!status) {
+                core::log(LogLevel::kError, {}, "{}", status.error().what);
+                return;
+            }
+            for (const std::string& error : found->errors) {
+                core::log(LogLevel::kError, {}, "{}", error);
+            }
+            if (phase_ == Phase::kRunning) {
+                starter_.start(std::move(found->devices));
+            }
+        });
 }
 
 std::string ControlLoop::Impl::status_text() const {
@@ -195,6 +250,7 @@ void ControlLoop::Impl::stop(const char* why) {
         return;
     }
     phase_ = Phase::kStopping;
+    starter_.stop();
     core::log(LogLevel::kNotice, {}, "stopping: {}", why);
     if (started_.empty()) {
         end(kExitOk, true);
@@ -257,16 +313,18 @@ void ControlLoop::Impl::reload(Reloaded done) {
     if (phase_ == Phase::kRunning) {
         notify_reloading();
     }
-    auto fresh = std::make_shared<SettingsResult>(core::Settings{});
+    auto fresh = std::make_shared<Configuration>();
     calls_.run(
-        "settings", {kReloadLimit, "reading the settings timed out"},
+        kReadingLane, {kReloadLimit, "reading the settings timed out"},
         [source = parts_.source, fresh]() -> Status {
-            *fresh = load_settings(source);  // nobody looks at it once the limit is past
+            fresh->settings = load_settings(source);  // nobody looks at it once the limit is past
+            fresh->declared = read_device_files(device_folder(source));
             return {};
         },
         [this, fresh, done = std::move(done)](const Status& status) mutable {
             Result<std::vector<std::string>> result =
-                apply(status ? *fresh : std::unexpected(SettingsErrors{status.error().what}));
+                status ? apply(std::move(*fresh))
+                       : apply(std::unexpected(SettingsErrors{status.error().what}));
             if (phase_ == Phase::kRunning) {
                 notify_ready(status_);
             }
@@ -306,13 +364,20 @@ void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice
 
 void ControlLoop::Impl::remove_device(const std::string& front_end, const std::string& name,
                                       bool force, core::Service::Removed done) {
-    auto answer = [done = std::move(done)](Status status) mutable {
-        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
-            done(std::move(status));
-        });
-    };
+    auto answer = from_loop(std::move(done));
     if (const auto service = running(front_end); service) {
         (*service)->remove_device(name, force, std::move(answer));
+    } else {
+        answer(std::unexpected(service.error()));
+    }
+}
+
+void ControlLoop::Impl::resize_device(const std::string& front_end, const std::string& name,
+                                      std::uint64_t size, bool recreate,
+                                      core::Service::Resized done) {
+    auto answer = from_loop(std::move(done));
+    if (const auto service = running(front_end); service) {
+        (*service)->resize_device(name, size, recreate, std::move(answer));
     } else {
         answer(std::unexpected(service.error()));
     }
@@ -341,6 +406,21 @@ Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& 
         core::log(LogLevel::kNotice, {}, "reload: no setting has changed");
     }
     return std::move(applied.need_restart);
+}
+
+/// The files as a whole: with an error in one of them nothing changes.
+Result<std::vector<std::string>> ControlLoop::Impl::apply(Configuration fresh) {
+    if (!fresh.declared.errors.empty()) {
+        SettingsErrors errors =
+            fresh.settings ? SettingsErrors() : std::move(fresh.settings.error());
+        std::ranges::move(fresh.declared.errors, std::back_inserter(errors));
+        return apply(std::unexpected(std::move(errors)));
+    }
+    auto result = apply(fresh.settings);
+    if (result && phase_ == Phase::kRunning) {
+        starter_.start(std::move(fresh.declared.devices));
+    }
+    return result;
 }
 
 ControlLoop::ControlLoop(const Parts& parts) : impl_(std::make_unique<Impl>(parts)) {}

@@ -33,12 +33,23 @@ class Parser {
             take_line(text.substr(0, end));
             text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
         }
+        end_group();
         return std::move(errors_);
     }
 
   private:
-    void complain(const std::string& what) {
-        errors_.push_back(fmt::format("{}:{}: {}", file_, line_, what));
+    void complain(const std::string& what) { complain(line_, what); }
+    void complain(unsigned line, const std::string& what) {
+        errors_.push_back(fmt::format("{}:{}: {}", file_, line, what));
+    }
+
+    void end_group() {
+        if (group_state_ != GroupState::kKnown) {
+            return;
+        }
+        if (const Status ended = taker_.end_group(group_); !ended) {
+            complain(groups_[group_], ended.error().what);
+        }
     }
 
     void take_line(std::string_view raw) {
@@ -57,6 +68,7 @@ class Parser {
     }
 
     void take_group(std::string_view line) {
+        end_group();
         group_state_ = GroupState::kUnknown;
         if (line.back() != ']') {
             complain(fmt::format("'{}' lacks its ']'", line));
@@ -67,11 +79,12 @@ class Parser {
             complain(fmt::format("unknown group [{}]", group_));
             return;
         }
-        group_state_ = GroupState::kKnown;
         const auto [seen, is_new] = groups_.try_emplace(group_, line_);
         if (!is_new) {
             complain(fmt::format("group [{}] is already on line {}", group_, seen->second));
+            return;  // its keys say nothing new
         }
+        group_state_ = GroupState::kKnown;
     }
 
     void take_key(std::string_view line) {

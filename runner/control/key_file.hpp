@@ -24,6 +24,8 @@ class KeyFileTaker {
                                                   std::string_view key) const = 0;
     /// A value of a known key; each comes once.
     virtual Status take(std::string_view group, std::string_view key, std::string_view value) = 0;
+    /// The group is over. What it lacks is an error of the line on which it began.
+    virtual Status end_group(std::string_view /*group*/) { return {}; }
 
     KeyFileTaker(const KeyFileTaker&) = delete;
     KeyFileTaker& operator=(const KeyFileTaker&) = delete;

@@ -3,9 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "control/settings_table.hpp"
 
 namespace lunkit::control {
+
+std::string device_folder(const SettingsSource& source) {
+    return std::filesystem::path(source.path).parent_path() / "devices.d";
+}
 
 SettingsResult load_settings(const SettingsSource& source) {
     SettingsResult settings = read_settings(source.path, source.when_missing);

@@ -20,6 +20,9 @@ struct SettingsSource {
     std::optional<std::string> handler_dir;
 };
 
+/// Where devices are declared (device_files.hpp): devices.d beside the file.
+[[nodiscard]] std::string device_folder(const SettingsSource& source);
+
 /// What the source says now. Any thread; blocks as the file system of the file does.
 [[nodiscard]] SettingsResult load_settings(const SettingsSource& source);
 

@@ -206,7 +206,8 @@ Result<core::NewDevice> parse_new_device(const gchar* config, GVariant* options)
         const bool taken = (name == "number" && take_option(value, "u", wanted.number)) ||
                            (name == "size" && take_option(value, "t", wanted.size)) ||
                            (name == "block_size" && take_option(value, "u", wanted.block_size)) ||
-                           (name == "read_only" && take_option(value, "b", wanted.read_only));
+                           (name == "read_only" && take_option(value, "b", wanted.read_only)) ||
+                           (name == "queues" && take_option(value, "u", wanted.queues));
         if (!taken) {
             return failure(EINVAL, "'" + std::string(name) +
                                        "' is no option of a new device, or of another type");
@@ -239,26 +240,42 @@ gboolean on_add_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocatio
         });
 }
 
+void answer_change(GDBusMethodInvocation* invocation, const Status& status) {
+    if (!status) {
+        answer_failure(invocation,
+                       status.error().code == ENOENT ? kNoSuchDeviceError : kFailedError,
+                       status.error());
+        return;
+    }
+    g_dbus_method_invocation_return_value(invocation, nullptr);
+}
+
 template <typename Shared>
 gboolean on_remove_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
                           const gchar* front_end, const gchar* name, gboolean force,
                           gpointer data) {
-    return for_root<Shared>(
-        invocation, data,
-        [invocation, where = std::string(front_end), device = std::string(name),
-         force](Shared& shared) {
-            shared.daemon.remove_device(
-                where, device, force != FALSE, [invocation](const Status& status) {
-                    if (!status) {
-                        answer_failure(
-                            invocation,
-                            status.error().code == ENOENT ? kNoSuchDeviceError : kFailedError,
-                            status.error());
-                        return;
-                    }
-                    g_dbus_method_invocation_return_value(invocation, nullptr);
-                });
-        });
+    return for_root<Shared>(invocation, data,
+                            [invocation, where = std::string(front_end), device = std::string(name),
+                             force](Shared& shared) {
+                                shared.daemon.remove_device(where, device, force != FALSE,
+                                                            [invocation](const Status& status) {
+                                                                answer_change(invocation, status);
+                                                            });
+                            });
+}
+
+template <typename Shared>
+gboolean on_resize_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                          const gchar* front_end, const gchar* name, guint64 size,
+                          gboolean recreate, gpointer data) {
+    return for_root<Shared>(invocation, data,
+                            [invocation, where = std::string(front_end), device = std::string(name),
+                             size, recreate](Shared& shared) {
+                                shared.daemon.resize_device(where, device, size, recreate != FALSE,
+                                                            [invocation](const Status& status) {
+                                                                answer_change(invocation, status);
+                                                            });
+                            });
 }
 
 template <typename Shared, typename Handler>
@@ -303,6 +320,7 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-check-config", &on_check_config<Shared>, shared_);
     connect(manager, "handle-add-device", &on_add_device<Shared>, shared_);
     connect(manager, "handle-remove-device", &on_remove_device<Shared>, shared_);
+    connect(manager, "handle-resize-device", &on_resize_device<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,6 +33,8 @@ class Daemon {
                             core::Service::Added done) = 0;
     virtual void remove_device(const std::string& front_end, const std::string& name, bool force,
                                core::Service::Removed done) = 0;
+    virtual void resize_device(const std::string& front_end, const std::string& name,
+                               std::uint64_t size, bool recreate, core::Service::Resized done) = 0;
 
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

@@ -4,15 +4,18 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "control/control_loop.hpp"
+#include "control/device_files.hpp"
 #include "control/instance_lock.hpp"
 #include "control/live_settings.hpp"
 #include "control/log_writer.hpp"
@@ -95,8 +98,10 @@ int serve(const Options& options, LiveSettings& settings, UblkControl ublk_contr
 
 int check_config(const SettingsSource& source) {
     const SettingsResult settings = load_settings(source);
-    if (!settings) {
-        fmt::print(stderr, "{}\n", fmt::join(settings.error(), "\n"));
+    KeyFileErrors errors = settings ? KeyFileErrors() : settings.error();
+    std::ranges::move(read_device_files(device_folder(source)).errors, std::back_inserter(errors));
+    if (!errors.empty()) {
+        fmt::print(stderr, "{}\n", fmt::join(errors, "\n"));
         return kExitConfig;
     }
     if (const auto policy = lunkit::host::FilePolicy::only(settings->allowed_dirs); !policy) {

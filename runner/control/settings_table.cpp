@@ -3,17 +3,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "control/value_text.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::control {
@@ -22,9 +20,6 @@ namespace {
 using core::Settings;
 
 // Values that are words.
-
-template <typename T>
-using Word = std::pair<std::string_view, T>;
 
 constexpr std::array kLogLevels = {
     Word<core::LogLevel>{"error", core::LogLevel::kError},
@@ -42,48 +37,6 @@ constexpr std::array kForeignSubtypes = {
     Word<core::ForeignSubtype>{"ignore", core::ForeignSubtype::kIgnore},
     Word<core::ForeignSubtype>{"late", core::ForeignSubtype::kLate},
 };
-// The first spelling of a value is the one that is printed.
-constexpr std::array kBooleans = {
-    Word<bool>{"yes", true},  Word<bool>{"no", false},  Word<bool>{"on", true},
-    Word<bool>{"off", false}, Word<bool>{"true", true}, Word<bool>{"false", false},
-};
-
-template <typename Words, typename T>
-Status parse_word(const Words& words, std::string_view text, T& value) {
-    for (const auto& [word, meaning] : words) {
-        if (word == text) {
-            value = meaning;
-            return {};
-        }
-    }
-    std::vector<std::string_view> known;
-    known.reserve(words.size());
-    for (const auto& [word, meaning] : words) {
-        known.push_back(word);
-    }
-    return failure(EINVAL, fmt::format("'{}' is none of {}", text, fmt::join(known, ", ")));
-}
-
-template <typename Words, typename T>
-std::string print_word(const Words& words, T value) {
-    const auto found =
-        std::ranges::find_if(words, [&](const auto& w) { return w.second == value; });
-    return found == words.end() ? std::string() : std::string(found->first);
-}
-
-// Values that are numbers.
-
-Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
-                    std::uint64_t& value) {
-    const char* const end = text.data() + text.size();
-    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is the next argument
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || rest != end || value < least || value > most) {
-        return failure(EINVAL,
-                       fmt::format("'{}' is not a number from {} to {}", text, least, most));
-    }
-    return {};
-}
 
 template <std::uint64_t kLeast, std::uint64_t kMost>
 struct Number {
@@ -230,8 +183,8 @@ constexpr std::array kTable = {
         "once more by the next one."),
     row<&Settings::ublk, Choice<kBooleans>>(
         "ublk", "enabled", "yes|no", kRestart,
-        "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\". Costs nothing "
-        "until there is one."),
+        "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\" or declared in "
+        "devices.d. Costs nothing until there is one."),
     row<&Settings::dm_log, Choice<kBooleans>>(
         "dm_log", "enabled", "yes|no", kRestart,
         "Whether to serve the dirty logs of device-mapper's mirrors (tables \"mirror userspace\"). "

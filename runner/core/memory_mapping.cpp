@@ -9,17 +9,17 @@
 namespace lunkit::core {
 
 Result<MemoryMapping> MemoryMapping::of_file(int fd, std::size_t size, std::string_view what) {
-    return of_file(fd, size, what, PROT_READ | PROT_WRITE);
+    return of_file(fd, 0, size, what, PROT_READ | PROT_WRITE);
 }
 
-Result<MemoryMapping> MemoryMapping::of_file_read_only(int fd, std::size_t size,
-                                                       std::string_view what) {
-    return of_file(fd, size, what, PROT_READ);
+Result<MemoryMapping> MemoryMapping::of_file_read_only(int fd, std::uint64_t offset,
+                                                       std::size_t size, std::string_view what) {
+    return of_file(fd, offset, size, what, PROT_READ);
 }
 
-Result<MemoryMapping> MemoryMapping::of_file(int fd, std::size_t size, std::string_view what,
-                                             int protection) {
-    void* base = ::mmap(nullptr, size, protection, MAP_SHARED, fd, 0);
+Result<MemoryMapping> MemoryMapping::of_file(int fd, std::uint64_t offset, std::size_t size,
+                                             std::string_view what, int protection) {
+    void* base = ::mmap(nullptr, size, protection, MAP_SHARED, fd, static_cast<off_t>(offset));
     if (base == MAP_FAILED) {
         return failure(errno, fmt::format("cannot map {} bytes of {}", size, what));
     }

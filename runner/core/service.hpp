@@ -88,6 +88,8 @@ struct NewDevice {
     std::uint64_t size = 0;               ///< bytes; 0: as large as the storage is
     std::uint32_t block_size = 512;       ///< bytes
     bool read_only = false;
+    std::uint32_t queues = 1;  ///< hardware queues, for handlers that are parallel
+    bool operator==(const NewDevice&) const = default;
 };
 
 /// What every front end works with; outlives them.
@@ -116,8 +118,9 @@ class Service {
 
     using Added = std::move_only_function<void(Result<std::string> node)>;
     using Removed = std::move_only_function<void(Status)>;
+    using Resized = std::move_only_function<void(Status)>;
     /// Makes a device and gives its node, on any thread. EOPNOTSUPP: devices of this front end are
-    /// not made by the daemon.
+    /// not made by the daemon. EALREADY: it has a device of that number.
     virtual void add_device(NewDevice /*wanted*/, Added done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not made by lunkitd"));
     }
@@ -126,6 +129,13 @@ class Service {
     /// claimed, and not `force`; or another program serves it.
     virtual void remove_device(const std::string& /*name*/, bool /*force*/, Removed done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not removed by lunkitd"));
+    }
+    /// Gives the device called `name` (or its node) another size, in bytes, and its storage with
+    /// it; answers on any thread. `recreate`: where the kernel cannot, the device is removed and
+    /// made again, unless somebody uses it. ENOENT, EBUSY: as for remove_device().
+    virtual void resize_device(const std::string& /*name*/, std::uint64_t /*size*/,
+                               bool /*recreate*/, Resized done) {
+        done(failure(EOPNOTSUPP, "devices of this front end are not resized by lunkitd"));
     }
 
     Service(const Service&) = delete;

@@ -43,6 +43,7 @@ inline constexpr std::uint32_t kSetParams = control(Direction::kReadWrite, 0x08)
 inline constexpr std::uint32_t kStartUserRecovery = control(Direction::kReadWrite, 0x10);
 inline constexpr std::uint32_t kEndUserRecovery = control(Direction::kReadWrite, 0x11);
 inline constexpr std::uint32_t kGetFeatures = control(Direction::kRead, 0x13);
+inline constexpr std::uint32_t kUpdateSize = control(Direction::kReadWrite, 0x15);  // Linux 6.16
 
 /// ublksrv_ctrl_dev_info: in and out of ADD_DEV.
 struct DeviceInfo {
@@ -73,6 +74,7 @@ inline constexpr std::uint64_t kFlagUserRecovery = 1U << 3U;
 /// That gets those too that the server had when it died; else they fail.
 inline constexpr std::uint64_t kFlagUserRecoveryReissue = 1U << 4U;
 inline constexpr std::uint64_t kFlagCommandsAreIoctls = 1U << 6U;  // UBLK_F_CMD_IOCTL_ENCODE
+inline constexpr std::uint64_t kFlagUpdateSize = 1U << 10U;
 
 struct BasicParams {
     std::uint32_t attrs;  ///< kAttr...
@@ -134,7 +136,8 @@ inline constexpr std::uint32_t kIoFua = 1U << 13U;
 inline constexpr std::uint32_t kIoNoUnmap = 1U << 15U;
 
 inline constexpr unsigned kSectorShift = 9;
-inline constexpr std::size_t kMostTags = 4096;  ///< UBLK_MAX_QUEUE_DEPTH
+inline constexpr std::size_t kMostTags = 4096;      ///< UBLK_MAX_QUEUE_DEPTH
+inline constexpr std::uint32_t kMostQueues = 4096;  ///< UBLK_MAX_NR_QUEUES
 
 /// Payload of an I/O command.
 struct IoCommand {

@@ -8,8 +8,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
-#include "lunkit/task.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/device_name.hpp"
 #include "ublk/parameters.hpp"
@@ -24,11 +22,6 @@ using core::LogLevel;
 
 constexpr std::uint16_t kQueueDepth = 128;
 constexpr std::uint32_t kMaxIoBytes = 512U << 10U;
-
-Detached begin(Device& device, std::shared_ptr<std::promise<Status>> begun) {
-    Status status = co_await device.begin();
-    begun->set_value(std::move(status));
-}
 
 }  // namespace
 
@@ -45,18 +38,22 @@ void UblkService::bring_up(const Entry& entry) {
 }
 
 /// The steps in the kernel's order. After an error what has been made is still there; the tags are
-/// with the kernel if the entry has a queue.
+/// with the kernel if the entry has queues.
 Status UblkService::make(const Entry& entry) {
     CHECK(prepare());
     const core::NewDevice& wanted = entry->wanted;
-    TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry, false)));
+    TRY(std::unique_ptr<BlockDevice> block,
+        world_.open_block(open_request(entry, entry->take_over)));
+    if (wanted.queues > 1 && !block->info().parallel) {
+        return failure(EINVAL, fmt::format("{} has to be served by one queue", wanted.config));
+    }
     if (const Status written = write_record(entry, block->info()); !written) {
         core::log(LogLevel::kWarning, {.device = wanted.config},
                   "{}; the device will end with the daemon", written.error().what);
     }
 
     abi::DeviceInfo asked{};
-    asked.nr_hw_queues = 1;
+    asked.nr_hw_queues = static_cast<std::uint16_t>(wanted.queues);
     asked.queue_depth = kQueueDepth;
     asked.max_io_buf_bytes = kMaxIoBytes;
     asked.dev_id = wanted.number.value_or(abi::kAnyDevice);
@@ -92,7 +89,7 @@ host::OpenDevice UblkService::open_request(const Entry& entry, bool take_over) c
                 [config = wanted.config](std::uint64_t bytes) {
                     core::log(LogLevel::kWarning, {.device = config},
                               "the storage has {} bytes now; its ublk device keeps its size until "
-                              "it is made anew",
+                              "\"lunkit ublk resize\"",
                               bytes);
                 },
             .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); }};
@@ -130,21 +127,21 @@ Status UblkService::fetch(const Entry& entry, std::unique_ptr<BlockDevice> block
             trusted_->post([this, known] { on_worker(known, &UblkService::ended); });
         }
     };
-    core::EngineQueue& queue = assign_queue();
-    auto made = Device::make(std::move(parts), queue);
+    std::vector<core::EngineQueue*> queues = assign_queues(info.nr_hw_queues);
+    auto made = Device::make(std::move(parts), queues);
     if (!made) {
-        release_queue(queue);
+        release_queues(queues);
         return std::unexpected(made.error());
     }
     Device& device = **made;
     {
         const std::lock_guard lock(mutex_);
         entry->device = std::move(*made);
-        entry->queue = &queue;
+        entry->queues = std::move(queues);
     }
     const auto begun = std::make_shared<std::promise<Status>>();
     std::future<Status> outcome = begun->get_future();
-    core::call_on(queue, [&device, begun] { begin(device, begun); });
+    device.begin([begun](Status status) { begun->set_value(std::move(status)); });
     return outcome.get();
 }
 
@@ -172,6 +169,7 @@ void UblkService::serving(const Entry& entry) {
     if (added) {
         added(block_node(*entry->dev_id));
     }
+    settle(entry);
 }
 
 /// Does what was asked for while it was brought up.
@@ -199,7 +197,7 @@ void UblkService::undo(const Entry& entry, const Error& why) {
         const std::lock_guard lock(mutex_);
         entry->failed = why;
         entry->recovering = false;
-        has_tags_out = entry->queue != nullptr;
+        has_tags_out = !entry->queues.empty();
     }
     if (has_tags_out) {
         // Brings the tags back, and with the last one ended().
@@ -233,18 +231,25 @@ void UblkService::keep_failed(const Entry& entry, const Error& why) {
     if (added) {
         added(std::unexpected(*failed));
     }
+    settle(entry);
     check_stopped();
 }
 
 // Workers of several devices at once.
-core::EngineQueue& UblkService::assign_queue() {
+std::vector<core::EngineQueue*> UblkService::assign_queues(std::size_t count) {
     const std::lock_guard lock(mutex_);
-    return queues_->assign();
+    std::vector<core::EngineQueue*> queues;
+    while (queues.size() < count) {
+        queues.push_back(&queues_->assign());
+    }
+    return queues;
 }
 
-void UblkService::release_queue(core::EngineQueue& queue) {
+void UblkService::release_queues(const std::vector<core::EngineQueue*>& queues) {
     const std::lock_guard lock(mutex_);
-    queues_->release(queue);
+    for (core::EngineQueue* const queue : queues) {
+        queues_->release(*queue);
+    }
 }
 
 }  // namespace lunkit::ublk

@@ -40,18 +40,17 @@ Result<CharDevice> CharDevice::open(const std::string& path) {
     return device;
 }
 
-Status CharDevice::map(std::uint16_t queue_depth) {
-    // The driver wants exactly the pages that hold the descriptors.
+Result<DescriptorMap> CharDevice::map(std::uint16_t queue, std::uint16_t queue_depth) const {
+    // The driver wants exactly the pages that hold the descriptors, where those of the queue would
+    // be if all had the most tags.
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = queue_depth * sizeof(abi::IoDescriptor);
-    TRY(map_,
-        core::MemoryMapping::of_file_read_only(fd_.get(), (bytes + page - 1) / page * page, path_));
-    queue_depth_ = queue_depth;
-    return {};
-}
-
-std::span<const abi::IoDescriptor> CharDevice::descriptors() const {
-    return {reinterpret_cast<const abi::IoDescriptor*>(map_.bytes().data()), queue_depth_};
+    const auto whole_pages = [page](std::size_t tags) {
+        return (tags * sizeof(abi::IoDescriptor) + page - 1) / page * page;
+    };
+    TRY(core::MemoryMapping map,
+        core::MemoryMapping::of_file_read_only(fd_.get(), queue * whole_pages(abi::kMostTags),
+                                               whole_pages(queue_depth), path_));
+    return DescriptorMap(std::move(map));
 }
 
 }  // namespace lunkit::ublk

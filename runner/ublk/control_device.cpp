@@ -31,7 +31,7 @@ std::span<const std::byte> bytes_of(const abi::ControlCommand& command) {
 
 bool is_recoverable(const abi::DeviceInfo& info) {
     constexpr std::uint64_t kNeeded = abi::kFlagUserRecovery | abi::kFlagUserRecoveryReissue;
-    return (info.flags & kNeeded) == kNeeded && info.nr_hw_queues == 1;
+    return (info.flags & kNeeded) == kNeeded;
 }
 
 Status find_ublk() {
@@ -110,6 +110,11 @@ Status ControlDevice::start_recovery(std::uint32_t dev_id) const {
 Status ControlDevice::end_recovery(std::uint32_t dev_id, pid_t server) const {
     return command(abi::kEndUserRecovery, dev_id, static_cast<std::uint64_t>(server), {},
                    "ending the recovery of a device");
+}
+
+Status ControlDevice::update_size(std::uint32_t dev_id, std::uint64_t size) const {
+    return command(abi::kUpdateSize, dev_id, size >> abi::kSectorShift, {},
+                   "changing the size of a device");
 }
 
 Status ControlDevice::stop(std::uint32_t dev_id) const {

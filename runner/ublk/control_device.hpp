@@ -44,6 +44,9 @@ class ControlDevice {
     [[nodiscard]] Status start_recovery(std::uint32_t dev_id) const;
     /// Waits until all tags were fetched; then requests come, first those of the dead server.
     [[nodiscard]] Status end_recovery(std::uint32_t dev_id, pid_t server) const;
+    /// Changes the size of a device that is served; bytes, of whole sectors. Kernels with
+    /// abi::kFlagUpdateSize among their features.
+    [[nodiscard]] Status update_size(std::uint32_t dev_id, std::uint64_t size) const;
     /// Takes the block device away, waits for its requests, and gives all tags back. Fine for a
     /// device that was not started or is stopped.
     [[nodiscard]] Status stop(std::uint32_t dev_id) const;
@@ -56,8 +59,7 @@ class ControlDevice {
     Send send_;
 };
 
-/// Whether the next server of a device can go on with it, and no request fails. (A recovery that is
-/// broken off leaves a device of several hardware queues in a state that crashes Linux 6.12.)
+/// Whether the next server of a device can go on with it, and no request fails.
 [[nodiscard]] bool is_recoverable(const abi::DeviceInfo& info);
 
 /// Whether this kernel has ublk, without loading it. ENODEV, as for open().

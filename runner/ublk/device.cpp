@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ublk/device.hpp"
 
-#include <poll.h>
-
-#include <cerrno>
-#include <cstring>
-#include <system_error>
 #include <utility>
 
-#include "core/counter.hpp"
 #include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 
@@ -16,207 +10,107 @@ namespace lunkit::ublk {
 
 namespace {
 
-using core::LogLevel;
+/// What the queues of a device do together: the last one to have done it goes on.
+struct Together {
+    std::atomic<std::size_t> left;
+    std::mutex mutex;
+    Status status;  // the first error; under mutex
+    std::function<void(Status)> then;
 
-abi::Op op_of(const abi::IoDescriptor& request) {
-    return static_cast<abi::Op>(request.op_flags & abi::kOpMask);
+    void done(Status outcome) {
+        {
+            const std::lock_guard lock(mutex);
+            if (status && !outcome) {
+                status = std::move(outcome);
+            }
+        }
+        if (--left == 0) {
+            then(status);
+        }
+    }
+};
+
+Task<Status> fetch(HardwareQueue& queue) {
+    return queue.fetch();
 }
 
-std::uint64_t bytes_of(const abi::IoDescriptor& request) {
-    return std::uint64_t{request.nr_sectors} << abi::kSectorShift;
+Task<Status> map(HardwareQueue& queue) {
+    co_return queue.map();
 }
 
-/// FUA counts for writes and zeroes; NOUNMAP for zeroes.
-std::uint32_t flags_of(const abi::IoDescriptor& request) {
-    std::uint32_t flags = 0;
-    if ((request.op_flags & abi::kIoFua) != 0) {
-        flags |= LUNKIT_IO_FUA;
-    }
-    if (op_of(request) == abi::Op::kWriteZeroes && (request.op_flags & abi::kIoNoUnmap) == 0) {
-        flags |= LUNKIT_IO_MAY_UNMAP;
-    }
-    return flags;
+Detached run(Task<Status> (*step)(HardwareQueue&), HardwareQueue& queue,
+             std::shared_ptr<Together> together) {
+    Status status = co_await step(queue);
+    together->done(std::move(status));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> Device::make(DeviceParts parts, core::EngineQueue& queue) {
-    TRY(core::MemoryMapping buffers,
-        core::MemoryMapping::anonymous(std::size_t{parts.queue_depth} * parts.max_io_bytes));
-    return std::unique_ptr<Device>(new Device(std::move(parts), queue, std::move(buffers)));
+Result<std::unique_ptr<Device>> Device::make(DeviceParts parts,
+                                             std::span<core::EngineQueue* const> queues) {
+    const std::uint16_t depth = parts.queue_depth;
+    const std::uint32_t max_io_bytes = parts.max_io_bytes;
+    std::unique_ptr<Device> device(new Device(std::move(parts)));
+    for (core::EngineQueue* const engine : queues) {
+        TRY(auto queue,
+            HardwareQueue::make({.device = device->name_,
+                                 .chars = device->chars_,
+                                 .block = *device->block_,
+                                 .engine = *engine,
+                                 .number = static_cast<std::uint16_t>(device->queues_.size()),
+                                 .depth = depth,
+                                 .max_io_bytes = max_io_bytes,
+                                 .ended = [self = device.get()] { self->queue_ended(); }}));
+        device->queues_.push_back(std::move(queue));
+    }
+    device->queues_out_ = queues.size();
+    return device;
 }
 
-Device::Device(DeviceParts parts, core::EngineQueue& queue, core::MemoryMapping buffers)
+Device::Device(DeviceParts parts)
     : name_(std::move(parts.name)),
-      queue_depth_(parts.queue_depth),
-      max_io_bytes_(parts.max_io_bytes),
       block_size_(parts.block_size),
-      queue_(queue),
-      buffers_(std::move(buffers)),
       chars_(std::move(parts.chars)),
       block_(std::move(parts.block)),
       ended_(std::move(parts.ended)) {}
 
 Device::~Device() = default;
 
-std::span<std::byte> Device::buffer(std::uint16_t tag) const {
-    return buffers_.bytes().subspan(std::size_t{tag} * max_io_bytes_, max_io_bytes_);
+void Device::on_all(Task<Status> (*step)(HardwareQueue&), std::function<void(Status)> then) {
+    const auto together = std::make_shared<Together>();
+    together->left = queues_.size();
+    together->then = std::move(then);
+    for (const auto& queue : queues_) {
+        core::call_on(queue->engine(),
+                      [step, &queue = *queue, together] { run(step, queue, together); });
+    }
 }
 
-/// One I/O command as an awaitable; `result` counts with COMMIT_AND_FETCH.
-auto Device::command(std::uint32_t op, std::uint16_t tag, std::int32_t result) {
-    return Operation([this, op, tag, result](lunkit_completion* completion) {
-        const abi::IoCommand io{.q_id = 0,
-                                .tag = tag,
-                                .result = result,
-                                .addr = reinterpret_cast<std::uintptr_t>(buffer(tag).data())};
-        core::DriverCommand command{.fd = chars_.fd(), .op = op, .payload = {}};
-        static_assert(sizeof io == sizeof command.payload);
-        std::memcpy(command.payload.data(), &io, sizeof io);
-        return queue_.submit_command(command, completion);
+void Device::begin(std::function<void(Status)> begun) {
+    on_all(fetch, [this, begun = std::move(begun)](const Status& fetched) {
+        if (!fetched) {
+            begun(fetched);
+            return;
+        }
+        on_all(map, begun);
     });
 }
 
-Task<Status> Device::begin() {
-    tags_out_ = queue_depth_;
-    for (std::uint16_t tag = 0; tag < queue_depth_; ++tag) {
-        serve(tag);
-    }
-    // The ring takes this behind the fetches and has its outcome, whatever that is, at once: when
-    // it is here, so are the fetches that were refused.
-    (void)co_await queue_.poll(chars_.fd(), POLLOUT);
-    if (refused_) {
-        co_return failure(EIO, "the kernel does not let requests be fetched");
-    }
-    co_return chars_.map(queue_depth_);
-}
-
-Detached Device::serve(std::uint16_t tag) {
-    Outcome answer = co_await command(abi::kFetchReq, tag, 0);
-    while (answer.result == abi::kIoResOk && !leaving_) {
-        ++running_;
-        const std::int32_t result = co_await perform(tag);
-        --running_;
-        tell_rest();
-        answer = co_await command(abi::kCommitAndFetchReq, tag, result);
-    }
-    if (!leaving_) {
-        give_back(tag, answer.result);
-    }
-}
-
 void Device::leave(std::function<void()> rested) {
-    leaving_ = true;
-    rested_ = std::move(rested);
-    tell_rest();
-}
-
-void Device::tell_rest() {
-    if (running_ == 0 && rested_) {
-        core::call_on(queue_, std::exchange(rested_, nullptr));
+    const auto together = std::make_shared<Together>();
+    together->left = queues_.size();
+    together->then = [rested = std::move(rested)](const Status&) { rested(); };
+    for (const auto& queue : queues_) {
+        core::call_on(queue->engine(), [&queue = *queue, together] {
+            queue.leave([together] { together->done({}); });
+        });
     }
 }
 
-/// The tag is over: -ENODEV is the kernel's word for it, anything else a command it did not take.
-void Device::give_back(std::uint16_t tag, std::int64_t answer) {
-    if (answer != -ENODEV && answer != -ECANCELED) {
-        refused_ = true;
-        core::log(LogLevel::kError, {.device = name_, .tag = tag},
-                  "the kernel does not take the tag: {}",
-                  std::generic_category().message(static_cast<int>(-answer)));
-    }
-    if (--tags_out_ == 0) {
-        core::call_on(queue_, [ended = std::move(ended_)] { ended(); });
-    }
-}
-
-/// Gives what the commit says: bytes done, or -errno.
-Task<std::int32_t> Device::perform(std::uint16_t tag) {
-    const abi::IoDescriptor request = chars_.descriptors()[tag];
-    core::count(counters_.in_flight);
-    const Status status = co_await execute(request, tag);
-    core::count(counters_.in_flight, static_cast<std::uint64_t>(-1));
-    count_outcome(request, tag, status);
-    if (!status) {
-        co_return status.error().code > 0 ? -status.error().code : -EIO;
-    }
-    // What is short the kernel asks for again, for ever when nothing was done: it is whole or
-    // failed.
-    const bool moves_data = op_of(request) <= abi::Op::kWrite;
-    co_return moves_data ? static_cast<std::int32_t>(bytes_of(request)) : 0;
-}
-
-Task<Status> Device::execute(abi::IoDescriptor request, std::uint16_t tag) {
-    const abi::Op op = op_of(request);
-    if (op == abi::Op::kFlush) {  // its sectors mean nothing
-        Status status = co_await block_->flush(queue_);
-        co_return status;
-    }
-    const IoRequest io(request.start_sector << abi::kSectorShift, bytes_of(request),
-                       flags_of(request));
-    switch (op) {
-        case abi::Op::kRead:
-        case abi::Op::kWrite: {
-            Status status = co_await transfer(io, tag, op == abi::Op::kWrite);
-            co_return status;
-        }
-        case abi::Op::kDiscard: {
-            Status status = co_await block_->discard(queue_, io);
-            co_return status;
-        }
-        case abi::Op::kWriteZeroes: {
-            Status status = co_await block_->write_zeroes(queue_, io);
-            co_return status;
-        }
-        default:
-            co_return failure(EOPNOTSUPP, "an operation that is not served");
-    }
-}
-
-Task<Status> Device::transfer(IoRequest io, std::uint16_t tag, bool is_write) {
-    if (io.length > max_io_bytes_) {
-        co_return failure(EIO, "the kernel asks for more than a buffer holds");
-    }
-    const SingleData data(buffer(tag).first(io.length));
-    io.data = &data;
-    io.tag = tag;
-    if (is_write) {
-        Status status = co_await block_->write(queue_, io);
-        co_return status;
-    }
-    Status status = co_await block_->read(queue_, io);
-    co_return status;
-}
-
-void Device::count_outcome(const abi::IoDescriptor& request, std::uint16_t tag,
-                           const Status& status) {
-    switch (op_of(request)) {
-        case abi::Op::kRead:
-            core::count(counters_.read_commands);
-            core::count(counters_.read_bytes, status ? bytes_of(request) : 0);
-            break;
-        case abi::Op::kWrite:
-            core::count(counters_.write_commands);
-            core::count(counters_.write_bytes, status ? bytes_of(request) : 0);
-            break;
-        default:
-            core::count(counters_.other_commands);
-            break;
-    }
-    if (status) {
-        return;
-    }
-    core::count(counters_.errors);
-    // Discard and write zeroes are asked for on trial; the kernel then does without.
-    if (std::uint64_t kept_back = 0;
-        status.error().code != EOPNOTSUPP && error_limit_.admit(&kept_back)) {
-        core::log(
-            LogLevel::kError, {.device = name_, .tag = tag},
-            "operation {} of {} bytes at sector {}: {}{}", request.op_flags & abi::kOpMask,
-            bytes_of(request), request.start_sector,
-            status.error().what.empty() ? std::generic_category().message(status.error().code)
-                                        : status.error().what,
-            kept_back == 0 ? "" : fmt::format(" ({} more like this were not told)", kept_back));
+void Device::queue_ended() {
+    if (--queues_out_ == 0) {
+        const std::function<void()> ended = std::move(ended_);  // the device may go inside
+        ended();
     }
 }
 
@@ -228,7 +122,17 @@ core::DeviceStatus Device::status() const {
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = info.write_cache;
-    core::copy_counters(counters_, status);
+    for (const auto& queue : queues_) {
+        core::DeviceStatus part;
+        core::copy_counters(queue->counters(), part);
+        status.read_commands += part.read_commands;
+        status.read_bytes += part.read_bytes;
+        status.write_commands += part.write_commands;
+        status.write_bytes += part.write_bytes;
+        status.other_commands += part.other_commands;
+        status.errors += part.errors;
+        status.in_flight += part.in_flight;
+    }
     return status;
 }
 

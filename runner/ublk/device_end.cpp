@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/device_name.hpp"
 #include "ublk/ublk_service.hpp"
@@ -67,12 +66,14 @@ Status UblkService::let_go(std::uint32_t dev_id, bool force) const {
 /// The daemon's own stop goes on with it.
 void UblkService::stays(const Entry& entry, DeviceState state, const Error& why, bool by_kernel) {
     std::vector<Removed> removed;
+    Resized resized;
     bool stop_now = false;
     {
         const std::lock_guard lock(mutex_);
         entry->state = state;
         entry->force = false;
         removed.swap(entry->removed);
+        resized = std::exchange(entry->resized, nullptr);
         entry->given_up = stopping_ && by_kernel;
         stop_now = stopping_ && !by_kernel;
     }
@@ -80,6 +81,10 @@ void UblkService::stays(const Entry& entry, DeviceState state, const Error& why,
         core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)}, "{}", why.what);
     }
     answer(std::move(removed), std::unexpected(why));
+    if (resized) {
+        not_resized(entry, std::move(resized), why);
+    }
+    settle(entry);
     if (stop_now) {
         stop_serving(entry);
     }
@@ -109,7 +114,7 @@ void UblkService::ended(const Entry& entry) {
         // Another program may have been faster.
         core::log(LogLevel::kInfo, {.device = name}, "{}", removed.error().what);
     }
-    release_queue(*entry->queue);
+    release_queues(entry->queues);
     forget(entry);
 }
 
@@ -138,9 +143,7 @@ void UblkService::leave(const Entry& entry) {
     const std::string name = block_name(*entry->dev_id);
     const auto rested = std::make_shared<std::promise<void>>();
     const std::future<void> rest = rested->get_future();
-    core::call_on(*entry->queue, [&device = *entry->device, rested] {
-        device.leave([rested] { rested->set_value(); });
-    });
+    entry->device->leave([rested] { rested->set_value(); });
     if (rest.wait_for(runtime_.settings.drain_timeout) != std::future_status::ready) {
         core::log(LogLevel::kWarning, {.device = name},
                   "requests have not ended in time; the next daemon executes them once more");

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -44,6 +45,10 @@ static_assert(sizeof(FileHead) == 40);
 
 std::string file_name(std::uint64_t identity) {
     return fmt::format("{:016x}{}", identity, kSuffix);
+}
+
+std::string mark_name(std::uint64_t identity) {
+    return fmt::format("{:016x}.fetching", identity);
 }
 
 std::optional<std::uint64_t> identity_of(std::string_view name) {
@@ -128,15 +133,18 @@ Status DeviceFolder::write(const DeviceRecord& record) const {
     std::string bytes(sizeof head, '\0');
     std::memcpy(bytes.data(), &head, sizeof head);
     bytes += record.config;
-    remove(record.identity);
-    const UniqueFd fd(::openat(folder_.get(), name.c_str(),
+    // Whenever the daemon dies, one of the two is there.
+    const std::string fresh = name + ".new";
+    (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it need not be there
+    const UniqueFd fd(::openat(folder_.get(), fresh.c_str(),
                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) {
-        return system_failure("cannot make " + name);
+        return system_failure("cannot make " + fresh);
     }
-    if (::pwrite(fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    if (::pwrite(fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()) ||
+        ::renameat(folder_.get(), fresh.c_str(), folder_.get(), name.c_str()) != 0) {
         const auto error = system_failure("cannot write " + name);
-        remove(record.identity);
+        (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it is of no use
         return error;
     }
     return {};
@@ -173,7 +181,26 @@ std::vector<DeviceRecord> DeviceFolder::read_all() const {
     return records;
 }
 
+Status DeviceFolder::mark_fetching(std::uint64_t identity) const {
+    const std::string name = mark_name(identity);
+    const UniqueFd fd(
+        ::openat(folder_.get(), name.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd) {
+        return system_failure("cannot make " + name);
+    }
+    return {};
+}
+
+bool DeviceFolder::is_fetching(std::uint64_t identity) const {
+    return ::faccessat(folder_.get(), mark_name(identity).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void DeviceFolder::unmark_fetching(std::uint64_t identity) const {
+    (void)::unlinkat(folder_.get(), mark_name(identity).c_str(), 0);  // it need not be there
+}
+
 void DeviceFolder::remove(std::uint64_t identity) const {
+    unmark_fetching(identity);
     (void)::unlinkat(folder_.get(), file_name(identity).c_str(), 0);  // it need not be there
 }
 

@@ -37,7 +37,12 @@ class DeviceFolder {
     [[nodiscard]] Status write(const DeviceRecord& record) const;
     /// The records that make sense; others are logged and left alone.
     [[nodiscard]] std::vector<DeviceRecord> read_all() const;
-    /// It need not be there.
+    /// A mark beside the record that outlives the process: the tags of several hardware queues are
+    /// being fetched for a recovery.
+    [[nodiscard]] Status mark_fetching(std::uint64_t identity) const;
+    [[nodiscard]] bool is_fetching(std::uint64_t identity) const;
+    void unmark_fetching(std::uint64_t identity) const;
+    /// The record, and its mark. They need not be there.
     void remove(std::uint64_t identity) const;
 
   private:

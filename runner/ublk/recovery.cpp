@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // UblkService: how a device that a predecessor left comes to be served again.
 //
-// The kernel's rules (Linux 6.12, one hardware queue). START_USER_RECOVERY is refused with EBUSY
+// The kernel's rules (Linux 6.12). START_USER_RECOVERY is refused with EBUSY
 // until the server has ended and the kernel has noticed; it opens the device for fetches and
 // forgets the server. END_USER_RECOVERY waits for the fetches and lets requests come. A server that
 // dies after the first leaves a device of which START_USER_RECOVERY says EINVAL, and which takes
 // fetches all the same; one that dies after the fetches leaves it as it was before. What must not
 // be is a mapping without fetches (CharDevice::map), and fetches of a part of the tags: a queue
 // submits all of them by one system call, which a signal does not divide.
+//
+// Several hardware queues are several system calls. Of a server that dies when it has fetched the
+// tags of some and not of all, the kernel crashes at the next START_USER_RECOVERY; DEL_DEV is all
+// that is left, and requests that wait fail. So those fetches are made at once, and marked beside
+// the device's record for as long as they take.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -46,13 +51,22 @@ void UblkService::recover(const Entry& entry) {
                 forget(entry, remove_unserved(dev_id, true));
                 return;
             }
+            if (folder_->is_fetching(entry->record.identity)) {
+                core::log(
+                    LogLevel::kError, {.device = block_name(dev_id)},
+                    "the last daemon died while it recovered its {} queues, which this kernel "
+                    "cannot do again; removing it",
+                    entry->wanted.queues);
+                forget(entry, remove_unserved(dev_id, true));
+                return;
+            }
             const Status resumed = resume(entry);
             if (resumed) {
                 serving(entry);
                 break;
             }
             why = resumed.error();
-            if (entry->queue != nullptr) {
+            if (!entry->queues.empty()) {
                 core::log(LogLevel::kError, {.device = block_name(dev_id)},
                           "{}; it cannot be recovered, removing it", why.what);
                 undo(entry, why);
@@ -90,11 +104,22 @@ Status UblkService::resume(const Entry& entry) {
     }
     CHECK(start_recovery(entry));
     TRY(const abi::DeviceInfo info, control_->info(dev_id));
-    CHECK(fetch(entry, std::move(block), info));
+    CHECK(fetch_marked(entry, std::move(block), info));
     CHECK(control_->end_recovery(dev_id, ::getpid()));
     limit_silence(entry);  // the last daemon may have died before it could
     entry->handing_over->store(false);
     return {};
+}
+
+Status UblkService::fetch_marked(const Entry& entry, std::unique_ptr<BlockDevice> block,
+                                 const abi::DeviceInfo& info) {
+    if (info.nr_hw_queues == 1) {
+        return fetch(entry, std::move(block), info);
+    }
+    CHECK(folder_->mark_fetching(entry->record.identity));
+    Status fetched = fetch(entry, std::move(block), info);
+    folder_->unmark_fetching(entry->record.identity);
+    return fetched;
 }
 
 Status UblkService::start_recovery(const Entry& entry) {
@@ -127,6 +152,7 @@ bool UblkService::try_again(const Entry& entry, const Error& why) {
         entry->failed = why;
         entry->state = DeviceState::kFailed;
     }
+    settle(entry);
     if (pause(entry, std::chrono::milliseconds(0))) {
         if (is_news) {
             core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)},

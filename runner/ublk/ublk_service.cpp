@@ -20,6 +20,15 @@ namespace {
 using core::DeviceState;
 using core::LogLevel;
 
+Status check_wanted(const core::NewDevice& wanted) {
+    CHECK(check_device_number(wanted.number.value_or(0)));
+    if (wanted.queues < 1 || wanted.queues > abi::kMostQueues) {
+        return failure(EINVAL, fmt::format("a ublk device has 1 to {} queues, and not {}",
+                                           abi::kMostQueues, wanted.queues));
+    }
+    return {};
+}
+
 }  // namespace
 
 UblkService::UblkService(core::Runtime& runtime, Surroundings world)
@@ -101,7 +110,8 @@ void UblkService::find_left() {
                          .number = dev_id,
                          .size = record->size,
                          .block_size = record->block_size,
-                         .read_only = record->read_only};
+                         .read_only = record->read_only,
+                         .queues = info->nr_hw_queues};
         entry->record = std::move(*record);
         records.erase(record);
         entry->dev_id = dev_id;
@@ -120,31 +130,44 @@ void UblkService::find_left() {
     }
 }
 
-/// With mutex_ held.
+/// Also one that shall have the number. With mutex_ held.
 UblkService::Entry UblkService::find(std::uint32_t dev_id) const {
-    const auto entry = std::ranges::find_if(
-        entries_, [dev_id](const Entry& candidate) { return candidate->dev_id == dev_id; });
+    const auto entry = std::ranges::find_if(entries_, [dev_id](const Entry& candidate) {
+        return (candidate->dev_id ? candidate->dev_id : candidate->wanted.number) == dev_id;
+    });
     return entry == entries_.end() ? nullptr : *entry;
 }
 
 void UblkService::add_device(core::NewDevice wanted, Added done) {
-    if (const Status valid = check_device_number(wanted.number.value_or(0)); !valid) {
+    if (const Status valid = check_wanted(wanted); !valid) {
         done(std::unexpected(valid.error()));
         return;
     }
     auto entry = std::make_shared<Served>();
     entry->wanted = std::move(wanted);
     entry->added = std::move(done);
-    bool is_late = false;
+    std::optional<Error> refusal;
     {
         const std::lock_guard lock(mutex_);
-        is_late = stopping_;
-        if (!is_late) {
+        const std::optional<std::uint32_t> number = entry->wanted.number;
+        const Entry known = number ? find(*number) : nullptr;
+        if (stopping_) {
+            refusal = Error{.code = ECANCELED, .what = "the daemon stops"};
+        } else if (known && (known->state == DeviceState::kOpening ||
+                             known->state == DeviceState::kDraining)) {
+            // What the last daemon left may turn out to be over.
+            known->settled.emplace_back(
+                [this, entry] { add_device(std::move(entry->wanted), std::move(entry->added)); });
+            return;
+        } else if (known) {
+            refusal = Error{.code = EALREADY,
+                            .what = fmt::format("{} is there already", block_name(*number))};
+        } else {
             entries_.push_back(entry);
         }
     }
-    if (is_late) {
-        entry->added(failure(ECANCELED, "the daemon stops"));
+    if (refusal) {
+        entry->added(std::unexpected(*std::move(refusal)));
         return;
     }
     on_worker(entry, &UblkService::bring_up);
@@ -189,6 +212,18 @@ void UblkService::answer(std::vector<Removed> removed, const Status& status) {
     }
 }
 
+/// Goes on with what waits for the device to come or to go.
+void UblkService::settle(const Entry& entry) {
+    std::vector<Call> calls;
+    {
+        const std::lock_guard lock(mutex_);
+        calls.swap(entry->settled);
+    }
+    for (Call& call : calls) {
+        call();
+    }
+}
+
 /// Nothing of the device is left, or with an error: it is none of ours. Answers whoever waits.
 void UblkService::forget(const Entry& entry, const Status& status) {
     if (entry->record.identity != 0) {
@@ -196,9 +231,11 @@ void UblkService::forget(const Entry& entry, const Status& status) {
     }
     Added added;
     std::vector<Removed> removed;
+    Resized resized;
     {
         const std::lock_guard lock(mutex_);
         std::erase(entries_, entry);
+        resized = std::exchange(entry->resized, nullptr);
         added = std::exchange(entry->added, nullptr);
         removed.swap(entry->removed);
     }
@@ -207,15 +244,21 @@ void UblkService::forget(const Entry& entry, const Status& status) {
             std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
     }
     answer(std::move(removed), status);
+    if (resized) {
+        make_again(entry, std::move(resized));
+    }
+    settle(entry);
     check_stopped();
 }
 
 void UblkService::stop(std::function<void(bool)> stopped) {
     std::vector<Entry> served;
+    std::vector<Entry> all;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
         stopped_ = std::move(stopped);
+        all = entries_;
         for (const Entry& entry : entries_) {
             const bool is_made =
                 entry->state == DeviceState::kRunning || entry->state == DeviceState::kFailed;
@@ -225,6 +268,9 @@ void UblkService::stop(std::function<void(bool)> stopped) {
             }
         }
         changed_.notify_all();
+    }
+    for (const Entry& entry : all) {
+        settle(entry);
     }
     for (const Entry& entry : served) {
         on_worker(entry, &UblkService::stop_serving);

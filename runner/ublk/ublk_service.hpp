@@ -11,8 +11,8 @@
 // wait (QUIESCED) for the next one, and those that it had begun are given to that again. The next
 // daemon finds the devices by what is written of each (device_folder.hpp), and goes on with them:
 // START_USER_RECOVERY, FETCH_REQ of all tags, END_USER_RECOVERY. Should it die in between, its
-// successor does the same once more; with one hardware queue a device that is where ours are can
-// always be recovered.
+// successor does the same once more; but of several hardware queues the fetches are several system
+// calls, and a device whose server died between those cannot be recovered (recovery.cpp).
 //
 // A device that no daemon of ours serves can be removed too, once nobody else does.
 //
@@ -22,6 +22,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -83,17 +84,21 @@ class UblkService final : public core::Service {
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     void add_device(core::NewDevice wanted, Added done) override;
     void remove_device(const std::string& name, bool force, Removed done) override;
+    void resize_device(const std::string& name, std::uint64_t size, bool recreate,
+                       Resized done) override;
 
   private:
+    using Call = std::move_only_function<void()>;
     /// A device from the moment it is asked for, or found. `mutex_` guards its members, unless they
     /// say otherwise.
     struct Served {
-        core::NewDevice wanted;  // does not change
+        core::NewDevice wanted;  // but for its size it does not change
+        bool take_over = false;  // its storage is that of a device before it
         std::mutex step;         // held by the one worker that brings it up, or ends it
         DeviceRecord record;     // under step; identity 0: none was written
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
-        core::EngineQueue* queue = nullptr;
+        std::vector<core::EngineQueue*> queues;  // one per hardware queue; none: not fetched
         std::unique_ptr<Device> device;
         std::unique_ptr<Device> left_behind;  // its storage closed, its tags with the kernel
         bool recoverable = false;             // by the next daemon
@@ -101,6 +106,9 @@ class UblkService final : public core::Service {
         Added added;                          // until it is answered
         std::optional<Error> failed;          // why it is not served
         std::vector<Removed> removed;         // who waits for its end
+        Resized resized;                      // who waits for one of another size in its place
+        std::uint64_t size_before = 0;        // under step: the size of this one then
+        std::vector<Call> settled;            // to make when it comes to stay, or has gone
         bool force = false;                   // one of them wants it at any price
         bool left = false;                    // the daemon stops, and the next one may have it
         bool given_up = false;                // the daemon stops, and it still runs
@@ -116,6 +124,7 @@ class UblkService final : public core::Service {
     void find_left();
     [[nodiscard]] Entry find(std::uint32_t dev_id) const;
     void forget(const Entry& entry, const Status& status = {});
+    void settle(const Entry& entry);
     void check_stopped();
     void on_worker(const Entry& entry, void (UblkService::*step)(const Entry&));
     static void answer(std::vector<Removed> removed, const Status& status);
@@ -132,13 +141,15 @@ class UblkService final : public core::Service {
     void catch_up(const Entry& entry);
     void undo(const Entry& entry, const Error& why);
     void keep_failed(const Entry& entry, const Error& why);
-    [[nodiscard]] core::EngineQueue& assign_queue();
-    void release_queue(core::EngineQueue& queue);
+    [[nodiscard]] std::vector<core::EngineQueue*> assign_queues(std::size_t count);
+    void release_queues(const std::vector<core::EngineQueue*>& queues);
 
     // recovery.cpp
     void recover(const Entry& entry);
     [[nodiscard]] bool still_waits(const Entry& entry) const;
     [[nodiscard]] Status resume(const Entry& entry);
+    [[nodiscard]] Status fetch_marked(const Entry& entry, std::unique_ptr<BlockDevice> block,
+                                      const abi::DeviceInfo& info);
     [[nodiscard]] Status start_recovery(const Entry& entry);
     [[nodiscard]] bool pause(const Entry& entry, std::chrono::milliseconds duration);
     [[nodiscard]] bool try_again(const Entry& entry, const Error& why);
@@ -152,6 +163,17 @@ class UblkService final : public core::Service {
     void leave(const Entry& entry);
     [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
     [[nodiscard]] Status remove_unserved(std::uint32_t dev_id, bool force) const;
+
+    // resize.cpp
+    void resize(const Entry& entry, std::uint64_t size, bool recreate, Resized done);
+    [[nodiscard]] Status check_resize(const Entry& entry, std::uint64_t size) const;
+    [[nodiscard]] bool kernel_resizes() const;
+    [[nodiscard]] Status update_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status record_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status prepare_recreation(const Entry& entry, std::uint64_t size) const;
+    void begin_recreation(const Entry& entry, std::uint64_t size, Resized done);
+    void make_again(const Entry& entry, Resized resized);
+    void not_resized(const Entry& entry, Resized resized, const Error& why);
 
     core::Runtime& runtime_;
     const Surroundings world_;

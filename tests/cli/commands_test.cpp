@@ -192,15 +192,25 @@ TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
     EXPECT_EQ(devices[0].at("write_cache"), true);
 }
 
+TEST_F(CommandsWithDaemonTest, UblkResizeTakesUnitsAndSaysWhyNot) {
+    EXPECT_EQ(run({"ublk", "resize", "0", "1G", "--recreate"}).code, kExitOk);
+    EXPECT_EQ(run_json({"ublk", "resize", "0", "4096", "--recreate"}).at("size"), 4096);
+    const Ran refused = run({"ublk", "resize", "0", "1M"});
+    EXPECT_EQ(refused.code, kExitFailure);
+    EXPECT_EQ(refused.text, "lunkit: 1048576 bytes take --recreate\n");
+    EXPECT_EQ(run({"ublk", "resize", "none", "1M"}).code, kExitNotFound);
+    EXPECT_EQ(run({"ublk", "resize", "0", "big"}).code, kExitUsage);
+}
+
 TEST_F(CommandsWithDaemonTest, UblkAddPrintsTheNode) {
     const Ran plain = run({"ublk", "add", "ram/x"});
     EXPECT_EQ(plain.code, kExitOk);
-    EXPECT_EQ(plain.text, "/dev/0-0-512-rw\n");
+    EXPECT_EQ(plain.text, "/dev/0-0-512-rw-1\n");
     EXPECT_EQ(run({"ublk", "add", "ram/x", "--size", "64M", "--number=2", "--block-size=4096",
-                   "--read-only"})
+                   "--read-only", "--queues=3"})
                   .text,
-              "/dev/2-67108864-4096-ro\n");
-    EXPECT_EQ(run_json({"ublk", "add", "ram/x"}).at("node"), "/dev/0-0-512-rw");
+              "/dev/2-67108864-4096-ro-3\n");
+    EXPECT_EQ(run_json({"ublk", "add", "ram/x"}).at("node"), "/dev/0-0-512-rw-1");
     const Ran missing = run({"ublk", "add", "file//missing"});
     EXPECT_EQ(missing.code, kExitFailure);  // 3 would say that a device is missing
     EXPECT_EQ(missing.text, "lunkit: /missing: No such file or directory\n");

@@ -38,7 +38,7 @@ std::string offered(const std::string& words, int position, const std::string& v
 
 TEST(Completion, BashOffersCommandsAndTheirOptions) {
     EXPECT_EQ(offered("lunkit st", 1), "[stats]\n");
-    EXPECT_EQ(offered("lunkit ublk ''", 2), "[add del list --help]\n");
+    EXPECT_EQ(offered("lunkit ublk ''", 2), "[add del resize list --help]\n");
     EXPECT_EQ(offered("lunkit ublk add --re", 3), "[--read-only]\n");
     EXPECT_EQ(offered("lunkit stats --op", 2), "[--openmetrics]\n");
     EXPECT_EQ(offered("lunkit dm-log l", 2), "[list]\n");

@@ -33,7 +33,7 @@ same "commands of lunkit" "$folder/commands" "$folder/b"
 {
     "$lunkit" --help | help_options
     while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
-    for command in add del list; do "$lunkit" ublk "$command" --help | help_options; done
+    for command in add del resize list; do "$lunkit" ublk "$command" --help | help_options; done
     "$lunkit" dm-log list --help | help_options
     "$lunkit" handler test --help | help_options
 } >"$folder/a"
@@ -56,6 +56,11 @@ awk '/^\.It Cm / { key = $3 }
      /^(Default|\.Li) ?/ && key { if ($0 == "Default") { wanted = 1 } else if (wanted && /^\.Li/) { print key, $2; wanted = 0 } }
      /^\.Pa/ && wanted { print key, $2; wanted = 0 }' "$docs/lunkitd.conf.5" >"$folder/b"
 same "defaults of lunkitd.conf" "$folder/a" "$folder/b"
+
+# Groups and keys of declared devices.
+sed -nE 's/^ *DeviceKey\{"([a-z-]+)", "([a-z_]+)".*/\1 \2/p' "$root/runner/control/device_files.cpp" >"$folder/a"
+awk '/^\.Ss Group / { group = $3 } /^\.It Cm / { print group, $3 }' "$docs/lunkit-devices.5" >"$folder/b"
+same "keys of declared devices" "$folder/a" "$folder/b"
 
 # Methods and properties: "Method" and its arguments in order.
 for interface in org.kernel.TCMUService1 org.lunkit.Manager1; do

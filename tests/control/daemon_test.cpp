@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -94,6 +95,10 @@ class DaemonTest : public testing::Test {
         std::ofstream(folder_ / "lunkitd.conf", std::ios::trunc)
             << "[daemon]\nrun_dir=" << folder_.path() << "\n"
             << text;
+    }
+    void declare(const std::string& name, const std::string& text) const {
+        std::filesystem::create_directory(folder_ / "devices.d");
+        std::ofstream(folder_ / ("devices.d/" + name), std::ios::trunc) << text;
     }
     std::unique_ptr<ChildProcess> spawn(std::vector<std::string> environment = {}) const {
         if (!std::ifstream(folder_ / "lunkitd.conf")) {
@@ -202,11 +207,11 @@ TEST_F(DaemonTest, DevicesAreMadeWithTheOptionsThatAreKnown) {
         return client.manage("AddDevice",
                              "('" + front_end + "', 'ram/x', @a{sv} {" + options + "})");
     };
-    EXPECT_EQ(add("ublk", ""), "('/dev/0-0-512-rw',)");
+    EXPECT_EQ(add("ublk", ""), "('/dev/0-0-512-rw-1',)");
     EXPECT_EQ(add("ublk",
                   "'number': <uint32 3>, 'size': <uint64 4096>, 'block_size': "
-                  "<uint32 4096>, 'read_only': <true>"),
-              "('/dev/3-4096-4096-ro',)");
+                  "<uint32 4096>, 'read_only': <true>, 'queues': <uint32 2>"),
+              "('/dev/3-4096-4096-ro-2',)");
     EXPECT_THAT(add("ublk", "'size': <'big'>"), HasSubstr("'size' is no option"));
     EXPECT_THAT(add("ublk", "'colour': <'red'>"), HasSubstr("'colour' is no option"));
     EXPECT_THAT(add("tape", ""), HasSubstr("does not serve 'tape'"));
@@ -280,6 +285,25 @@ TEST_F(DaemonTest, ReloadOfABrokenFileKeepsTheOldSettingsAndSaysWhere) {
     configure("");
     EXPECT_EQ(Client(bus_).manage("Reload"), "([],)");
     EXPECT_TRUE(daemon->wait_output("reload: no setting has changed"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, DeclaredDevicesComeWithTheDaemonAndNewOnesWithAReload) {
+    declare("10.conf", "[ublk]\nconfig=file//missing\nnumber=1\n");
+    declare("20.conf", "[ublk]\nconfig=ram/a\nnumber=x\n");
+    declare("30.conf", "[ublk]\nconfig=ram/a\nnumber=3\nsize=1M\nread_only=yes\n");
+    const auto daemon = start();
+    EXPECT_TRUE(daemon->wait_output("20.conf:3: number: 'x' is not a number"));
+    EXPECT_TRUE(daemon->wait_output("10.conf: /missing: No such file"));
+    EXPECT_TRUE(daemon->wait_output("30.conf: /dev/3-1048576-512-ro-1"));
+    declare("40.conf", "[ublk]\nconfig=ram/b\nnumber=4\n");
+    EXPECT_THAT(Client(bus_).manage("Reload"), HasSubstr("20.conf:3: number"));
+    EXPECT_TRUE(daemon->wait_output("reload: nothing was changed"));
+    declare("20.conf", "");
+    EXPECT_EQ(Client(bus_).manage("Reload"), "([],)");
+    EXPECT_TRUE(daemon->wait_output("40.conf: /dev/4-0-512-rw-1"));
+    const std::string log = daemon->printed();
+    EXPECT_EQ(log.find("/dev/3-"), log.rfind("/dev/3-"));
     stop(*daemon);
 }
 

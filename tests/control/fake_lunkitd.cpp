@@ -101,14 +101,24 @@ class FakeService : public core::Service {
             unanswered_.push_back(std::move(done));
             return;
         }
-        done(fmt::format("/dev/{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
-                         wanted.block_size, wanted.read_only ? "ro" : "rw"));
+        done(fmt::format("/dev/{}-{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
+                         wanted.block_size, wanted.read_only ? "ro" : "rw", wanted.queues));
     }
     void remove_device(const std::string& name, bool force, Removed done) override {
         if (name == "none") {
             done(failure(ENOENT, "there is no ublk device 'none'"));
         } else if (name == "mounted" && !force) {
             done(failure(EBUSY, "mounted is in use"));
+        } else {
+            done({});
+        }
+    }
+    void resize_device(const std::string& name, std::uint64_t size, bool recreate,
+                       Resized done) override {
+        if (name == "none") {
+            done(failure(ENOENT, "there is no ublk device 'none'"));
+        } else if (!recreate) {
+            done(failure(EOPNOTSUPP, fmt::format("{} bytes take --recreate", size)));
         } else {
             done({});
         }

@@ -37,6 +37,16 @@ expect 78 "lunkitd.conf:6: spin_us: 'x' is not a number" "$lunkitd" --check-conf
 expect 78 "lunkitd.conf:4: unknown key 'colour'" "$lunkitd" --foreground --config "$conf"
 expect 78 'No such file or directory' "$lunkitd" --config "$folder/missing"
 
+mkdir "$folder/devices.d"
+printf '%s\n' '[ublk]' 'config=ram/a' 'number=x' >"$folder/devices.d/a.conf"
+expect 78 "lunkitd.conf:4: unknown key 'colour'" "$lunkitd" --check-config --config "$conf"
+expect 78 "devices.d/a.conf:3: number: 'x' is not a number" "$lunkitd" --check-config --config "$conf"
+settings
+expect 78 "devices.d/a.conf:3: number: 'x' is not a number" "$lunkitd" --check-config --config "$conf"
+printf '%s\n' '[ublk]' 'config=ram/a' 'number=1' >"$folder/devices.d/a.conf"
+expect 0 'no errors' "$lunkitd" --check-config --config "$conf"
+rm -r "$folder/devices.d"
+
 settings '[tcmu]' 'enabled=no'
 sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
 expect 1 "$folder/nowhere" "$lunkitd" --foreground --config "$conf"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// UblkDriver: the kernel's side of a ublk queue, for a FakeEngineQueue: descriptors in memory that
-// the server sees, and the server's I/O commands.
+// UblkDriver: the kernel's side of one or two hardware queues, for a FakeEngineQueue: descriptors
+// in memory that the server sees, and the server's I/O commands.
 #pragma once
 
 #include <sys/mman.h>
@@ -35,10 +35,11 @@ class UblkDriver {
         std::memcpy(&io, command.command.payload.data(), sizeof io);
         return io;
     }
-    /// A request for a tag that waits for one.
+    /// A request for a tag that waits for one, of a hardware queue that `queue` serves.
     void deliver(FakeEngineQueue& queue, std::uint16_t tag, ublk::abi::IoDescriptor request) {
+        const auto index = io(queue.commands[find(queue, tag)]).q_id * ublk::abi::kMostTags + tag;
         if (::pwrite(fd_.get(), &request, sizeof request,
-                     static_cast<off_t>(tag * sizeof request)) != sizeof request) {
+                     static_cast<off_t>(index * sizeof request)) != sizeof request) {
             std::abort();
         }
         queue.answer_command(find(queue, tag), ublk::abi::kIoResOk);
@@ -62,7 +63,7 @@ class UblkDriver {
     static constexpr std::int32_t kNothing = INT32_MIN;
 
   private:
-    static constexpr off_t kBytes = 4096;
+    static constexpr off_t kBytes = 2 * ublk::abi::kMostTags * sizeof(ublk::abi::IoDescriptor);
     static std::size_t find(const FakeEngineQueue& queue, std::uint16_t tag) {
         for (std::size_t i = 0; i < queue.commands.size(); ++i) {
             if (io(queue.commands[i]).tag == tag) {

@@ -63,10 +63,12 @@ class UblkServiceRig {
         service->stop([&clean](bool is_clean) { clean.set_value(is_clean); });
         return clean.get_future().get();
     }
-    Result<std::string> add(const std::string& config, std::optional<std::uint32_t> number = {}) {
+    Result<std::string> add(const std::string& config, std::optional<std::uint32_t> number = {},
+                            std::uint32_t queues = 1) {
         core::NewDevice wanted;
         wanted.config = config;
         wanted.number = number;
+        wanted.queues = queues;
         std::promise<Result<std::string>> answer;
         service->add_device(std::move(wanted), [&answer](Result<std::string> node) {
             answer.set_value(std::move(node));
@@ -81,6 +83,12 @@ class UblkServiceRig {
     }
     Status remove(const std::string& name, bool force = false) {
         return begin_remove(name, force).get();
+    }
+    Status resize(const std::string& name, std::uint64_t size, bool recreate = false) {
+        std::promise<Status> answer;
+        service->resize_device(name, size, recreate,
+                               [&answer](Status status) { answer.set_value(std::move(status)); });
+        return answer.get_future().get();
     }
     /// Waits until the only device is in that state.
     bool becomes(core::DeviceState state) const {
@@ -101,11 +109,12 @@ class UblkServiceRig {
         return service->list().empty();
     }
     /// What is written of devices for the next daemon.
-    [[nodiscard]] std::vector<ublk::DeviceRecord> records() const {
-        return ublk::DeviceFolder::open(run_.path())->read_all();
+    [[nodiscard]] ublk::DeviceFolder folder() const {
+        return *ublk::DeviceFolder::open(run_.path());
     }
+    [[nodiscard]] std::vector<ublk::DeviceRecord> records() const { return folder().read_all(); }
     void write_record(const ublk::DeviceRecord& record) const {
-        ASSERT_TRUE(ublk::DeviceFolder::open(run_.path())->write(record));
+        ASSERT_TRUE(folder().write(record));
     }
     /// The only device that the service tells of.
     [[nodiscard]] core::DeviceStatus only_device() const {
@@ -117,6 +126,8 @@ class UblkServiceRig {
     std::map<std::uint32_t, ublk::abi::DeviceInfo> devices;
     std::map<std::uint32_t, int> answers;             ///< by command; others are carried out
     std::uint64_t offered_flags = ~std::uint64_t{0};  ///< of those that are asked for
+    std::uint64_t features = 0;                       ///< what GET_FEATURES says
+    std::uint64_t sectors = 0;                        ///< what the last UPDATE_SIZE said
     std::atomic<int> busy_recoveries{0};              ///< START_USER_RECOVERYs to refuse first
     void refuse_fetches() { queue_.command_refusal = -EINVAL; }
     /// The commands so far, and of which devices. Not those that only ask.
@@ -204,7 +215,7 @@ class UblkServiceRig {
         ublk::abi::ControlCommand command{};
         std::memcpy(&command, payload.data(), sizeof command);
         const std::lock_guard lock(mutex_);
-        if (op != ublk::abi::kGetDevInfo) {
+        if (op != ublk::abi::kGetDevInfo && op != ublk::abi::kGetFeatures) {
             sent_.push_back(op);
         }
         const auto planned = answers.find(op);
@@ -224,6 +235,10 @@ class UblkServiceRig {
             std::memcpy(buffer, &info, sizeof info);
             return devices.emplace(info.dev_id, info).second ? 0 : -EEXIST;
         }
+        if (op == kGetFeatures) {
+            std::memcpy(buffer, &features, sizeof features);
+            return 0;
+        }
         const auto found = devices.find(command.dev_id);
         if (found == devices.end()) {
             return -ENODEV;
@@ -231,6 +246,9 @@ class UblkServiceRig {
         switch (op) {
             case kGetDevInfo:
                 std::memcpy(buffer, &found->second, sizeof info);
+                return 0;
+            case kUpdateSize:
+                sectors = command.data;
                 return 0;
             case kStartDev:
                 found->second.state = kStateLive;
@@ -272,7 +290,9 @@ class UblkServiceRig {
     class Storage final : public BlockDevice {
       public:
         Storage(UblkServiceRig& rig, std::size_t number)
-            : rig_(rig), number_(number), memory_(kStorageBytes) {}
+            : rig_(rig), number_(number), memory_(kStorageBytes) {
+            memory_.properties.parallel = rig.opened_[number].request.config == "ram/parallel";
+        }
         ~Storage() override {
             const std::lock_guard lock(rig_.mutex_);
             Opened& opened = rig_.opened_[number_];
@@ -282,7 +302,11 @@ class UblkServiceRig {
         Storage& operator=(const Storage&) = delete;
         Storage(Storage&&) = delete;
         Storage& operator=(Storage&&) = delete;
-        [[nodiscard]] DeviceInfo info() const override { return memory_.info(); }
+        [[nodiscard]] DeviceInfo info() const override {
+            DeviceInfo info = memory_.info();
+            info.size = rig_.storage_size_;
+            return info;
+        }
         Task<Status> read(Queue& queue, const IoRequest& io) override {
             return memory_.read(queue, io);
         }
@@ -290,6 +314,13 @@ class UblkServiceRig {
             return memory_.write(queue, io);
         }
         Task<Status> flush(Queue& queue) override { return memory_.flush(queue); }
+        Status resize(std::uint64_t size) override {
+            if (size > kMostStorage) {
+                return failure(ENOSPC, "there is no room");
+            }
+            rig_.storage_size_ = size;
+            return {};
+        }
 
       private:
         UblkServiceRig& rig_;
@@ -320,6 +351,7 @@ class UblkServiceRig {
     }
 
     static constexpr std::uint64_t kStorageBytes = 1U << 20U;
+    static constexpr std::uint64_t kMostStorage = 1U << 30U;
 
     TemporaryFolder run_;
     std::unique_ptr<core::QueueSet> workers_;
@@ -331,6 +363,7 @@ class UblkServiceRig {
     UblkDriver driver_;
     FakeEngineQueue queue_;  // of the thread that turns it, but for post()
     std::atomic<bool> takes_tags_back_{false};
+    std::atomic<std::uint64_t> storage_size_{kStorageBytes};
 };
 
 }  // namespace lunkit::test

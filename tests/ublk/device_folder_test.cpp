@@ -64,6 +64,27 @@ TEST_F(DeviceFolderTest, WritingAgainReplaces) {
     EXPECT_FALSE(folder_.write({.identity = 1, .config = std::string(10'000, 'x')}));
 }
 
+TEST_F(DeviceFolderTest, RecordThatIsReplacedIsNeverMissing) {
+    ASSERT_TRUE(folder_.write(kRecord));
+    DeviceRecord larger = kRecord;
+    larger.size *= 2;
+    std::filesystem::create_directory(file() + ".new");  // the write cannot be finished
+    EXPECT_FALSE(folder_.write(larger));
+    EXPECT_THAT(folder_.read_all(), ElementsAre(kRecord));
+}
+
+TEST_F(DeviceFolderTest, MarkIsNoRecordAndGoesWithIt) {
+    ASSERT_TRUE(folder_.write(kRecord));
+    EXPECT_FALSE(folder_.is_fetching(kRecord.identity));
+    ASSERT_TRUE(folder_.mark_fetching(kRecord.identity));
+    ASSERT_TRUE(folder_.mark_fetching(kRecord.identity));
+    EXPECT_TRUE(DeviceFolder::open(run_.path())->is_fetching(kRecord.identity));
+    EXPECT_THAT(folder_.read_all(), ElementsAre(kRecord));
+    folder_.remove(kRecord.identity);
+    EXPECT_FALSE(folder_.is_fetching(kRecord.identity));
+    EXPECT_TRUE(std::filesystem::is_empty(path()));
+}
+
 TEST_F(DeviceFolderTest, FileThatMakesNoSenseIsLeftAlone) {
     struct Damage {
         std::streamoff offset;

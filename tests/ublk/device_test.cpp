@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -42,7 +43,8 @@ class UblkDeviceBeginTest : public testing::Test {
         parts.chars = driver_.open();
         parts.block = std::move(memory);
         parts.ended = [this] { ++ended_; };
-        device_ = *Device::make(std::move(parts), queue_);
+        core::EngineQueue* const queue = &queue_;
+        device_ = *Device::make(std::move(parts), {&queue, 1});
         begin();
     }
     void TearDown() override {
@@ -61,9 +63,9 @@ class UblkDeviceBeginTest : public testing::Test {
         return static_cast<std::uint32_t>(op) | flags;
     }
 
-    Detached begin() {
-        Status status = co_await device_->begin();
-        begun_ = std::move(status);
+    void begin() {
+        device_->begin([this](Status status) { begun_ = std::move(status); });
+        (void)queue_.inner.run_one();  // the fetches
     }
 
     test::FakeEngineQueue queue_;
@@ -184,6 +186,7 @@ TEST_F(UblkDeviceTest, DeviceThatIsLeftEndsWhatRunsAndBeginsNothing) {
     (void)queue_.inner.run_one();  // it runs
     int rested = 0;
     device_->leave([&rested] { ++rested; });
+    (void)queue_.inner.run_one();  // it hears of that
     driver_.deliver(queue_, 1, {op(abi::Op::kWrite), 1, 8, 0});
     EXPECT_EQ(rested, 0);
     queue_.settle();
@@ -212,6 +215,97 @@ TEST_F(UblkDeviceBeginTest, TagThatTheKernelRefusesIsSaidHoweverLateThatIs) {
     queue_.settle();
     ASSERT_TRUE(begun_);
     EXPECT_FALSE(*begun_);
+}
+
+/// Two hardware queues, each on a queue of its own.
+class UblkQueuesTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        auto memory = std::make_unique<MemoryDevice>(1U << 20U);
+        memory_ = memory.get();
+        DeviceParts parts;
+        parts.name = "ublkb0";
+        parts.queue_depth = kDepth;
+        parts.max_io_bytes = kMaxIo;
+        parts.chars = driver_.open();
+        parts.block = std::move(memory);
+        parts.ended = [this] { ++ended_; };
+        const std::array<core::EngineQueue*, 2> queues = {queues_.data(), &queues_[1]};
+        device_ = *Device::make(std::move(parts), queues);
+        device_->begin([this](Status status) { begun_ = std::move(status); });
+    }
+    void settle() {
+        while (queues_[0].turn() || queues_[1].turn()) {
+        }
+    }
+    std::array<test::FakeEngineQueue, 2> queues_;
+    test::UblkDriver driver_;
+    std::optional<Status> begun_;
+    MemoryDevice* memory_ = nullptr;
+    std::unique_ptr<Device> device_;
+    int ended_ = 0;
+};
+
+TEST_F(UblkQueuesTest, EachFetchesItsOwnTagsAndTheDeviceHasBegunWhenBothHave) {
+    queues_[0].settle();
+    EXPECT_FALSE(begun_);
+    settle();
+    ASSERT_TRUE(begun_ && *begun_);
+    for (std::uint16_t number = 0; number < 2; ++number) {
+        ASSERT_EQ(queues_[number].commands.size(), kDepth);
+        for (const auto& command : queues_[number].commands) {
+            EXPECT_EQ(driver_.io(command).q_id, number);
+        }
+    }
+    driver_.abort_all(queues_[0]);
+    driver_.abort_all(queues_[1]);
+}
+
+TEST_F(UblkQueuesTest, EachServesItsOwnRequestsAndTheCountersAreOfBoth) {
+    settle();
+    const auto write = static_cast<std::uint32_t>(abi::Op::kWrite);
+    for (std::uint16_t number = 0; number < 2; ++number) {
+        std::memset(driver_.buffer(queues_[number], 1), 0x10 + number, 512);
+        driver_.deliver(queues_[number], 1, {write, 1, number, 0});
+    }
+    settle();
+    EXPECT_EQ(driver_.committed(queues_[0], 1), 512);
+    EXPECT_EQ(driver_.committed(queues_[1], 1), 512);
+    EXPECT_EQ(memory_->bytes()[0], std::byte{0x10});
+    EXPECT_EQ(memory_->bytes()[512], std::byte{0x11});
+    EXPECT_EQ(device_->status().write_commands, 2U);
+    EXPECT_EQ(device_->status().write_bytes, 1024U);
+    driver_.abort_all(queues_[0]);
+    EXPECT_EQ(ended_, 0);
+    driver_.abort_all(queues_[1]);
+    EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(UblkQueuesTest, TagThatOneIsRefusedIsTheDevicesFailure) {
+    queues_[0].settle();
+    queues_[1].command_refusal = -EINVAL;
+    settle();
+    ASSERT_TRUE(begun_);
+    EXPECT_FALSE(*begun_);
+    EXPECT_EQ(ended_, 0);
+    driver_.abort_all(queues_[0]);
+    EXPECT_EQ(ended_, 1);
+}
+
+TEST_F(UblkQueuesTest, DeviceRestsWhenBothDo) {
+    settle();
+    memory_->suspends = true;
+    driver_.deliver(queues_[1], 0, {static_cast<std::uint32_t>(abi::Op::kRead), 1, 0, 0});
+    (void)queues_[1].inner.run_one();  // it runs
+    int rested = 0;
+    device_->leave([&rested] { ++rested; });
+    queues_[0].settle();
+    EXPECT_EQ(rested, 0);
+    settle();
+    EXPECT_EQ(rested, 1);
+    driver_.abort_all(queues_[0]);
+    driver_.abort_all(queues_[1]);
+    EXPECT_EQ(ended_, 0);
 }
 
 }  // namespace

@@ -181,6 +181,46 @@ TEST_F(UblkRecoveryTest, DeviceThatEndedWithItsDaemonIsRemoved) {
     }
 }
 
+// A declared device was not made, as the one that was being removed had its number.
+TEST_F(UblkRecoveryTest, NumberIsFreeAgainOnceWhatIsLeftOfTheLastDeviceHasGone) {
+    put_device(abi::kStateDead);
+    put_record();
+    rig_.start();
+    EXPECT_TRUE(rig_.add("ram/b", 4));
+    EXPECT_EQ(rig_.only_device().config, "ram/b");
+}
+
+TEST_F(UblkRecoveryTest, NumberIsTakenWhileTheLastDevicesStorageIsMissing) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.storage_fails = true;
+    rig_.start();
+    EXPECT_EQ(rig_.add("ram/b", 4).error().code, EALREADY);
+    EXPECT_EQ(rig_.only_device().config, "ram/a");
+}
+
+TEST_F(UblkRecoveryTest, DeviceOfSeveralQueuesIsRecoveredWithAllOfThem) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record();
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+    EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
+}
+
+// A second START_USER_RECOVERY crashes Linux 6.12.
+TEST_F(UblkRecoveryTest, DeviceWhoseDaemonDiedBetweenTheFetchesOfItsQueuesIsRemoved) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record();
+    ASSERT_TRUE(rig_.folder().mark_fetching(kIdentity));
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes_empty());
+    EXPECT_TRUE(rig_.devices.empty());
+    EXPECT_THAT(rig_.sent(), ElementsAre(abi::kStopDev, abi::kDelDev));
+    EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
+}
+
 TEST_F(UblkRecoveryTest, DeviceOfAnotherIsLeftAloneAndARecordWithoutDeviceGoes) {
     put_device(abi::kStateQuiesced);
     rig_.devices.at(4).ublksrv_flags = kIdentity + 1;

@@ -134,6 +134,113 @@ TEST_F(UblkServiceTest, RemovalThatIsRefusedWhileTheDaemonStopsDoesNotEndTheStop
     EXPECT_TRUE(rig_.devices.empty());
 }
 
+TEST_F(UblkServiceTest, NumberThatItHasIsToldApartFromOneThatAnotherHas) {
+    put_device(abi::kStateLive, ::getpid());
+    EXPECT_EQ(rig_.add("ram/a", kAnotherDevice).error().code, EEXIST);
+    ASSERT_TRUE(rig_.add("ram/a", 4));
+    const std::size_t opened = rig_.opened().size();
+    EXPECT_EQ(rig_.add("ram/a", 4).error().code, EALREADY);
+    EXPECT_EQ(rig_.opened().size(), opened);
+}
+
+TEST_F(UblkServiceTest, SeveralQueuesAreForHandlersThatAreParallel) {
+    const auto node = rig_.add("ram/a", 4, 2);
+    ASSERT_FALSE(node);
+    EXPECT_THAT(node.error().what, HasSubstr("served by one queue"));
+    EXPECT_TRUE(rig_.sent().empty());
+    ASSERT_TRUE(rig_.add("ram/parallel", 4, 2));
+    EXPECT_EQ(rig_.devices.at(4).nr_hw_queues, 2);
+    for (const std::uint32_t queues : {0U, 4097U}) {
+        EXPECT_EQ(rig_.add("ram/parallel", 5, queues).error().code, EINVAL);
+    }
+}
+
+constexpr std::uint64_t kTwoMiB = 2U << 20U;
+
+TEST_F(UblkServiceTest, SizeIsChangedInUseWhereTheKernelCan) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.check_unused = [] { return failure(EBUSY, "it is mounted"); };
+    for (const std::uint64_t size : {kTwoMiB, kTwoMiB / 4}) {
+        EXPECT_TRUE(rig_.resize("4", size));
+        EXPECT_EQ(rig_.sectors, size / 512);
+        EXPECT_EQ(rig_.only_device().size, size);
+        EXPECT_EQ(rig_.records().at(0).size, size);
+    }
+    EXPECT_THAT(rig_.sent(), ElementsAre(abi::kAddDev, abi::kSetParams, abi::kStartDev,
+                                         abi::kUpdateSize, abi::kUpdateSize));
+    rig_.check_unused = [] { return Status(); };
+}
+
+TEST_F(UblkServiceTest, StorageGrowsBeforeTheDeviceSoThatItsRefusalChangesNothing) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    const Status status = rig_.resize("4", std::uint64_t{1} << 40U);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().what, "there is no room");
+    EXPECT_EQ(rig_.sectors, 0U);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+}
+
+TEST_F(UblkServiceTest, KernelThatCannotResizeTakesARecreation) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    const Status refused = rig_.resize("4", kTwoMiB);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().what, AllOf(HasSubstr("6.16"), HasSubstr("--recreate")));
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB, true));
+    EXPECT_EQ(rig_.only_device().node, "/dev/ublkb4");
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+    EXPECT_THAT(rig_.sent(),
+                ElementsAre(abi::kAddDev, abi::kSetParams, abi::kStartDev, abi::kStopDev,
+                            abi::kDelDev, abi::kAddDev, abi::kSetParams, abi::kStartDev));
+    ASSERT_EQ(rig_.opened().size(), 2U);
+    EXPECT_TRUE(rig_.opened()[0].handed_over);  // its contents stay
+    EXPECT_TRUE(rig_.opened()[1].request.take_over);
+    EXPECT_EQ(rig_.opened()[1].request.size, kTwoMiB);
+    EXPECT_EQ(rig_.records().size(), 1U);
+    EXPECT_TRUE(rig_.remove("4"));
+    EXPECT_FALSE(rig_.opened()[1].handed_over);
+}
+
+TEST_F(UblkServiceTest, DeviceThatIsUsedIsNotRecreated) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.check_unused = [] { return failure(EBUSY, "it is mounted"); };
+    EXPECT_EQ(rig_.resize("4", kTwoMiB, true).error().code, EBUSY);
+    rig_.check_unused = [] { return Status(); };
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_EQ(rig_.only_device().state, DeviceState::kRunning);
+}
+
+TEST_F(UblkServiceTest, DeviceThatDoesNotGoKeepsItsSize) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kStopDev, -EIO);
+    EXPECT_FALSE(rig_.resize("4", kTwoMiB, true));
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    rig_.answer_with(abi::kStopDev, {});
+    EXPECT_TRUE(rig_.remove("4"));
+    EXPECT_FALSE(rig_.opened()[0].handed_over);
+}
+
+TEST_F(UblkServiceTest, DeviceThatCannotBeMadeAgainIsSaidToBeGone) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.storage_fails = true;
+    const Status status = rig_.resize("4", kTwoMiB, true);
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().what, AllOf(HasSubstr("was removed"), HasSubstr("missing")));
+    EXPECT_TRUE(rig_.service->list().empty());
+}
+
+TEST_F(UblkServiceTest, SizeIsOfWholeBlocksOfADeviceThatIsThere) {
+    EXPECT_EQ(rig_.resize("4", kTwoMiB).error().code, ENOENT);
+    EXPECT_EQ(rig_.resize("sda", kTwoMiB).error().code, EINVAL);
+    ASSERT_TRUE(rig_.add("ram/a"));
+    for (const std::uint64_t size : {std::uint64_t{0}, kTwoMiB + 1}) {
+        EXPECT_EQ(rig_.resize("4", size, true).error().code, EINVAL);
+    }
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB / 2));  // the one that it has
+}
+
 TEST_F(UblkServiceTest, NeedsIoUring) {
     rig_.settings.engine = core::EngineChoice::kThreads;
     const auto node = rig_.add("ram/a");

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/device_starter.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/log.hpp"
+
+namespace lunkit::control {
+namespace {
+
+using core::LogLevel;
+
+bool has(const std::vector<DeclaredDevice>& devices, const DeclaredDevice& device) {
+    return std::ranges::any_of(
+        devices, [&device](const DeclaredDevice& other) { return other.is_same(device); });
+}
+
+}  // namespace
+
+void DeviceStarter::start(std::vector<DeclaredDevice> declared) {
+    std::erase_if(were_there_,
+                  [&declared](const DeclaredDevice& device) { return !has(declared, device); });
+    waiting_.clear();
+    for (DeclaredDevice& device : declared) {
+        if (!has(were_there_, device) && !has(asked_, device)) {
+            waiting_.push_back(std::move(device));
+        }
+    }
+    ask_for_next();
+}
+
+void DeviceStarter::stop() {
+    waiting_.clear();
+    timer_.stop();
+}
+
+void DeviceStarter::ask_for_next() {
+    if (awaited_ || waiting_.empty()) {
+        return;
+    }
+    const DeclaredDevice device = std::move(waiting_.front());
+    waiting_.pop_front();
+    asked_.push_back(device);
+    awaited_ = device;
+    timer_.start(patience_, LoopTimer::Repeat::kOnce, [this] {
+        core::log(LogLevel::kWarning, {.device = awaited_->wanted.config},
+                  "{}: not there after {} s, going on with the others", awaited_->file,
+                  std::chrono::ceil<std::chrono::seconds>(patience_).count());
+        awaited_.reset();
+        ask_for_next();
+    });
+    add_(device.front_end, device.wanted,
+         [this, device](const Result<std::string>& node) { answered(device, node); });
+}
+
+void DeviceStarter::answered(const DeclaredDevice& device, const Result<std::string>& node) {
+    std::erase_if(asked_, [&device](const DeclaredDevice& other) { return other.is_same(device); });
+    const bool was_there = !node && node.error().code == EALREADY;
+    if (node || was_there) {
+        were_there_.push_back(device);
+        core::log(LogLevel::kInfo, {.device = device.wanted.config}, "{}: {}", device.file,
+                  was_there ? node.error().what + ", leaving it as it is" : *node);
+    } else if (node.error().code != ECANCELED) {
+        core::log(LogLevel::kError, {.device = device.wanted.config}, "{}: {}", device.file,
+                  node.error().what);
+    }
+    if (awaited_ && awaited_->is_same(device)) {
+        awaited_.reset();
+        timer_.stop();
+        ask_for_next();
+    }
+}
+
+}  // namespace lunkit::control

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/device_starter.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lunkit::control {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+
+DeclaredDevice device(std::uint32_t number, const std::string& config = "ram/a") {
+    return {.file = "f", .front_end = "ublk", .wanted = {.config = config, .number = number}};
+}
+
+/// The daemon: answers when the test says so.
+class DeviceStarterTest : public testing::Test {
+  protected:
+    DeviceStarter starter(std::chrono::milliseconds patience = 60s) {
+        return DeviceStarter(
+            [this](const std::string&, const core::NewDevice& wanted, core::Service::Added done) {
+                asked_.push_back(*wanted.number);
+                answers_[*wanted.number] = std::move(done);
+            },
+            patience);
+    }
+    void answer(std::uint32_t number, int error = 0) {
+        auto done = std::move(answers_.at(number));
+        done(error == 0 ? Result<std::string>("/dev/x") : failure(error, "why not"));
+    }
+    std::vector<std::uint32_t> asked_;
+    std::map<std::uint32_t, core::Service::Added> answers_;
+};
+
+TEST_F(DeviceStarterTest, EachComesAfterTheOneBefore) {
+    DeviceStarter starter = this->starter();
+    starter.start({device(2), device(1), device(3)});
+    EXPECT_THAT(asked_, ElementsAre(2));
+    answer(2);
+    EXPECT_THAT(asked_, ElementsAre(2, 1));
+    answer(1, ENOENT);  // the others come all the same
+    EXPECT_THAT(asked_, ElementsAre(2, 1, 3));
+}
+
+TEST_F(DeviceStarterTest, ReloadAsksForWhatIsNewOrHasFailed) {
+    DeviceStarter starter = this->starter();
+    starter.start({device(1), device(2), device(3)});
+    answer(1);
+    answer(2, ENOENT);
+    answer(3, EALREADY);
+    asked_.clear();
+    starter.start({device(1), device(2), device(3), device(4)});
+    answer(2);
+    EXPECT_THAT(asked_, ElementsAre(2, 4));
+}
+
+TEST_F(DeviceStarterTest, OneThatWasRemovedComesBackWhenItsDeclarationChanges) {
+    DeviceStarter starter = this->starter();
+    starter.start({device(1)});
+    answer(1);
+    starter.start({device(1)});
+    EXPECT_THAT(asked_, ElementsAre(1));
+    starter.start({device(1, "ram/b")});
+    answer(1);
+    EXPECT_THAT(asked_, ElementsAre(1, 1));
+    starter.start({});
+    starter.start({device(1, "ram/b")});
+    EXPECT_THAT(asked_, ElementsAre(1, 1, 1));
+}
+
+TEST_F(DeviceStarterTest, OneThatTakesLongIsNotAskedForTwiceAndNotWaitedForByOthers) {
+    DeviceStarter starter = this->starter(10ms);
+    starter.start({device(1), device(2)});
+    while (asked_.size() < 2) {
+        g_main_context_iteration(nullptr, TRUE);
+    }
+    answer(2);
+    starter.start({device(1), device(2), device(3)});
+    EXPECT_THAT(asked_, ElementsAre(1, 2, 3));
+    answer(1);
+    answer(3);
+    starter.start({device(1), device(2), device(3)});
+    EXPECT_THAT(asked_, ElementsAre(1, 2, 3));
+}
+
+TEST_F(DeviceStarterTest, NothingIsAskedForOnceItStops) {
+    DeviceStarter starter = this->starter();
+    starter.start({device(1), device(2)});
+    starter.stop();
+    answer(1);
+    EXPECT_THAT(asked_, ElementsAre(1));
+}
+
+}  // namespace
+}  // namespace lunkit::control

@@ -1,0 +1,68 @@
+# ublk devices that are declared in devices.d: they come with the daemon and with a reload; broken files are told.
+# kernels: 6.12
+# timeout: 120
+. "$LUNKIT_VM/lib.sh"
+
+tank
+mkdir -p /tank/etc/devices.d /mnt/u
+conf=/tank/etc/lunkitd.conf
+: >$conf
+declare_device() { # declare_device NAME LINE...
+    printf '%s\n' '[ublk]' "${@:2}" >"/tank/etc/devices.d/$1.conf"
+}
+running() { lunkit ublk list --json | jq -r 'map(select(.state == "running").name) | sort | join(" ")'; }
+come_up() { wait_for 20 "the devices $*" eval "[ \"\$(running)\" = '$*' ]"; }
+
+step "two come with the daemon, although a third is broken and the storage of a fourth is missing"
+truncate -s 64M /tank/disk
+declare_device 10-disk config=file//tank/disk number=5
+declare_device 20-on-it config=file//dev/ublkb5 number=3 block_size=4096
+declare_device 30-broken config=ram/x number=three
+declare_device 40-missing config=file//tank/missing number=6
+assert_fails "--check-config" lunkitd --check-config --config $conf
+assert_match "$output" '30-broken.conf:3: number: .three. is not a number' "what --check-config says"
+start_lunkitd --config $conf
+come_up ublkb3 ublkb5
+assert_eq "$(blockdev --getss /dev/ublkb3)" 4096 "block size"
+wait_for 10 "the broken one in the log" log_says '30-broken.conf:3: number'
+wait_for 10 "the missing one in the log" log_says '40-missing.conf: .*missing'
+mkfs.ext4 -q -F /dev/ublkb3
+mount /dev/ublkb3 /mnt/u
+random_file /mnt/u/data 4
+cp /mnt/u/data /tank/copy
+umount /mnt/u
+
+step "a reload with a broken file says so and changes nothing"
+truncate -s 16M /tank/missing
+assert_fails "a reload" lunkit reload
+assert_match "$output" '30-broken.conf:3' "what reload says"
+assert_eq "$(running)" "ublkb3 ublkb5" "devices"
+
+step "a reload makes what is new and what had failed"
+declare_device 30-broken config=ram/x number=1 size=16M read_only=yes
+kill -HUP "$(lunkitd_pid)"
+come_up ublkb1 ublkb3 ublkb5 ublkb6
+assert_eq "$(blockdev --getro /dev/ublkb1)" 1 "read only"
+verify_load /dev/ublkb6 --size=8M
+
+step "one that was removed stays so until the next start"
+lunkit ublk del 1
+lunkit reload
+sleep 1
+assert_eq "$(running)" "ublkb3 ublkb5 ublkb6" "devices after a reload"
+stop_lunkitd
+start_lunkitd --config $conf
+come_up ublkb1 ublkb3 ublkb5 ublkb6
+mount /dev/ublkb3 /mnt/u
+cmp /mnt/u/data /tank/copy
+umount /mnt/u
+
+step "a daemon that was killed: what it served is taken over, and made once"
+kill_lunkitd
+start_lunkitd --config $conf
+come_up ublkb1 ublkb3 ublkb5 ublkb6
+wait_for 10 "the last of them" log_says '40-missing.conf: ublkb6 is there already'
+assert_no_match "$(kernel_log)" 'I/O error' "kernel log"
+for number in 3 1 6 5; do lunkit ublk del $number; done
+assert_eq "$(running)" "" "devices"
+stop_lunkitd
