@@ -85,6 +85,9 @@ std::optional<ByteRange> of_copy(const Command& command, ExtendedCopyList::Forma
     if (!list) {  // nothing will be copied, unless it was only memory that was short
         return list.error().status == StatusCode::kBusy ? std::optional(kEverything) : std::nullopt;
     }
+    if (list->scope() != ExtendedCopyList::Scope::kWithinUnits) {
+        return {};  // copy_peers.hpp
+    }
     Hull hull(block_size);
     for (std::size_t i = 0; i < list->segment_count(); ++i) {
         const SegmentDescriptor segment = list->segment(i);

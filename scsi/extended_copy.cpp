@@ -24,6 +24,7 @@ namespace {
 
 using Format = ExtendedCopyList::Format;
 using Role = CopyPeers::Role;
+using Scope = ExtendedCopyList::Scope;
 using OwnName = std::optional<NaaIdentifier>;
 
 /// Why a segment cannot be processed.
@@ -50,35 +51,42 @@ struct Place {
     BlockDevice* device = nullptr;
     bool is_own = false;
     std::uint32_t block_size = 0;
-    std::shared_ptr<BlockDevice> peer;  ///< keeps it, if it is one
+    std::shared_ptr<BlockDevice> peer = {};  ///< keeps it, if it is one
+    bool reserved = false;
 };
 
 /// The unit that `descriptor` names: this one, or what the peers offer. `other_is_own`: a copy that
 /// this unit has no part in is none of its business.
-std::optional<Place> find_place(Unit& unit, const OwnName& own, const CscdDescriptor& descriptor,
-                                bool other_is_own, Role role) {
+Task<std::optional<Place>> find_place(Unit& unit, Queue& queue, const OwnName& own,
+                                      const CscdDescriptor& descriptor, bool other_is_own,
+                                      Role role) {
+    CopyPeers* const peers = unit.options.copy_peers;
     if (!descriptor.naa) {
-        return {};
+        co_return std::nullopt;
     }
     if (own && *descriptor.naa == *own) {
-        return Place{&unit.device, true, unit.options.block_size, {}};
+        const bool is_ordered_here =
+            role == Role::kDestination && !other_is_own && peers != nullptr;
+        BlockDevice& blocks = is_ordered_here ? peers->own_destination() : unit.device;
+        co_return Place{&blocks, true, unit.options.block_size, {}};
     }
-    if (unit.options.copy_peers == nullptr || !other_is_own) {
-        return {};
+    if (peers == nullptr || !other_is_own) {
+        co_return std::nullopt;
     }
-    auto peer = unit.options.copy_peers->find(*descriptor.naa, role);
+    std::optional<CopyPeer> peer = co_await peers->find(queue, *descriptor.naa, role);
     if (!peer) {
-        return {};
+        co_return std::nullopt;
     }
     BlockDevice* const device = peer->device.get();
-    return Place{device, false, peer->block_size, std::move(peer->device)};
+    co_return Place{device, false, peer->block_size, std::move(peer->device), peer->reserved};
 }
 
 /// Whether the place is what its descriptor says, and has blocks as the unit's.
 std::optional<Fault> check_place(const Unit& unit, const Place& place,
                                  const CscdDescriptor& descriptor, std::uint16_t cscd_at) {
     constexpr std::uint16_t kDiskBlockLengthAt = 29;
-    if (descriptor.peripheral_device_type != 0 || place.block_size != unit.options.block_size) {
+    if (descriptor.peripheral_device_type != 0 || place.block_size != unit.options.block_size ||
+        place.device->info().type != DeviceType::kBlock) {
         return list_fault(asc::kIncorrectCopyTargetDeviceType, cscd_at);
     }
     // SPC-4 6.4.5.3: zero means whatever it is.
@@ -94,34 +102,49 @@ struct Places {
     Place destination;
 };
 
-std::expected<Places, Fault> find_places(Unit& unit, const OwnName& own,
-                                         const ExtendedCopyList& list,
-                                         const SegmentDescriptor& segment) {
+Task<std::expected<Places, Fault>> find_places(Unit& unit, Queue& queue, const OwnName& own,
+                                               const ExtendedCopyList& list,
+                                               SegmentDescriptor segment) {
     const std::uint16_t source_id = segment.source_cscd_descriptor_id;
     const std::uint16_t destination_id = segment.destination_cscd_descriptor_id;
     if (source_id >= list.cscd_count()) {
-        return std::unexpected(
+        co_return std::unexpected(
             segment_fault(asc::kUnreachableCopyTarget, SegmentDescriptor::kSourceIdAt));
     }
     if (destination_id >= list.cscd_count()) {
-        return std::unexpected(
+        co_return std::unexpected(
             segment_fault(asc::kUnreachableCopyTarget, SegmentDescriptor::kDestinationIdAt));
     }
     const CscdDescriptor source = list.cscd(source_id);
     const CscdDescriptor destination = list.cscd(destination_id);
-    auto from = find_place(unit, own, source, own && destination.naa == own, Role::kSource);
-    auto to = find_place(unit, own, destination, own && source.naa == own, Role::kDestination);
+    auto from =
+        co_await find_place(unit, queue, own, source, own && destination.naa == own, Role::kSource);
+    auto to = co_await find_place(unit, queue, own, destination, own && source.naa == own,
+                                  Role::kDestination);
     if (!from || !to) {
-        return std::unexpected(list_fault(asc::kCopyTargetDeviceNotReachable,
-                                          list.cscd_at(from ? destination_id : source_id)));
+        co_return std::unexpected(list_fault(asc::kCopyTargetDeviceNotReachable,
+                                             list.cscd_at(from ? destination_id : source_id)));
     }
     if (const auto fault = check_place(unit, *from, source, list.cscd_at(source_id))) {
-        return std::unexpected(*fault);
+        co_return std::unexpected(*fault);
     }
     if (const auto fault = check_place(unit, *to, destination, list.cscd_at(destination_id))) {
-        return std::unexpected(*fault);
+        co_return std::unexpected(*fault);
     }
-    return Places{std::move(*from), std::move(*to)};
+    co_return Places{std::move(*from), std::move(*to)};
+}
+
+/// The initiators of this unit are not those that a reservation of another one is for.
+std::optional<CopyFailure> check_reservations(const Places& places) {
+    using By = ForwardedSense::By;
+    const Ending conflict{StatusCode::kReservationConflict, {}};
+    if (places.source.reserved) {
+        return CopyFailure{By::kCopySource, conflict};
+    }
+    if (places.destination.reserved) {
+        return CopyFailure{By::kCopyDestination, conflict};
+    }
+    return {};
 }
 
 /// Nothing: the blocks are not all there.
@@ -180,9 +203,12 @@ Task<Ending> process_segment(Unit& unit, Queue& queue, const Command& command, W
                              std::size_t number) {
     ++work.result.segments_processed;
     const SegmentDescriptor segment = work.list.segment(number);
-    const auto places = find_places(unit, work.own, work.list, segment);
+    const auto places = co_await find_places(unit, queue, work.own, work.list, segment);
     if (!places) {
         co_return copy_aborted(places.error(), number);
+    }
+    if (const auto failure = check_reservations(*places)) {
+        co_return third_party_failure(*failure, work.list, number);
     }
     const auto copy = plan(unit, *places, segment);
     if (!copy) {
@@ -269,7 +295,13 @@ Task<Ending> extended_copy(Unit& unit, Queue& queue, Command& command, Format fo
     if (const auto refusal = check_segment_lengths(unit, *list)) {
         co_return *refusal;
     }
-    if (command.replay && reads_what_it_writes(*list)) {
+    const Scope scope = list->scope();
+    if (scope ==
+        Scope::kMixed) {  // what is in order with other commands, and how, is for all of it
+        co_return check_condition(SenseKey::kIllegalRequest,
+                                  asc::kInvalidOperationForCopySourceOrDestination);
+    }
+    if (command.replay && (scope == Scope::kBetweenUnits || reads_what_it_writes(*list))) {
         co_return copy_aborted(Fault{asc::kNoAdditionalSenseInformation}, 0);
     }
     Buffer buffer(copy_buffer_size(unit, longest_segment(unit, *list)));

@@ -199,6 +199,21 @@ SegmentDescriptor ExtendedCopyList::segment(std::size_t number) const {
     };
 }
 
+ExtendedCopyList::Scope ExtendedCopyList::scope() const {
+    std::size_t between = 0;
+    for (std::size_t i = 0; i < segment_count(); ++i) {
+        const SegmentDescriptor one = segment(i);
+        const bool are_there = std::max(one.source_cscd_descriptor_id,
+                                        one.destination_cscd_descriptor_id) < cscd_count();
+        between += are_there && cscd(one.source_cscd_descriptor_id).naa !=
+                                    cscd(one.destination_cscd_descriptor_id).naa;
+    }
+    if (between == 0) {
+        return Scope::kWithinUnits;
+    }
+    return between == segment_count() ? Scope::kBetweenUnits : Scope::kMixed;
+}
+
 std::uint16_t ExtendedCopyList::cscd_at(std::size_t number) const {
     return static_cast<std::uint16_t>(header_length_ + number * kCscdLength);
 }

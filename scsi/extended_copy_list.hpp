@@ -59,6 +59,10 @@ class ExtendedCopyList {
     [[nodiscard]] CscdDescriptor cscd(std::size_t number) const;
     [[nodiscard]] SegmentDescriptor segment(std::size_t number) const;
 
+    /// Whether a segment's two ends are one unit or two, as far as their names tell.
+    enum class Scope : std::uint8_t { kWithinUnits, kBetweenUnits, kMixed };
+    [[nodiscard]] Scope scope() const;
+
     /// Where descriptors begin in the parameter list, for a field pointer.
     [[nodiscard]] std::uint16_t cscd_at(std::size_t number) const;
     [[nodiscard]] std::uint16_t segment_at(std::size_t number) const;

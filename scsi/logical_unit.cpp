@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "scsi/cdb.hpp"
+#include "scsi/copy_access.hpp"
 #include "scsi/ending.hpp"
 #include "scsi/opcodes.hpp"
 #include "scsi/unit.hpp"
@@ -154,6 +155,14 @@ Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
     }
     finish(unit, ending, command);
     watch_space(unit, queue);
+}
+
+Task<Status> LogicalUnit::read_for_copy(Queue& queue, const IoRequest& io) {
+    return scsi::read_for_copy(*state_, queue, io);
+}
+
+Task<Status> LogicalUnit::write_for_copy(Queue& queue, const IoRequest& io) {
+    return scsi::write_for_copy(*state_, queue, io);
 }
 
 void LogicalUnit::resume_background(Queue& queue) {

@@ -118,6 +118,11 @@ class LogicalUnit {
     /// Runs one command to its end; always gives it a status. Many may run at once.
     Task<void> execute(Queue& queue, Command& command);
 
+    /// The unit's blocks as one end of a copy between units (copy_peers.hpp): the same obstacles
+    /// and the same care as for a command of this unit; whole blocks within its size.
+    Task<Status> read_for_copy(Queue& queue, const IoRequest& io);
+    Task<Status> write_for_copy(Queue& queue, const IoRequest& io);
+
     /// Goes on with what a predecessor left running in the background, if anything. Once, when the
     /// predecessor's commands have been repeated and before the first new one.
     void resume_background(Queue& queue);

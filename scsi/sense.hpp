@@ -70,6 +70,7 @@ inline constexpr AdditionalSense kUnsupportedTargetDescriptorTypeCode{0x26, 0x07
 inline constexpr AdditionalSense kTooManySegmentDescriptors{0x26, 0x08};
 inline constexpr AdditionalSense kUnsupportedSegmentDescriptorTypeCode{0x26, 0x09};
 inline constexpr AdditionalSense kInlineDataLengthExceeded{0x26, 0x0b};
+inline constexpr AdditionalSense kInvalidOperationForCopySourceOrDestination{0x26, 0x0c};
 inline constexpr AdditionalSense kInvalidFastFormat{0x26, 0x13};
 inline constexpr AdditionalSense kWriteProtected{0x27, 0x00};
 inline constexpr AdditionalSense kLogicalUnitSoftwareWriteProtected{0x27, 0x02};

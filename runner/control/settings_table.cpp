@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/value_text.hpp"
+#include "core/trimmed.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::control {
@@ -114,6 +115,45 @@ struct Directories {
     }
 };
 
+// Values that are pairs of names.
+
+Status check_backstore_name(std::string_view name) {
+    const std::size_t slash = name.find('/');
+    const bool is_one = slash != std::string_view::npos && slash > 0 && slash + 1 < name.size() &&
+                        name.find_first_of("/> \t", slash + 1) == std::string_view::npos;
+    return is_one ? Status()
+                  : failure(EINVAL, fmt::format("'{}' is no <handler>/<backstore>", name));
+}
+
+struct CopyPairs {
+    static Status parse(std::string_view text, std::vector<core::CopyPair>& value) {
+        std::vector<core::CopyPair> parsed;
+        while (!text.empty()) {
+            const std::size_t end = text.find(';');
+            const std::string_view pair = text.substr(0, end);
+            const std::size_t arrow = pair.find('>');
+            if (arrow == std::string_view::npos) {
+                return failure(EINVAL, fmt::format("'{}' is no <source>><destination>", pair));
+            }
+            const std::string_view source = core::trimmed(pair.substr(0, arrow));
+            const std::string_view destination = core::trimmed(pair.substr(arrow + 1));
+            CHECK(check_backstore_name(source));
+            CHECK(check_backstore_name(destination));
+            parsed.push_back({std::string(source), std::string(destination)});
+            text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        }
+        value = std::move(parsed);
+        return {};
+    }
+    static std::string print(const std::vector<core::CopyPair>& value) {
+        std::string text;
+        for (const core::CopyPair& pair : value) {
+            text += fmt::format("{}{}>{}", text.empty() ? "" : ";", pair.source, pair.destination);
+        }
+        return text;
+    }
+};
+
 template <auto kMember, typename Kind>
 constexpr SettingKey row(std::string_view group, std::string_view key, std::string_view values,
                          bool live, std::string_view help) {
@@ -181,6 +221,12 @@ constexpr std::array kTable = {
         "tcmu", "drain_timeout_ms", "0..3600000", kLive,
         "How long a daemon that stops waits for commands in flight. Those left over are executed "
         "once more by the next one."),
+    row<&Settings::copy_pairs, CopyPairs>(
+        "tcmu", "copy_pairs", "SOURCE>DESTINATION[;SOURCE>DESTINATION...]", kLive,
+        "Between which LUNs EXTENDED COPY may copy, each named as targetcli does, e.g. "
+        "file/golden>file/vm1. Every initiator that has SOURCE can then overwrite DESTINATION, and "
+        "every one that has DESTINATION can read SOURCE, whatever LIO's access lists say. Empty: "
+        "copies stay within a LUN."),
     row<&Settings::ublk, Choice<kBooleans>>(
         "ublk", "enabled", "yes|no", kRestart,
         "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\" or declared in "

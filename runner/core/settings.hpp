@@ -17,6 +17,13 @@ enum class ForeignSubtype : std::uint8_t {
     kLate,    ///< answer -ENOENT when nobody else has within foreign_timeout
 };
 
+/// Copies may go from one to the other: "<handler>/<backstore>" each.
+struct CopyPair {
+    std::string source;
+    std::string destination;
+    bool operator==(const CopyPair&) const = default;
+};
+
 struct Settings {
     // [daemon]
     LogLevel log_level = LogLevel::kInfo;   // log_level
@@ -34,6 +41,7 @@ struct Settings {
     std::chrono::milliseconds foreign_timeout{10'000};        // foreign_timeout_ms
     std::chrono::milliseconds bring_up_timeout{30'000};       // bring_up_timeout_ms
     std::chrono::milliseconds drain_timeout{20'000};          // drain_timeout_ms
+    std::vector<CopyPair> copy_pairs;                         // copy_pairs; empty: none
     // [ublk]
     bool ublk = true;  // enabled
     // [dm_log]

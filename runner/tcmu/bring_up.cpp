@@ -221,6 +221,9 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     parts.block = std::move(block);
     parts.events = std::move(order.events);
     parts.events.identity = [configfs = probe.configfs] { return configfs->identity(); };
+    parts.events.reserved = [configfs = probe.configfs] { return configfs->is_reserved(); };
+    parts.copies = std::move(order.copies);
+    parts.copy_name = copy_name(order.uio.name);
     result.device = std::make_unique<Device>(std::move(parts), *order.queue);
     result.kernel_size = info.size;
     return result;

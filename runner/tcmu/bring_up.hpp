@@ -52,7 +52,8 @@ struct BringUpOrder {
     UioDevice uio;
     std::shared_ptr<core::EngineQueue> queue;
     const InflightFolder* tables = nullptr;  ///< may be null: then nobody can take over from us
-    DeviceEvents events;                     ///< identity is filled in
+    DeviceEvents events;                     ///< identity and reserved are filled in
+    std::shared_ptr<CopyDirectory> copies;
     std::function<void(std::uint64_t size)> size_changed;
     /// Whether the kernel's device stays when ours is closed, and a successor opens it. Set here
     /// to whether it was there before; from then on the service's.

@@ -33,6 +33,7 @@ constexpr std::array<FileName, ConfigfsDevice::kFiles> kNames{{
     {"attrib/emulate_write_cache", false},
     {"attrib/emulate_pr", false},
     {"attrib/pgr_support", false},
+    {"pr/res_holder", false},
     {"attrib/tmr_notification", false},
     {"action/block_dev", false},
     {"action/reset_ring", false},
@@ -175,6 +176,18 @@ Result<bool> ConfigfsDevice::is_enabled() const {
 Result<std::uint32_t> ConfigfsDevice::device_id() const {
     TRY(const std::uint64_t index, read_number(File::kIndex));
     return static_cast<std::uint32_t>(index);
+}
+
+// The kernel says "No SPC-3 Reservation holder", "No SPC-2 Reservation holder", or who it is; or
+// that it leaves reservations to the backstore, "Passthrough", or has none, "SPC_RESERVATIONS_
+// DISABLED": our units have none of their own.
+bool ConfigfsDevice::is_reserved() const {
+    const Result<std::string> holder = read(File::kReservationHolder);
+    if (!holder) {
+        return true;
+    }
+    const std::string_view text = core::trimmed(*holder);
+    return !text.starts_with("No ") && text != "Passthrough" && text != "SPC_RESERVATIONS_DISABLED";
 }
 
 scsi::Identity ConfigfsDevice::identity() const {

@@ -49,6 +49,7 @@ class ConfigfsDevice {
         kEmulateWriteCache,
         kEmulatePr,
         kPgrSupport,
+        kReservationHolder,
         kTmrNotification,
         kBlockDev,
         kResetRing,
@@ -59,7 +60,7 @@ class ConfigfsDevice {
         kCompanyId,
         kIndex,
     };
-    static constexpr std::size_t kFiles = 17;
+    static constexpr std::size_t kFiles = 18;
 
     ConfigfsDevice() = default;
     /// ENOENT: there is no such device (or one of the files that every kernel has is missing).
@@ -78,6 +79,9 @@ class ConfigfsDevice {
     [[nodiscard]] Result<bool> is_enabled() const;
     /// The number that netlink calls DEVICE_ID.
     [[nodiscard]] Result<std::uint32_t> device_id() const;
+    /// Whether an initiator holds a reservation (RESERVE, or PERSISTENT RESERVE OUT); true also
+    /// when the kernel does not tell.
+    [[nodiscard]] bool is_reserved() const;
     /// What the unit shall say of itself: what the user wrote to wwn/, else our defaults.
     [[nodiscard]] scsi::Identity identity() const;
     /// Tells the kernel a size that started with us. Never while a RECONFIG of the device waits:

@@ -66,8 +66,10 @@ const char* tmr_name(std::uint8_t type) {
     return kNames[type < kNames.size() ? type : 0];
 }
 
-scsi::LogicalUnitOptions with_memory(scsi::LogicalUnitOptions options, ServedRing& ring) {
+scsi::LogicalUnitOptions complete(scsi::LogicalUnitOptions options, ServedRing& ring,
+                                  CopyPartners* partners) {
     options.memory = &ring.unit_memory();
+    options.copy_peers = partners;
     return options;
 }
 
@@ -83,7 +85,10 @@ Device::Device(DeviceParts parts, core::EngineQueue& queue)
       ring_(memory_.ring()),
       block_(std::move(parts.block)),
       block_size_(parts.unit.block_size),
-      unit_(*block_, *this, with_memory(parts.unit, memory_)),
+      copy_member_(parts.copies ? parts.copies->join(parts.copy_name, queue) : nullptr),
+      copy_partners_(copy_member_ ? std::make_unique<CopyPartners>(parts.copies, copy_member_)
+                                  : nullptr),
+      unit_(*block_, *this, complete(parts.unit, memory_, copy_partners_.get())),
       write_cache_(unit_.write_cache()),
       kernel_write_cache_(parts.unit.write_cache) {
     for (Wakeup* wakeup : {&poll_, &again_, &timer_}) {
@@ -120,6 +125,9 @@ void Device::start() {
         tell_write_cache();
     }
     replay();
+    if (copy_member_) {
+        copy_member_->open(*this);  // what was left has its place in changes_ by now
+    }
     if (replays_ == 0) {
         unit_.resume_background(queue_);
         (void)serve();  // arms the poll when the ring is empty
@@ -487,6 +495,9 @@ void Device::set_state(core::DeviceState state) {
 
 void Device::drain(Drain how) {
     stopping_ = true;
+    if (copy_member_) {
+        copy_member_->close();
+    }
     unit_.end_background();
     drain_ = std::move(how);
     if (state() != core::DeviceState::kFailed) {
@@ -593,6 +604,32 @@ Task<scsi::Identity> Device::identity(Queue& queue) {
         }
     }
     co_return identity_;
+}
+
+Task<CopyFacts> Device::copy_facts() {
+    const scsi::Identity known = co_await identity(queue_);
+    CopyFacts facts{.naa = scsi::make_naa_identifier(known.serial, known.company_id),
+                    .info = block_->info(),
+                    .block_size = block_size_,
+                    .reserved = true};
+    if (events_.reserved) {
+        const Outcome asked = co_await queue_.offload(
+            this, [this]() -> std::int64_t { return events_.reserved() ? 1 : 0; });
+        facts.reserved = asked.result != 0;
+    }
+    co_return facts;
+}
+
+Task<Status> Device::read_for_copy(const IoRequest& io) {
+    return unit_.read_for_copy(queue_, io);
+}
+
+// Behind every earlier command that changes these blocks, until that one's answer is in the ring; a
+// successor that executes it once more comes before the copy then, not behind it.
+Task<Status> Device::write_for_copy(const IoRequest& io) {
+    RangeLock::Guard in_order(changes_, io.range(), RangeLock::Mode::kExclusive);
+    (void)co_await in_order.acquire(queue_);  // nobody withdraws it
+    co_return co_await unit_.write_for_copy(queue_, io);
 }
 
 core::DeviceStatus Device::status() const {

@@ -40,6 +40,8 @@
 #include "lunkit/task.hpp"
 #include "scsi/logical_unit.hpp"
 #include "tcmu/command_kind.hpp"
+#include "tcmu/copy_directory.hpp"
+#include "tcmu/copy_member.hpp"
 #include "tcmu/ring.hpp"
 #include "tcmu/served_ring.hpp"
 #include "tcmu/waiting_commands.hpp"
@@ -54,6 +56,9 @@ struct DeviceEvents {
     std::function<void(bool enabled)> write_cache_changed;
     /// Worker thread, may block: who the unit says it is.
     std::function<scsi::Identity()> identity;
+    /// Worker thread, may block: somebody holds a reservation of the device, or nobody can tell.
+    /// Empty: likewise.
+    std::function<bool()> reserved;
 };
 
 /// What a device is made of.
@@ -65,9 +70,12 @@ struct DeviceParts {
     std::unique_ptr<BlockDevice> block;
     scsi::LogicalUnitOptions unit;
     DeviceEvents events;
+    /// Where its copies find others, and others find it. Null: copies stay within the device.
+    std::shared_ptr<CopyDirectory> copies = {};
+    std::string copy_name = {};  ///< copy_name()
 };
 
-class Device final : public core::Poller, private scsi::Initiators {
+class Device final : public core::Poller, private scsi::Initiators, private CopyAccess {
   public:
     /// Any thread; touches nothing of the ring. `queue` outlives the device.
     Device(DeviceParts parts, core::EngineQueue& queue);
@@ -152,6 +160,12 @@ class Device final : public core::Poller, private scsi::Initiators {
     void write_cache_changed(bool enabled) override;
     bool run_in_background(Task<void> work) override;
 
+    // CopyAccess
+    Gate::Pass enter() override { return gate_.enter(); }
+    Task<CopyFacts> copy_facts() override;
+    Task<Status> read_for_copy(const IoRequest& io) override;
+    Task<Status> write_for_copy(const IoRequest& io) override;
+
     const std::string name_;
     const std::string config_;
     const std::string node_;
@@ -161,6 +175,8 @@ class Device final : public core::Poller, private scsi::Initiators {
     Ring& ring_;
     std::unique_ptr<BlockDevice> block_;
     const std::uint32_t block_size_;
+    const CopyDirectory::Member copy_member_;            // null without a directory
+    const std::unique_ptr<CopyPartners> copy_partners_;  // likewise
     scsi::LogicalUnit unit_;
     std::atomic<bool> write_cache_;
     const bool kernel_write_cache_;  // emulate_write_cache, as it was at first

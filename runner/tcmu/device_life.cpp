@@ -29,6 +29,7 @@ void TcmuService::open(const Entry& entry) {
     order.queue = entry->queue;
     order.tables = tables_ ? &*tables_ : nullptr;
     order.stays = entry->stays;
+    order.copies = copies_;
     order.events.gone = [this, weak, inbox = loop_->inbox()] {
         inbox->post([this, weak] {
             if (const Entry gone = weak.lock(); gone && gone->phase != Phase::kClosing) {

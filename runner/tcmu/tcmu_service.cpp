@@ -34,6 +34,7 @@ TcmuService::~TcmuService() {
 
 Status TcmuService::start() {
     settings_ = runtime_.settings;
+    copies_->allow(settings_.copy_pairs);
     CHECK(world_.ensure_kernel());
     if (Result<InflightFolder> folder = InflightFolder::open(settings_.run_dir); folder) {
         tables_ = *std::move(folder);
@@ -53,6 +54,7 @@ Status TcmuService::start() {
 }
 
 void TcmuService::settings_changed() {
+    copies_->allow(runtime_.settings.copy_pairs);
     loop_->inbox()->post([this, fresh = runtime_.settings] { settings_ = fresh; });
 }
 

@@ -26,6 +26,7 @@
 #include "core/worker_pool.hpp"
 #include "tcmu/bring_up.hpp"
 #include "tcmu/control_loop.hpp"
+#include "tcmu/copy_directory.hpp"
 #include "tcmu/device_event.hpp"
 #include "tcmu/inflight_folder.hpp"
 #include "tcmu/served_device.hpp"
@@ -113,6 +114,7 @@ class TcmuService final : public core::Service {
     core::Runtime& runtime_;
     const Surroundings world_;
     core::Settings settings_;  // a copy: the original belongs to another thread
+    const std::shared_ptr<CopyDirectory> copies_ = std::make_shared<CopyDirectory>();
     std::optional<InflightFolder> tables_;
     std::unique_ptr<EventChannel> channel_;
     std::unique_ptr<ControlLoop> loop_;  // its thread ends before the rest goes

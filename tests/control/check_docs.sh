@@ -49,7 +49,7 @@ awk '/^\.Ss Group / { group = $3 }
      /^\.It Cm / { key = group " " $3; values = $0; sub(/.*= /, "", values); gsub(/(Ns|Ar|Op| )/, "", values); live[key] = "restart"; text[key] = values; order[++n] = key }
      /^live\.$/ { live[key] = "live" }
      END { for (i = 1; i <= n; i++) print order[i], text[order[i]], live[order[i]] }' "$docs/lunkitd.conf.5" |
-    sed 's/DIRECTORY;DIRECTORY\.\.\./DIRECTORY[;DIRECTORY...]/' >"$folder/b"
+    sed "s/\\([A-Z>]*\\);\\1\\.\\.\\./\\1[;\\1...]/" >"$folder/b"
 same "keys of lunkitd.conf" "$folder/a" "$folder/b"
 "$lunkitd" --default-config | sed -nE 's/^#([a-z_]+)=(.+)/\1 \2/p' >"$folder/a"
 awk '/^\.It Cm / { key = $3 }

@@ -49,7 +49,8 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
         "[queues]\r\nengine=threads\r\nqueues=3\r\nspin_us=0\r\n"
         "[ublk]\nenabled=no\n[dm_log]\nenabled=no\n[tcmu]\nenabled=no\nforeign_subtypes="
         "ignore\nforeign_timeout_ms=1\n"
-        "bring_up_timeout_ms=2\ndrain_timeout_ms=3",
+        "bring_up_timeout_ms=2\ndrain_timeout_ms=3\n"
+        "copy_pairs=file/a > file/b;ram/c>file/my-lun",
         "f");
     ASSERT_TRUE(settings) << settings.error().front();
     EXPECT_EQ(settings->log_level, core::LogLevel::kDebug);
@@ -67,6 +68,8 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
     EXPECT_EQ(settings->foreign_timeout, 1ms);
     EXPECT_EQ(settings->bring_up_timeout, 2ms);
     EXPECT_EQ(settings->drain_timeout, 3ms);
+    EXPECT_THAT(settings->copy_pairs, ElementsAre(core::CopyPair{"file/a", "file/b"},
+                                                  core::CopyPair{"ram/c", "file/my-lun"}));
 }
 
 TEST(SettingsFile, AllErrorsAreToldWithTheirLines) {
@@ -125,6 +128,16 @@ TEST(SettingsFile, DirectoriesMustBeAbsolute) {
                 ElementsAre("f:2: run_dir: 'run' is not an absolute path",
                             "f:3: allowed_dirs: 'b' is not an absolute path",
                             "f:4: handler_dir: '/a/../b' contains '..'"));
+}
+
+TEST(SettingsFile, CopyPairsHaveTwoEndsEachANameOfTargetcli) {
+    for (const char* const value :
+         {"file/a", "file/a>", ">file/b", "a>b", "file/a>file/", "/a>file/b",
+          "file/a>file/b>file/c", "file/a>file/b/c", "file/a b>file/c", "file/a>file/b;;"}) {
+        EXPECT_THAT(errors_of("[tcmu]\ncopy_pairs=" + std::string(value) + "\n"),
+                    ElementsAre(HasSubstr("copy_pairs: '")))
+            << value;
+    }
 }
 
 TEST(SettingsFile, MissingFileMeansDefaultsUnlessItWasNamed) {

@@ -426,22 +426,60 @@ TEST_F(ExtendedCopy, IsNotBegunAnewWhenItReadsWhatItWrites) {
     EXPECT_EQ(device.requests.back().flags & LUNKIT_IO_REPLAY, LUNKIT_IO_REPLAY);
 }
 
+/// The blocks of a unit as a front end gives them to copies; waits for the queue before each.
+class OfferedBlocks final : public BlockDevice {
+  public:
+    explicit OfferedBlocks(MemoryDevice& behind) : behind_(behind) {}
+    LogicalUnit* unit = nullptr;  ///< nullptr: the unit has gone
+
+    [[nodiscard]] DeviceInfo info() const override { return behind_.info(); }
+    Task<Status> read(Queue& queue, const IoRequest& io) override {
+        (void)co_await queue.yield();
+        if (unit == nullptr) {
+            co_return failure(ESHUTDOWN);
+        }
+        co_return co_await unit->read_for_copy(queue, io);
+    }
+    Task<Status> write(Queue& queue, const IoRequest& io) override {
+        (void)co_await queue.yield();
+        ++writes;
+        if (unit == nullptr) {
+            co_return failure(ESHUTDOWN);
+        }
+        co_return co_await unit->write_for_copy(queue, io);
+    }
+    Task<Status> flush(Queue& /*queue*/) override { co_return failure(EOPNOTSUPP); }
+    int writes = 0;
+
+  private:
+    MemoryDevice& behind_;
+};
+
 /// Offers one unit, in the directions that a test allows, and notes what it was asked.
 class FakePeers final : public CopyPeers {
   public:
-    std::shared_ptr<MemoryDevice> device = std::make_shared<MemoryDevice>(64 * kBlock);
+    explicit FakePeers(MemoryDevice& own_device) : own(own_device) {}
+
+    MemoryDevice device{64 * kBlock};
+    std::shared_ptr<OfferedBlocks> offered = std::make_shared<OfferedBlocks>(device);
+    OfferedBlocks own;
     std::uint32_t block_size = kBlock;
     NaaIdentifier naa{};
     bool may_be_source = false;
     bool may_be_destination = false;
+    bool reserved = false;
     std::uint64_t asked = 0;
 
-    std::optional<CopyPeer> find(const NaaIdentifier& wanted, Role role) override {
+    Task<std::optional<CopyPeer>> find(Queue& queue, NaaIdentifier wanted, Role role) override {
         ++asked;
+        (void)co_await queue.yield();
         const bool allowed = role == Role::kSource ? may_be_source : may_be_destination;
-        return allowed && wanted == naa ? std::optional<CopyPeer>({device, block_size})
-                                        : std::nullopt;
+        if (!allowed || wanted != naa) {
+            co_return std::nullopt;
+        }
+        co_return CopyPeer{offered, block_size, reserved};
     }
+    BlockDevice& own_destination() override { return own; }
 };
 
 class CopyToPeer : public CopyTest {
@@ -450,6 +488,12 @@ class CopyToPeer : public CopyTest {
         peers.naa = other_naa();
         options.copy_peers = &peers;
         restart();
+        peers.own.unit = unit.get();
+        peers.offered->unit = &other;
+    }
+    ~CopyToPeer() override {
+        queue.run_all();
+        EXPECT_EQ(peers.device.violations, 0U);
     }
     Reply from_peer(const Segment& given) {
         Segment one = given;
@@ -462,8 +506,27 @@ class CopyToPeer : public CopyTest {
         return extended_copy(list(both(), segment(one)));
     }
     Bytes both() const { return joined({cscd(own_naa()), cscd(other_naa())}); }
+    /// Not within a range that the command has announced: see copy_peers.hpp.
+    Reply extended_copy(const Bytes& bytes, bool replay = false) {
+        Exchange exchange(copy_out_cdb(0, bytes.size()), bytes);
+        exchange.command.replay = replay;
+        EXPECT_FALSE(changed_range(exchange.command, kBlock).has_value());
+        run_task(queue, unit->execute(queue, exchange.command));
+        return reply_of(exchange);
+    }
+    bool peer_is(std::uint64_t lba, std::uint64_t count, std::uint8_t value) {
+        const auto bytes = peers.device.bytes().subspan(lba * kBlock, count * kBlock);
+        return std::ranges::all_of(bytes, [value](std::byte b) { return b == std::byte{value}; });
+    }
+    Reply run_at_peer(Bytes cdb) {
+        Exchange exchange(std::move(cdb), {});
+        run_task(queue, other.execute(queue, exchange.command));
+        return reply_of(exchange);
+    }
 
-    FakePeers peers;
+    FakePeers peers{device};
+    FakeInitiators other_initiators;
+    LogicalUnit other{peers.device, other_initiators, LogicalUnitOptions{.block_size = kBlock}};
 };
 
 TEST_F(CopyToPeer, GoesTheAllowedWayOnly) {
@@ -479,16 +542,18 @@ TEST_F(CopyToPeer, CopiesBothWays) {
     peers.may_be_source = peers.may_be_destination = true;
     fill_medium(0, 4, 0x55);
     EXPECT_TRUE(is_good(to_peer({.from = 0, .to = 60, .blocks = 4})));
-    EXPECT_EQ(peers.device->bytes()[63 * kBlock], std::byte{0x55});
-    EXPECT_TRUE(peers.device->is_durable());
+    EXPECT_TRUE(peer_is(60, 4, 0x55));
+    EXPECT_TRUE(peers.device.is_durable());
     EXPECT_TRUE(is_good(from_peer({.from = 60, .to = 500, .blocks = 4})));
     EXPECT_TRUE(medium_is(500, 4, 0x55));
+    EXPECT_EQ(peers.own.writes, 1);  // in order with this unit's other commands
 }
 
 TEST_F(CopyToPeer, LeavesCopiesBetweenOthersAlone) {
     peers.may_be_source = peers.may_be_destination = true;
     const Bytes segments = segment({.from = 0, .to = 1, .source_id = 1, .destination_id = 1});
-    EXPECT_TRUE(is_aborted(extended_copy(list(both(), segments)), 0x0d02, 0, kHeader + 32));
+    EXPECT_TRUE(
+        is_aborted(CopyTest::extended_copy(list(both(), segments)), 0x0d02, 0, kHeader + 32));
     EXPECT_EQ(peers.asked, 0U);
 }
 
@@ -497,6 +562,74 @@ TEST_F(CopyToPeer, StaysWithinThePeersCapacityAndBlocks) {
     EXPECT_TRUE(is_aborted(to_peer({.from = 0, .to = 63, .blocks = 2}), 0x0000, 0, 20, true));
     peers.block_size = 4096;
     EXPECT_TRUE(is_aborted(to_peer({}), 0x0d03, 0, kHeader + 32));
+    peers.block_size = kBlock;
+    peers.device.properties.type = DeviceType::kCdDvd;
+    EXPECT_TRUE(is_aborted(to_peer({}), 0x0d03, 0, kHeader + 32));
+}
+
+TEST_F(CopyToPeer, NeitherReadsNorWritesWhatIsReserved) {
+    peers.may_be_source = peers.may_be_destination = peers.reserved = true;
+    EXPECT_TRUE(is_aborted(from_peer({}), 0x0d01, 0, kHeader + 32));
+    EXPECT_TRUE(is_aborted(to_peer({}), 0x0d01, 0, kHeader + 32));
+    EXPECT_TRUE(peers.device.requests.empty());
+    EXPECT_EQ(device.count(Kind::kWrite), 0U);
+}
+
+TEST_F(CopyToPeer, IsRefusedWhatThePeersOwnCommandsAre) {
+    peers.may_be_source = peers.may_be_destination = true;
+    EXPECT_TRUE(is_good(run_at_peer({0x1b, 0, 0, 0, 0, 0})));  // STOP
+    EXPECT_TRUE(is_aborted(from_peer({}), 0x0d01, 0, kHeader + 32));
+    EXPECT_TRUE(is_aborted(to_peer({}), 0x0d01, 0, kHeader + 32));
+    EXPECT_TRUE(is_good(run_at_peer({0x1b, 0, 0, 0, 1, 0})));
+    EXPECT_TRUE(is_good(from_peer({})));
+    peers.device.properties.read_only = true;
+    other.capacity_changed();
+    EXPECT_TRUE(is_good(from_peer({})));
+    EXPECT_TRUE(is_aborted(to_peer({}), 0x0d01, 0, kHeader + 32));
+    EXPECT_EQ(peers.device.count(Kind::kWrite), 0U);
+}
+
+TEST_F(CopyToPeer, LeavesThePeersUnitAttentionToItsInitiators) {
+    peers.may_be_destination = true;
+    other.capacity_changed();
+    EXPECT_TRUE(is_good(to_peer({})));
+    EXPECT_TRUE(is_check(run_at_peer({0, 0, 0, 0, 0, 0}), 0x6, 0x2a09));
+}
+
+TEST_F(CopyToPeer, IsAbortedWhenThePeerGoesInTheMiddle) {
+    // Two segments, so that there is a middle; the second finds nobody any more.
+    peers.may_be_destination = true;
+    const Bytes bytes =
+        list(both(), joined({segment({.from = 0, .to = 0, .blocks = 1, .destination_id = 1}),
+                             segment({.from = 1, .to = 1, .blocks = 1, .destination_id = 1})}));
+    Exchange exchange(copy_out_cdb(0, bytes.size()), bytes);
+    const auto start = [&]() -> Detached { co_await unit->execute(queue, exchange.command); };
+    start();
+    while (peers.offered->writes == 0) {
+        ASSERT_TRUE(queue.run_one());
+    }
+    peers.offered->unit = nullptr;
+    queue.run_all();
+    EXPECT_TRUE(is_aborted(reply_of(exchange), 0x0d01, 1, kHeader + 32));
+    EXPECT_EQ(peers.device.count(Kind::kWrite), 1U);
+}
+
+TEST_F(CopyToPeer, IsNotBegunAnewAfterATakeOver) {
+    // What the peer's initiators have written since would be undone, and nobody could hold it off.
+    peers.may_be_source = peers.may_be_destination = true;
+    Segment one{.from = 0, .to = 1};
+    one.destination_id = 1;
+    EXPECT_TRUE(is_aborted(extended_copy(list(both(), segment(one)), true), 0x0000, 0));
+    EXPECT_TRUE(peers.device.requests.empty());
+}
+
+TEST_F(CopyToPeer, DoesNotMixWithCopiesWithinAUnit) {
+    peers.may_be_source = peers.may_be_destination = true;
+    Segment one{.from = 0, .to = 1};
+    one.destination_id = 1;
+    const Bytes mixed = joined({segment(one), segment({.from = 0, .to = 8})});
+    EXPECT_TRUE(is_check(extended_copy(list(both(), mixed)), 0x5, 0x260c));
+    EXPECT_TRUE(device.requests.empty());
 }
 
 }  // namespace

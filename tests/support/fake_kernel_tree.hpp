@@ -67,6 +67,7 @@ class FakeKernelTree {
         put(at + "attrib/nl_reply_supported", "1\n");
         put(at + "action/block_dev", "unblocked\n");
         put(at + "action/reset_ring", "");
+        put(at + "pr/res_holder", "No SPC-3 Reservation holder\n");
         put(at + "wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: \n");
         put(at + "wwn/vendor_id", "LIO-ORG\n");
         put(at + "wwn/product_id", "\n");

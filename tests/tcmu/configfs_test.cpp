@@ -113,6 +113,21 @@ TEST_F(ConfigfsTest, NumbersThatAreNoneAreErrors) {
     EXPECT_EQ(open().read_number(File::kHwBlockSize).error().code, EPROTO);
 }
 
+TEST_F(ConfigfsTest, ReservationsAreWhatTheKernelTells) {
+    const auto says = [this](const std::string& text) {
+        FakeKernelTree::put(file("pr/res_holder"), text);
+        return open().is_reserved();
+    };
+    for (const char* const text : {"No SPC-3 Reservation holder\n", "No SPC-2 Reservation holder\n",
+                                   "Passthrough\n", "SPC_RESERVATIONS_DISABLED\n"}) {
+        EXPECT_FALSE(says(text)) << text;
+    }
+    for (const char* const text : {"SPC-3 Reservation: iSCSI Initiator: iqn.x\n",
+                                   "SPC-2 Reservation: iSCSI Initiator: iqn.x\n", "", "new\n"}) {
+        EXPECT_TRUE(says(text)) << text;
+    }
+}
+
 TEST(DeviceInfoText, IsParsedFromTheRight) {
     const auto info = DeviceInfoText::parse(
         "Config: file//a Size: 5 b Size: 1048576 MaxDataAreaMB: 64 DataPagesPerBlk: 1");
