@@ -328,6 +328,11 @@ Task<Verdict> DeviceChecks::tells_extents() {
                 }
                 at += extent.length;
             }
+            if (at > whole.length) {
+                co_return broken(
+                    fmt::format("extents from {} on end {} bytes behind what was asked", io.offset,
+                                at - whole.length));
+            }
         }
     }
     co_return "";

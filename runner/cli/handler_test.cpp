@@ -32,9 +32,17 @@ using Kind = CheckResult::Kind;
 constexpr std::chrono::seconds kPatience{60};
 constexpr int kOpenings = 8;
 
+/// In one line.
+std::string reason(const Error& error) {
+    std::string text =
+        error.what.empty() ? std::generic_category().message(error.code) : error.what;
+    std::ranges::replace(text, '\n', ' ');
+    return text;
+}
+
 CheckResult result_of(std::string name, const Verdict& verdict) {
     if (!verdict) {
-        return {std::move(name), Kind::kFailed, verdict.error().what};
+        return {std::move(name), Kind::kFailed, reason(verdict.error())};
     }
     return {std::move(name), verdict->empty() ? Kind::kPassed : Kind::kLeftOut, *verdict};
 }
@@ -87,6 +95,9 @@ class Bench {
         for (const DeviceChecks::Check& check : DeviceChecks::all()) {
             if (!run_one(results, check.name, [this, &check] { return (*checks_.*check.run)(); })) {
                 return false;
+            }
+            if (&check == DeviceChecks::all().data() && results.back().kind == Kind::kFailed) {
+                return true;  // what it says of itself is no ground to go on from
             }
         }
         if (!reopen(results, "keeps its contents for a successor", {.take_over = true}) ||
@@ -157,7 +168,7 @@ class Bench {
     bool reopen(std::vector<CheckResult>& results, const char* name, How how) {
         device_.reset();
         if (const Status opened = open(how); !opened) {
-            results.push_back({name, Kind::kFailed, opened.error().what});
+            results.push_back({name, Kind::kFailed, reason(opened.error())});
             return true;
         }
         return run_one(results, name, [this] { return checks_->holds_contents(*device_); });
@@ -169,7 +180,7 @@ class Bench {
         for (int opening = 0; opening < kOpenings; ++opening) {
             device_.reset();
             if (const Status opened = open({.take_over = true}); !opened) {
-                result = {std::move(result.name), Kind::kFailed, opened.error().what};
+                result = {std::move(result.name), Kind::kFailed, reason(opened.error())};
                 break;
             }
             const std::size_t now = open_descriptors();

@@ -31,6 +31,7 @@ enum class Fault : std::uint8_t {
     kZeroesOneBlockMore,
     kDiscardsNothing,
     kEverythingIsAHole,
+    kExtentsWithoutEnd,
     kNamesNoOffset,
     kWritesInsteadOfOr,
     kCannotFlush,
@@ -116,6 +117,9 @@ class FaultyDevice final : public BlockDevice {
         if (fault_ == Fault::kEverythingIsAHole) {
             extents.front().flags |= LUNKIT_EXTENT_HOLE;
         }
+        if (fault_ == Fault::kExtentsWithoutEnd) {
+            extents.front().length += io.length;
+        }
         co_return count;
     }
     Task<Result<Space>> space(Queue& queue) override {
@@ -179,6 +183,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, DeviceChecksFind,
                                          Planted{Fault::kZeroesOneBlockMore, "writes zeroes"},
                                          Planted{Fault::kDiscardsNothing, "discards"},
                                          Planted{Fault::kEverythingIsAHole, "tells extents"},
+                                         Planted{Fault::kExtentsWithoutEnd, "tells extents"},
                                          Planted{Fault::kNamesNoOffset, "compares and writes"},
                                          Planted{Fault::kWritesInsteadOfOr, "sets bits"},
                                          Planted{Fault::kCannotFlush, "makes durable"},

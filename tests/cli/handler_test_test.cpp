@@ -50,6 +50,15 @@ TEST(HandlerTest, NullKeepsNothing) {
                                 HasSubstr("\nok 3 opens\n")));
 }
 
+TEST(HandlerTest, ADeviceOfOneBlockIsNotGoneOnWith) {
+    const TemporaryFolder folder;
+    const Ran ran = run_test(
+        {"file/" + (folder / "disk"), "--overwrite", "--plugin", HANDLER_FILE, "--size", "512"});
+    EXPECT_EQ(ran.code, kExitFailure) << ran.text;
+    EXPECT_THAT(ran.text, HasSubstr("1..4\n"));
+    EXPECT_THAT(ran.text, HasSubstr("not ok 4 tells what it is\n# its size is 512 bytes"));
+}
+
 TEST(HandlerTest, NothingIsOverwrittenUnasked) {
     const TemporaryFolder folder;
     const Ran ran = run_test({"file/" + (folder / "disk"), "--plugin", HANDLER_FILE});
