@@ -218,9 +218,7 @@ Status check_encryption(const Raw& raw, const Extensions& extensions) {
         case 0:
             return {};
         case kAes:
-            return failure(ENOTSUP,
-                           "crypt_method 1 (AES-CBC) is broken by design and not supported; "
-                           "convert the image with qemu-img");
+            return failure(ENOTSUP, std::string(kAesRefused));
         case kLuks:
             return failure(ENOTSUP, "crypt_method 2 (LUKS) is not supported");
         default:

@@ -36,17 +36,27 @@ Image::Image(ImageFile file, Header header, Options options, Parts parts)
       backing_(std::move(parts.backing)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_),
+      compressed_(file_, header_.compression_type, geometry_.cluster_size()) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
                                            Parts parts) {
-    if (!options.read_only && header.has(kCorrupt)) {
-        return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
-    }
     std::unique_ptr<Image> image(
         new Image(std::move(file), std::move(header), std::move(options), std::move(parts)));
+    if (!image->read_only()) {
+        CHECK(image->check_writable());
+    }
     CHECK(named(image->file_, image->load()));
     return image;
+}
+
+Status Image::check_writable() const {
+    if (header_.has(kCorrupt)) {
+        return failure(EROFS, file_.path() +
+                                  " is marked as corrupt: repair it with 'qemu-img check -r all', "
+                                  "or serve it with readonly=on");
+    }
+    return {};
 }
 
 Status Image::load() {

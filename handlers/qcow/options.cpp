@@ -46,6 +46,7 @@ Result<QcowOptions> parse_options(std::string_view config) {
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
     TRY(std::string backing, keys.text("backing", "confined"));
+    TRY(options.backing_format, keys.text("backing_format", ""));
     TRY(std::string data_file, keys.text("data_file", "off"));
     CHECK(keys.finish());
     if (!options.path.starts_with('/')) {
@@ -56,6 +57,10 @@ Result<QcowOptions> parse_options(std::string_view config) {
     }
     if (commit != "write" && commit != "flush") {
         return failure(EINVAL, "commit=" + commit + ": expected write or flush");
+    }
+    const std::string& format = options.backing_format;
+    if (!format.empty() && format != "raw" && format != "qcow2" && format != "qcow") {
+        return failure(EINVAL, "backing_format=" + format + ": expected raw, qcow2 or qcow");
     }
     options.lazy = commit == "flush";
     TRY(options.backing_folder, folder_for("backing", std::move(backing), options.path));

@@ -19,6 +19,7 @@ struct QcowOptions {
     bool lazy = false;              ///< see Image::Options
     std::string backing_folder;     ///< empty: backing files are refused
     std::string data_folder;        ///< empty: external data files are refused
+    std::string backing_format;     ///< where an image does not tell; empty: refused
 };
 
 inline constexpr const char* kConfigHelp =
@@ -34,6 +35,9 @@ inline constexpr const char* kConfigHelp =
     "  backing=confined|off|<folder>\n"
     "                     backing files may lie beneath the image's own folder (confined),\n"
     "                     nowhere (off), or beneath <folder>\n"
+    "  backing_format=raw|qcow2|qcow\n"
+    "                     what a backing file is where the image does not tell, as version 1\n"
+    "                     never does (none: such an image is refused)\n"
     "  data_file=off|confined|<folder>\n"
     "                     the same for the external data file of an image (off)";
 
