@@ -77,14 +77,16 @@ TEST_F(Version1, IsReadAsQemuReadsIt) {
     EXPECT_FALSE(device_->info().can_discard);
 }
 TEST_F(Version1, ReadsCompressedClusters) {
-    constexpr std::uint64_t kWhole = 6 * kMiB;  // qemu-img compresses whole clusters only
+    constexpr std::uint64_t kWhole = 7 * kMiB;
     std::string plain;
     for (std::uint64_t i = 0; i < kWhole; ++i) {
         plain += static_cast<char>(i / 3000 % 200 + (i % 7 == 0 ? 1 : 2));
     }
     test::write_file(folder_ / "plain.raw", plain);
-    qemu_img(
-        {"convert", "-c", "-f", "raw", "-O", "qcow", folder_ / "plain.raw", folder_ / "image"});
+    // qemu-img 7.2 makes the whole image and then fails all the same, without a word.
+    (void)call({"qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow", folder_ / "plain.raw",
+                folder_ / "image"});
+    qemu_img({"compare", "-f", "raw", "-F", "qcow", folder_ / "plain.raw", folder_ / "image"});
     ASSERT_LT(std::filesystem::file_size(folder_ / "image"), kWhole / 4);
     expect_same("image");
     close();
