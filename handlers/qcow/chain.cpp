@@ -16,8 +16,10 @@
 #include "lunkit/try.hpp"
 #include "qcow/confined_path.hpp"
 #include "qcow/header.hpp"
+#include "qcow/luks.hpp"
 #include "qcow/new_image.hpp"
 #include "qcow/qcow1_image.hpp"
+#include "qcow/sector_cipher.hpp"
 
 namespace lunkit::qcow {
 
@@ -44,7 +46,8 @@ using FileIdentity = std::pair<dev_t, ino_t>;
 struct Chain {
     const lunkit_host& host;
     const ChainRequest& request;
-    std::vector<FileIdentity> files;
+    std::vector<FileIdentity> files = {};
+    std::optional<SecretBytes> passphrase = std::nullopt;  // once it has been asked for
 
     Result<struct stat> enter(const ImageFile& file) {
         struct stat status{};
@@ -153,6 +156,37 @@ Result<std::optional<ImageFile>> open_data_file(Chain& chain, const Header& head
     return file;
 }
 
+/// The cipher of an encrypted image.
+Result<std::unique_ptr<SectorCipher>> unlock(Chain& chain, const ImageFile& file,
+                                             const Header& header) {
+    if (!header.encryption_header || chain.request.locked) {
+        return nullptr;
+    }
+    if (!chain.request.secret.given()) {
+        return failure(ENOKEY, file.path() +
+                                   " is encrypted: secret_file= or secret_credential= names its "
+                                   "passphrase");
+    }
+    if (!chain.passphrase) {
+        TRY(chain.passphrase, read_secret(chain.request.secret));
+    }
+    const ByteRange area = *header.encryption_header;
+    std::vector<std::byte> start(std::min<std::uint64_t>(area.length, kLuksHeaderLength));
+    CHECK(file.read_blocking(area.offset, start));
+    const auto read = [&](std::uint64_t offset, std::span<std::byte> to) {
+        return file.read_blocking(area.offset + offset, to);
+    };
+    const auto open = [&]() -> Result<std::unique_ptr<SectorCipher>> {
+        TRY(const LuksHeader luks, parse_luks(start, area.length));
+        return unlock_luks(luks, read, *chain.passphrase);
+    };
+    Result<std::unique_ptr<SectorCipher>> cipher = open();
+    if (!cipher) {
+        return failure(cipher.error().code, file.path() + ": " + cipher.error().what);
+    }
+    return cipher;
+}
+
 /// An image of version 2 or 3: what its header names, and itself. `path`: absolute.
 Result<std::unique_ptr<Disk>> open_version(Chain& chain, ImageFile file, Header header,
                                            const std::string& path, Image::Options options,
@@ -164,6 +198,7 @@ Result<std::unique_ptr<Disk>> open_version(Chain& chain, ImageFile file, Header 
     Image::Parts parts;
     TRY(parts.data_file, open_data_file(chain, header, path, flags));
     TRY(parts.backing, open_backing(chain, backing, path));
+    TRY(parts.cipher, unlock(chain, file, header));
     TRY(std::unique_ptr<Image> image,
         Image::open(std::move(file), std::move(header), std::move(options), std::move(parts)));
     return std::unique_ptr<Disk>(std::move(image));
@@ -269,11 +304,17 @@ Result<std::unique_ptr<Disk>> open_chain(const lunkit_host& host, const ChainReq
     const std::uint32_t flags =
         request.file_flags | (request.options.read_only ? LUNKIT_FILE_READ_ONLY : 0U);
     TRY(ImageFile file, ImageFile::open(host, request.path, flags));
-    Chain chain{host, request, {}};
+    Chain chain{host, request};
     CHECK(chain.enter(file));
     TRY(AnyHeader header, read_header(file));
-    return open_image(chain, std::move(file), std::move(header), request.path, request.options,
-                      flags);
+    TRY(std::unique_ptr<Disk> image, open_image(chain, std::move(file), std::move(header),
+                                                request.path, request.options, flags));
+    if (request.secret.given() && !request.locked && !chain.passphrase) {
+        return failure(EINVAL, request.path +
+                                   " is not encrypted, though the configuration names a secret; "
+                                   "refusing to serve it in clear");
+    }
+    return image;
 }
 
 }  // namespace lunkit::qcow

@@ -13,6 +13,7 @@
 #include "qcow/header.hpp"
 #include "qcow/image.hpp"
 #include "qcow/qcow1_header.hpp"
+#include "qcow/secret.hpp"
 
 namespace lunkit::qcow {
 
@@ -22,6 +23,8 @@ struct ChainRequest {
     std::string backing_folder;  ///< absolute; backing files lie beneath it. Empty: none allowed
     std::string data_folder;     ///< the same for external data files
     std::string backing_format;  ///< of backing files whose format no image tells; or empty
+    SecretSource secret;         ///< of all encrypted images of the chain
+    bool locked = false;         ///< only metadata is wanted: encrypted images stay locked
     std::uint32_t file_flags =
         0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
 };

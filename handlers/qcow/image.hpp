@@ -29,9 +29,11 @@
 #include "qcow/commit.hpp"
 #include "qcow/compressed_reader.hpp"
 #include "qcow/disk.hpp"
+#include "qcow/guest_data.hpp"
 #include "qcow/header.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/sector_cipher.hpp"
 #include "qcow/snapshot_table.hpp"
 #include "qcow/source.hpp"
 
@@ -50,6 +52,8 @@ class Image final : public Disk {
     struct Parts {
         std::unique_ptr<Source> backing;     ///< or nullptr
         std::optional<ImageFile> data_file;  ///< there when the header has one; open as the image
+        /// Of an encrypted image. Without: its metadata can be looked at, its data is ENOKEY.
+        std::unique_ptr<SectorCipher> cipher;
     };
 
     /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only.
@@ -105,6 +109,8 @@ class Image final : public Disk {
     Image(ImageFile file, Header header, Options options, Parts parts);
     Status load();
     Status load_snapshots();
+    /// Nobody else's data or table is in these clusters: they are known to be metadata.
+    bool claim(std::uint64_t offset, std::uint64_t length);
 
     // image_repair.cpp
     Task<Status> repair(Queue& queue);
@@ -169,6 +175,7 @@ class Image final : public Disk {
     Geometry geometry_;
     Options options_;
     std::unique_ptr<Source> backing_;
+    GuestData data_;  // the only way to what host clusters of data hold
     std::atomic<std::uint64_t> size_{0};
     Metadata metadata_;
     Commit commit_;

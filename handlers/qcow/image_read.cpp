@@ -44,8 +44,8 @@ Task<Status> Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t off
                                 const lunkit_data& data, std::uint64_t data_offset) {
     switch (mapping.kind) {
         case Kind::kData:
-            co_return co_await data_file().read(queue, mapping.host_offset, data, data_offset,
-                                                mapping.length);
+            co_return co_await data_.read(queue, mapping.host_offset, data, data_offset,
+                                          mapping.length);
         case Kind::kCompressed:
             co_return co_await compressed_.read(
                 queue, {mapping.host_offset, mapping.compressed_length},

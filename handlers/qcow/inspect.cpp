@@ -34,6 +34,9 @@ void append_features(Facts& facts, const Header& header) {
         {"compression", header.compression_type == CompressionType::kZstd ? "zstd" : "zlib"});
     facts.push_back({"extended_l2", header.has(kExtendedL2)});
     facts.push_back({"lazy_refcounts", (header.compatible_features & kLazyRefcounts) != 0});
+    if (header.encryption_header) {
+        facts.push_back({"encryption", "luks"});
+    }
     facts.push_back({"dirty", header.has(kDirty)});
     facts.push_back({"corrupt", header.has(kCorrupt)});
     if (header.bitmaps && (header.autoclear_features & kBitmapsConsistent) != 0) {

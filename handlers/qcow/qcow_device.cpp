@@ -33,6 +33,7 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
     request.backing_folder = options.backing_folder;
     request.data_folder = options.data_folder;
     request.backing_format = options.backing_format;
+    request.secret = options.secret;
     return request;
 }
 
@@ -99,6 +100,7 @@ Result<Facts> QcowDevice::inspect(const InspectRequest& request) {
     chain.options.read_only = !request.repair_leaks;
     chain.options.snapshot.clear();  // the image as a whole
     chain.options.counts = true;
+    chain.locked = true;  // what the clusters of data hold does not matter
     TRY(const std::unique_ptr<Disk> image, open_chain(request.host, chain));
     TRY(const Verdict verdict,
         (call_on<Result<Verdict>>(request.host, request.queue, [&image, &request](Queue& queue) {
