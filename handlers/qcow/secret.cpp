@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gcrypt.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,13 +23,14 @@ namespace lunkit::qcow {
 namespace {
 
 constexpr std::size_t kLongest = 8192;  // of a passphrase
+constexpr std::size_t kPrefix = 64;     // before the bytes of a secret
 
 /// Initialises libgcrypt, unless another library of this process has.
 bool initialise_gcrypt() {
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) != 0) {
         return true;
     }
-    constexpr int kPool = 512 << 10;  // bytes: a spread key takes 250 KiB, a key schedule a few
+    constexpr int kPool = 256 << 10;  // bytes; a key schedule takes a few KiB
     constexpr int kMore = 64 << 10;
     if (gcry_check_version(GCRYPT_VERSION) == nullptr) {
         return false;
@@ -105,19 +107,37 @@ Status prepare_gcrypt() {
     return ready ? Status{} : Status{failure(ENOSYS, "libgcrypt cannot be used")};
 }
 
+/// Pages of its own: libgcrypt's pool of locked memory is small, and does not grow for 250 KiB. The
+/// mapping's length stands before the bytes.
 Result<SecretBytes> SecretBytes::allocate(std::size_t size) {
-    CHECK(prepare_gcrypt());
-    SecretBytes bytes;
-    bytes.memory_ = static_cast<std::byte*>(gcry_calloc_secure(1, size));
-    if (bytes.memory_ == nullptr) {
-        return failure(ENOMEM, "no locked memory is left for a key");
+    const std::size_t length = size + kPrefix;
+    void* const pages =
+        ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+        return failure(ENOMEM, "no memory is left for a key");
     }
+    if (::mlock(pages, length) != 0) {
+        const int error = errno;
+        (void)::munmap(pages, length);  // nothing is in it yet
+        return failure(error, "no locked memory is left for a key (RLIMIT_MEMLOCK)");
+    }
+    (void)::madvise(pages, length, MADV_DONTDUMP);  // an old kernel: it is locked and wiped still
+    std::memcpy(pages, &length, sizeof length);
+    SecretBytes bytes;
+    bytes.memory_ = static_cast<std::byte*>(pages) + kPrefix;
     bytes.size_ = size;
     return bytes;
 }
 
 SecretBytes::~SecretBytes() {
-    gcry_free(memory_);  // wipes what is secure memory
+    if (memory_ == nullptr) {
+        return;
+    }
+    std::byte* const pages = memory_ - kPrefix;
+    std::size_t length = 0;
+    std::memcpy(&length, pages, sizeof length);
+    ::explicit_bzero(pages, length);
+    (void)::munmap(pages, length);  // wiped, whatever it says
 }
 
 Result<SecretBytes> read_secret(const SecretSource& source) {

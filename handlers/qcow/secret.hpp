@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Secrets: passphrases and keys. They live in memory of libgcrypt's that is locked, so that it
-// never reaches a swap device, and that is wiped when it is given back. They come from files, never
-// from a configuration string, and stand in no message.
+// Secrets: passphrases and keys. They live in memory that is locked, so that it never reaches a
+// swap device, left out of core dumps, and wiped when it is given back; key schedules in
+// libgcrypt's, which is locked and wiped as well. They come from files, never from a configuration
+// string, and stand in no message.
 #pragma once
 
 #include <cstddef>
