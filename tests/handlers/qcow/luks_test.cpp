@@ -25,15 +25,17 @@
 namespace lunkit::qcow {
 namespace {
 
+using std::string_view_literals::operator""sv;
 using ::testing::HasSubstr;
 
 class Luks : public QcowRig {
   protected:
     static constexpr std::uint64_t kSize = 4 * kMiB;
+    static constexpr const char* kPassphrase = "correct horse battery staple\n";
 
     void SetUp() override {
         QcowRig::SetUp();
-        make_secret("key", "correct horse battery staple");
+        make_secret("key", kPassphrase);
     }
     void make_secret(const std::string& name, const std::string& passphrase, mode_t mode = 0600) {
         test::write_file(folder_ / name, passphrase);
@@ -42,16 +44,15 @@ class Luks : public QcowRig {
     [[nodiscard]] std::string keys(const std::string& name = "key") const {
         return ";secret_file=" + (folder_ / name);
     }
-    [[nodiscard]] std::string secret_object(const std::string& name = "key") const {
-        return "secret,id=key,file=" + (folder_ / name);
+    [[nodiscard]] std::string secret_object() const {
+        return "secret,id=key,file=" + (folder_ / "key");
     }
     /// How qemu's programs are told of an encrypted image.
     [[nodiscard]] std::vector<std::string> naming(const std::string& image) const {
         return {"--object", secret_object(), "--image-opts",
                 "driver=qcow2,encrypt.key-secret=key,file.filename=" + (folder_ / image)};
     }
-    void create_luks(const std::string& image, const std::string& options,
-                     const std::string& secret = "key") {
+    void create_luks(const std::string& image, const std::string& options) {
         const std::vector<std::string> command = {
             "qemu-img",
             "create",
@@ -59,9 +60,9 @@ class Luks : public QcowRig {
             "-f",
             "qcow2",
             "--object",
-            secret_object(secret),
+            secret_object(),
             "-o",
-            "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=20" +
+            "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10" +
                 (options.empty() ? "" : "," + options),
             folder_ / image,
             std::to_string(kSize)};
@@ -74,15 +75,22 @@ class Luks : public QcowRig {
         }
         FAIL() << printed_;
     }
-    /// The same without options, made once and copied.
-    void copy_luks(const std::string& image) {
+    /// The same, made once for all tests with these options, and copied. No paths in `options`.
+    void copy_luks(const std::string& image, const std::string& options = "") {
         static const test::BuildFolder kept;
-        const std::string made = kept / "image";
+        const std::string made = kept / ("image," + options);
         if (!std::filesystem::exists(made)) {
-            ASSERT_NO_FATAL_FAILURE(create_luks("made", ""));
-            std::filesystem::copy_file(folder_ / "made", made);
+            ASSERT_NO_FATAL_FAILURE(create_luks("made", options));
+            std::filesystem::rename(folder_ / "made", made);
         }
         std::filesystem::copy_file(made, folder_ / image);
+    }
+    void set_backing(const std::string& image, const std::string& base, const std::string& format) {
+        std::vector<std::string> arguments = {"rebase", "-u", "-b", base, "-F", format};
+        for (const std::string& word : naming(image)) {
+            arguments.push_back(word);
+        }
+        qemu_img(std::move(arguments));
     }
     void qemu_io_luks(const std::string& image, const std::vector<std::string>& commands) {
         std::vector<std::string> arguments = {"qemu-io"};
@@ -155,6 +163,9 @@ class Luks : public QcowRig {
     }
 };
 
+constexpr const char* kVersion2 = "compat=0.10,cluster_size=4k";
+constexpr const char* kExtended = "extended_l2=on,cluster_size=16k";
+
 struct LuksKind {
     const char* name;
     const char* options;
@@ -168,17 +179,17 @@ class LuksOracle : public Luks, public ::testing::WithParamInterface<LuksKind> {
 TEST_P(LuksOracle, BothReadWhatEitherWrote) {
     const LuksKind& kind = GetParam();
     const std::string prepare = kind.prepare;
-    std::string options = kind.options;
-    if (prepare == "raw") {
-        test::write_file(folder_ / "base", noise(3 * kMiB + 512 * 5, 5));
-        options += ",backing_file=base,backing_fmt=raw";
-    }
     std::string config = keys();
     if (prepare == "data") {
-        options = "data_file=" + (folder_ / "data");
+        create_luks("image", "data_file=" + (folder_ / "data"));
         config += ";data_file=confined";
+    } else {
+        copy_luks("image", kind.options);
     }
-    create_luks("image", options);
+    if (prepare == "raw") {
+        test::write_file(folder_ / "base", noise(3 * kMiB + 512 * 5, 5));
+        set_backing("image", "base", "raw");
+    }
     qemu_io_luks("image", {"write -P 1 0 300k", "write -P 2 1000k 17k", "write -P 3 3M 512"});
     if (prepare == "snapshot") {
         std::vector<std::string> snapshot = {"snapshot", "-c", "kept"};
@@ -205,10 +216,9 @@ INSTANTIATE_TEST_SUITE_P(
     Kinds, LuksOracle,
     ::testing::Values(LuksKind{"Plain", "", ""}, LuksKind{"Cluster512", "cluster_size=512", ""},
                       LuksKind{"Cluster2M", "cluster_size=2M", ""},
-                      LuksKind{"Version2", "compat=0.10,cluster_size=4k", "raw"},
-                      LuksKind{"Extended16k", "extended_l2=on,cluster_size=16k", "raw"},
-                      LuksKind{"Backing", "lazy_refcounts=on", "raw"},
-                      LuksKind{"Snapshot", "cluster_size=4k", "snapshot"},
+                      LuksKind{"Version2", kVersion2, "raw"},
+                      LuksKind{"Extended16k", kExtended, "raw"}, LuksKind{"Backing", "", "raw"},
+                      LuksKind{"Snapshot", "lazy_refcounts=on,cluster_size=4k", "snapshot"},
                       LuksKind{"DataFile", "", "data"}),
     [](const auto& tested) { return tested.param.name; });
 
@@ -248,11 +258,13 @@ INSTANTIATE_TEST_SUITE_P(Ciphers, LuksCipher,
                          });
 
 TEST_F(Luks, ACipherThatTheLibraryLacksIsRefusedByName) {
-    create_luks("image", "encrypt.cipher-alg=twofish-192");
-    EXPECT_THAT(why_not("image", 0, keys()), HasSubstr("'twofish' with a key of 192 bits"));
-    std::filesystem::remove(folder_ / "image");
-    create_luks("image", "encrypt.cipher-mode=ctr");
-    EXPECT_THAT(why_not("image", 0, keys()), HasSubstr("'ctr'"));
+    copy_luks("twofish");
+    put("twofish", luks_at("twofish") + 8, "twofish\0"sv);
+    put("twofish", luks_at("twofish") + 108, "\0\0\0\x30"sv);
+    EXPECT_THAT(why_not("twofish", 0, keys()), HasSubstr("'twofish' with a key of 192 bits"));
+    copy_luks("ctr");
+    put("ctr", luks_at("ctr") + 40, "ctr-plain64\0"sv);
+    EXPECT_THAT(why_not("ctr", 0, keys()), HasSubstr("'ctr'"));
 }
 
 TEST_F(Luks, NothingOfTheGuestStandsInTheFileInClear) {
@@ -262,9 +274,10 @@ TEST_F(Luks, NothingOfTheGuestStandsInTheFileInClear) {
     }
     base.resize(kSize);
     test::write_file(folder_ / "base", base);
-    for (const std::string options : {"", "extended_l2=on,", "compat=0.10,"}) {
+    for (const char* const options : {"", kExtended, kVersion2}) {
         std::filesystem::remove(folder_ / "image");
-        create_luks("image", options + "backing_file=base,backing_fmt=raw");
+        copy_luks("image", options);
+        set_backing("image", "base", "raw");
         open("image", keys());
         std::string guest;
         while (guest.size() < 256 * 1024) {
@@ -312,7 +325,8 @@ TEST_F(Luks, AnEncryptedBackingFileOpensWithTheSameSecret) {
     copy_luks("base");
     qemu_io_luks("base", {"write -P 5 0 1M"});
     const std::string model = content_of("base");
-    create_luks("image", "backing_file=base,backing_fmt=qcow2");
+    copy_luks("image");
+    set_backing("image", "base", "qcow2");
     open("image", keys());
     EXPECT_TRUE(model == read(0, kSize));
     ASSERT_TRUE(write(4096, std::string(512, 'x')));
@@ -331,10 +345,11 @@ TEST_F(Luks, AWrongPassphraseOpensNothing) {
     EXPECT_EQ("", why_not("image", 0, keys()));
 }
 TEST_F(Luks, ANewlineAtTheEndBelongsToThePassphrase) {
-    make_secret("line", "with a newline\n");
-    make_secret("word", "with a newline");
-    create_luks("image", "", "line");
-    EXPECT_EQ("", why_not("image", 0, keys("line")));
+    copy_luks("image");
+    const std::string line = kPassphrase;
+    ASSERT_EQ('\n', line.back());
+    make_secret("word", line.substr(0, line.size() - 1));
+    EXPECT_EQ("", why_not("image", 0, keys()));
     EXPECT_THAT(why_not("image", 0, keys("word")), HasSubstr("key slots"));
 }
 TEST_F(Luks, ASecretThatOthersMayReadIsRefused) {
@@ -401,7 +416,6 @@ TEST_P(HostileLuks, IsRefusedByTheFieldsName) {
     put("image", luks_at("image") + GetParam().at, GetParam().bytes);
     EXPECT_THAT(why_not("image", 0, keys()), HasSubstr(GetParam().message));
 }
-using std::string_view_literals::operator""sv;
 INSTANTIATE_TEST_SUITE_P(
     Fields, HostileLuks,
     ::testing::Values(
