@@ -262,6 +262,21 @@ Result<std::unique_ptr<Source>> open_source(Chain& chain, const std::string& pat
     return std::unique_ptr<Source>(std::move(image));
 }
 
+/// A top image in clear never gets what guests write, nor what lies decrypted below it, when the
+/// configuration names a secret.
+Status check_not_in_clear(const ChainRequest& request, const AnyHeader& header) {
+    const bool writes = request.for_writing || !request.options.read_only;
+    const auto* const top = std::get_if<Header>(&header);  // version 1 is never written
+    if (!request.secret.given() || request.locked || !writes || top == nullptr ||
+        top->encryption_header) {
+        return {};
+    }
+    return failure(EINVAL, request.path +
+                               " is not encrypted, though the configuration names a secret: what "
+                               "guests write, and what is copied from an encrypted backing file, "
+                               "would stand there in clear; only readonly=on serves it");
+}
+
 }  // namespace
 
 Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size) {
@@ -307,6 +322,7 @@ Result<std::unique_ptr<Disk>> open_chain(const lunkit_host& host, const ChainReq
     Chain chain{host, request};
     CHECK(chain.enter(file));
     TRY(AnyHeader header, read_header(file));
+    CHECK(check_not_in_clear(request, header));
     TRY(std::unique_ptr<Disk> image, open_image(chain, std::move(file), std::move(header),
                                                 request.path, request.options, flags));
     if (request.secret.given() && !request.locked && !chain.passphrase) {

@@ -25,6 +25,7 @@ struct ChainRequest {
     std::string backing_format;  ///< of backing files whose format no image tells; or empty
     SecretSource secret;         ///< of all encrypted images of the chain
     bool locked = false;         ///< only metadata is wanted: encrypted images stay locked
+    bool for_writing = false;    ///< refuse what is not to be written, though options.read_only
     std::uint32_t file_flags =
         0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
 };

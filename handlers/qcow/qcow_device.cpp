@@ -76,6 +76,7 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     }
     ChainRequest chain = chain_request(options, false);
     const bool writable = !chain.options.read_only;
+    chain.for_writing = writable;
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
     const Result<std::unique_ptr<Disk>> opened = open_chain(request.host, chain);

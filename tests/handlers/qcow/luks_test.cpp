@@ -333,6 +333,19 @@ TEST_F(Luks, AnEncryptedBackingFileOpensWithTheSameSecret) {
     EXPECT_EQ(std::string(512, '\5'), read(8192, 512));
     EXPECT_EQ(std::string(512, 'x'), read(4096, 512));
 }
+TEST_F(Luks, AnOverlayInClearOfAnEncryptedImageIsNeverWritten) {
+    copy_luks("base");
+    qemu_io_luks("base", {"write -P 5 0 1M"});
+    create("image", "backing_file=base,backing_fmt=qcow2", kSize);
+    EXPECT_THAT(why_not("image", 0, keys()), HasSubstr("would stand there in clear"));
+    const std::string config = "qcow/" + (folder_ / "image") + keys();
+    const Status checked = handlers().check_config(config, false);
+    ASSERT_FALSE(checked);
+    EXPECT_THAT(checked.error().what, HasSubstr("would stand there in clear"));
+    EXPECT_TRUE(handlers().check_config(config + ";readonly=on", false));
+    open("image", keys() + ";readonly=on");
+    EXPECT_EQ(std::string(512, '\5'), read(8192, 512));
+}
 
 TEST_F(Luks, WithoutASecretItIsRefused) {
     copy_luks("image");
@@ -383,6 +396,7 @@ TEST_F(Luks, ACredentialOfTheServiceIsASecret) {
 TEST_F(Luks, AnImageInClearIsNotServedToWhoNamesASecret) {
     create("image", "", kSize);
     EXPECT_THAT(why_not("image", 0, keys()), HasSubstr("not encrypted"));
+    EXPECT_THAT(why_not("image", 0, keys() + ";readonly=on"), HasSubstr("not encrypted"));
 }
 TEST_F(Luks, IsVerifiedWithoutASecretAndKeepsItsHeader) {
     copy_luks("image");
