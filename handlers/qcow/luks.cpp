@@ -28,8 +28,9 @@ constexpr std::size_t kFirstSlot = 208;
 constexpr std::uint32_t kSlotInUse = 0x00ac71f3U;
 constexpr std::uint32_t kSlotFree = 0x0000deadU;
 constexpr std::uint32_t kStripes = 4000;  // what everybody writes, and QEMU insists on
-// About a minute. Whoever made the image decides how long we work.
+// Whoever made the image decides how long we work: at most some minutes for a wrong passphrase.
 constexpr std::uint32_t kMostIterations = 100'000'000;
+constexpr std::uint64_t kMostRounds = 400'000'000;  // of the hash, all slots together
 
 std::unexpected<Error> bad(std::string what) {
     return failure(EINVAL, "LUKS header: " + std::move(what));
@@ -96,6 +97,26 @@ Status read_slots(std::span<const std::byte> start, std::uint64_t area_length, L
         header.slots.push_back(slot);
     }
     return header.slots.empty() ? Status{bad("no key slot is in use")} : Status{};
+}
+
+/// A passphrase that opens no slot is tried with all of them.
+Status check_work(const LuksHeader& header) {
+    const std::size_t digest_length = gcry_md_get_algo_dlen(header.hash);
+    const auto rounds = [digest_length](std::uint64_t iterations, std::size_t length) {
+        return iterations * ((length + digest_length - 1) / digest_length);
+    };
+    std::uint64_t sum = 0;
+    for (const LuksSlot& slot : header.slots) {
+        sum += rounds(slot.iterations, header.cipher.key_length) +
+               rounds(header.digest_iterations, header.digest.size());
+    }
+    if (sum > kMostRounds) {
+        return bad(
+            fmt::format("the iterations of its {} key slots come to {} rounds of the hash, "
+                        "above the limit of {}",
+                        header.slots.size(), sum, kMostRounds));
+    }
+    return {};
 }
 
 Result<SecretBytes> derive_key(int hash, std::span<const std::byte> passphrase,
@@ -188,6 +209,7 @@ Result<LuksHeader> parse_luks(std::span<const std::byte> start, std::uint64_t ar
     header.digest_iterations = u32(start, 164);
     CHECK(check_iterations(header.digest_iterations, "master_key_iterations"));
     CHECK(read_slots(start, area_length, header));
+    CHECK(check_work(header));
     return header;
 }
 

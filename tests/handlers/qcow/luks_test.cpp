@@ -430,6 +430,14 @@ TEST_P(HostileLuks, IsRefusedByTheFieldsName) {
     put("image", luks_at("image") + GetParam().at, GetParam().bytes);
     EXPECT_THAT(why_not("image", 0, keys()), HasSubstr(GetParam().message));
 }
+TEST_F(Luks, SlotsThatTogetherTakeTooLongAreRefused) {
+    copy_luks("image");
+    for (std::uint64_t slot = 0; slot < 8; ++slot) {  // in use, 30 million iterations
+        put("image", luks_at("image") + 208 + slot * 48, "\0\xac\x71\xf3\x01\xc9\xc3\x80"sv);
+    }
+    EXPECT_THAT(why_not("image", 0, keys()),
+                HasSubstr("the iterations of its 8 key slots come to 48"));
+}
 INSTANTIATE_TEST_SUITE_P(
     Fields, HostileLuks,
     ::testing::Values(
