@@ -15,10 +15,11 @@ namespace {
 constexpr std::uint64_t kPiece = 1ULL << 20U;  // bytes that are copied and encrypted at once
 constexpr std::size_t kInline = 16384;  // what is less takes the queue's thread some microseconds
 
-/// The error of a piece, as one of the transfer.
-Status moved(Status status, std::uint64_t by) {
+/// The error of a piece, as one of the transfer, of which `done` bytes lie before the piece. The
+/// first `skip` bytes of the piece do not belong to the transfer.
+Status moved(Status status, std::uint64_t done, std::uint64_t skip = 0) {
     if (!status && status.error().offset != LUNKIT_NO_OFFSET) {
-        status.error().offset += by;
+        status.error().offset = done + std::max(status.error().offset, skip) - skip;
     }
     return status;
 }
@@ -43,7 +44,7 @@ Task<Status> GuestData::read(Queue& queue, std::uint64_t offset, const lunkit_da
         const std::uint64_t sectors = (skip + piece + kCryptSector - 1) / kCryptSector;
         const std::span<std::byte> bytes = buffer.span().first(sectors * kCryptSector);
         const SingleData into(bytes);
-        CO_CHECK(moved(co_await file_.read(queue, start, into, 0, bytes.size()), done));
+        CO_CHECK(moved(co_await file_.read(queue, start, into, 0, bytes.size()), done, skip));
         CO_CHECK(co_await decrypt(queue, start, bytes));
         CO_CHECK(copy_in(file_.host(), data, data_offset + done, bytes.subspan(skip, piece)));
         done += piece;
