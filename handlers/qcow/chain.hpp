@@ -5,10 +5,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <variant>
 
 #include "lunkit/handler.h"
 #include "lunkit/result.hpp"
+#include "qcow/disk.hpp"
+#include "qcow/header.hpp"
 #include "qcow/image.hpp"
+#include "qcow/qcow1_header.hpp"
+#include "qcow/secret.hpp"
 
 namespace lunkit::qcow {
 
@@ -17,6 +22,10 @@ struct ChainRequest {
     Image::Options options;      ///< of the top image
     std::string backing_folder;  ///< absolute; backing files lie beneath it. Empty: none allowed
     std::string data_folder;     ///< the same for external data files
+    std::string backing_format;  ///< of backing files whose format no image tells; or empty
+    SecretSource secret;         ///< of all encrypted images of the chain
+    bool locked = false;         ///< only metadata is wanted: encrypted images stay locked
+    bool for_writing = false;    ///< refuse what is not to be written, though options.read_only
     std::uint32_t file_flags =
         0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
 };
@@ -28,11 +37,12 @@ inline constexpr int kMaxChainDepth = 32;
 /// Worker thread; blocks.
 Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size);
 
-/// The header of an image, checked. Worker thread; blocks.
-[[nodiscard]] Result<Header> read_header(const ImageFile& file);
+/// The header of an image, checked: of version 2 or 3, or of version 1. Worker thread; blocks.
+using AnyHeader = std::variant<Header, Qcow1Header>;
+[[nodiscard]] Result<AnyHeader> read_header(const ImageFile& file);
 
 /// Worker thread; blocks. Errors are sentences that name the file and the field.
-[[nodiscard]] Result<std::unique_ptr<Image>> open_chain(const lunkit_host& host,
-                                                        const ChainRequest& request);
+[[nodiscard]] Result<std::unique_ptr<Disk>> open_chain(const lunkit_host& host,
+                                                       const ChainRequest& request);
 
 }  // namespace lunkit::qcow

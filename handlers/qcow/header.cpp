@@ -133,12 +133,13 @@ Status check_snapshots(const Header& header, const Raw& raw) {
 /// Tables that the header names must not share a byte.
 Status check_overlaps(const Header& header) {
     constexpr std::uint64_t kSmallestEntry = 40;
-    const std::array<std::pair<const char*, ByteRange>, 4> tables = {{
+    const std::array<std::pair<const char*, ByteRange>, 5> tables = {{
         {"the header", {0, header.cluster_size()}},
         {"l1_table", {header.l1_table_offset, header.l1_size * std::uint64_t{8}}},
         {"refcount_table",
          {header.refcount_table_offset, header.refcount_table_clusters * header.cluster_size()}},
         {"snapshots", {header.snapshots_offset, header.nb_snapshots * kSmallestEntry}},
+        {"encryption_header", header.encryption_header.value_or(ByteRange{})},
     }};
     for (std::size_t i = 0; i < tables.size(); ++i) {
         for (std::size_t j = i + 1; j < tables.size(); ++j) {
@@ -207,22 +208,41 @@ Status check_features(const Header& header, const Extensions& extensions) {
     return {};
 }
 
-Status check_encryption(const Raw& raw, const Extensions& extensions) {
+Status check_luks(const Header& header, const Raw& raw) {
+    const ByteRange area = *header.encryption_header;
+    if (area.length == 0 || area.length > kMaxEncryptionHeaderBytes) {
+        return bad(
+            fmt::format("the encryption header's length {} is 0 or above the limit of 16 "
+                        "MiB",
+                        area.length));
+    }
+    CHECK(check_table(header, raw, "encryption_header", area.offset, area.length));
+    if (header.size % 512 != 0) {
+        return bad(
+            fmt::format("size {} is not a multiple of 512, as encryption wants it", header.size));
+    }
+    if (header.raw_data_file()) {
+        return failure(ENOTSUP,
+                       "encryption and a data file that is a raw image exclude each other");
+    }
+    return {};
+}
+
+/// header.encryption_header is what the extension says.
+Status check_encryption(const Header& header, const Raw& raw) {
     constexpr std::uint32_t kAes = 1;
     constexpr std::uint32_t kLuks = 2;
     const std::uint32_t method = raw.u32(32);
-    if (extensions.has_encryption_header != (method == kLuks)) {
+    if (header.encryption_header.has_value() != (method == kLuks)) {
         return bad("crypt_method and the encryption header extension contradict each other");
     }
     switch (method) {
         case 0:
             return {};
         case kAes:
-            return failure(ENOTSUP,
-                           "crypt_method 1 (AES-CBC) is broken by design and not supported; "
-                           "convert the image with qemu-img");
+            return failure(ENOTSUP, std::string(kAesRefused));
         case kLuks:
-            return failure(ENOTSUP, "crypt_method 2 (LUKS) is not supported");
+            return check_luks(header, raw);
         default:
             return bad(fmt::format("crypt_method {} is not known", method));
     }
@@ -284,9 +304,10 @@ Result<Header> parse_header(std::span<const std::byte> start, std::uint64_t file
     header.backing_format = std::move(extensions.backing_format);
     header.bitmaps = extensions.bitmaps;
     header.data_file = std::move(extensions.data_file);
+    header.encryption_header = extensions.encryption_header;
 
     CHECK(check_features(header, extensions));
-    CHECK(check_encryption(raw, extensions));
+    CHECK(check_encryption(header, raw));
     CHECK(check_size(header, raw));
     CHECK(check_refcount_table(header, raw));
     CHECK(check_snapshots(header, raw));

@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "lunkit/io_request.hpp"
 #include "lunkit/result.hpp"
@@ -30,6 +31,12 @@ inline constexpr std::uint64_t kMaxL1Bytes = 32ULL << 20U;
 inline constexpr std::uint64_t kMaxRefcountTableBytes = 8ULL << 20U;
 inline constexpr std::uint32_t kMaxSnapshots = 65536;
 inline constexpr std::uint64_t kMaxSnapshotTableBytes = 64ULL << 20U;
+inline constexpr std::uint64_t kMaxEncryptionHeaderBytes = 16ULL << 20U;
+
+/// Why an image with crypt_method 1 is refused, of whatever version.
+inline constexpr std::string_view kAesRefused =
+    "crypt_method 1 (AES-CBC) is broken by design and not supported; convert the image with "
+    "qemu-img";
 
 /// Bits of incompatible_features.
 enum IncompatibleFeature : std::uint64_t {
@@ -88,6 +95,8 @@ struct Header {
     std::string backing_format;  ///< empty: not said
     std::optional<BitmapsExtension> bitmaps;
     std::optional<std::string> data_file;  ///< there when kExternalDataFile is
+    /// Of LUKS, in whole clusters; there when the image is encrypted.
+    std::optional<ByteRange> encryption_header;
 
     [[nodiscard]] std::uint64_t cluster_size() const { return 1ULL << cluster_bits; }
     [[nodiscard]] bool has(IncompatibleFeature bit) const {

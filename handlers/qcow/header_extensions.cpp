@@ -71,7 +71,13 @@ Status take(Extensions& extensions, std::uint32_t type, std::span<const std::byt
             return {};
         }
         case kEncryptionHeader:
-            extensions.has_encryption_header = true;
+            if (data.size() != 16) {
+                return failure(EINVAL,
+                               fmt::format("encryption header extension has {} bytes instead of 16",
+                                           data.size()));
+            }
+            extensions.encryption_header = {load_be<std::uint64_t>(data.data()),
+                                            load_be<std::uint64_t>(data.data() + 8)};
             return {};
         case kDataFileName:
             if (data.size() > kMaxDataFileName) {

@@ -16,7 +16,7 @@ namespace lunkit::qcow {
 struct Extensions {
     std::string backing_format;
     std::optional<BitmapsExtension> bitmaps;
-    bool has_encryption_header = false;
+    std::optional<ByteRange> encryption_header;  ///< as it stands there
     std::optional<std::string> data_file;
     std::span<const std::byte> feature_names;  ///< entries of 48 bytes; a view
 };

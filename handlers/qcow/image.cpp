@@ -34,19 +34,30 @@ Image::Image(ImageFile file, Header header, Options options, Parts parts)
       geometry_(header_),
       options_(std::move(options)),
       backing_(std::move(parts.backing)),
+      data_(data_file(), header_.encryption_header.has_value(), std::move(parts.cipher)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_),
+      compressed_(file_, header_.compression_type, geometry_.cluster_size()) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
                                            Parts parts) {
-    if (!options.read_only && header.has(kCorrupt)) {
-        return failure(EROFS, file.path() + " is marked as corrupt: only readonly=on serves it");
-    }
     std::unique_ptr<Image> image(
         new Image(std::move(file), std::move(header), std::move(options), std::move(parts)));
+    if (!image->read_only()) {
+        CHECK(image->check_writable());
+    }
     CHECK(named(image->file_, image->load()));
     return image;
+}
+
+Status Image::check_writable() const {
+    if (header_.has(kCorrupt)) {
+        return failure(EROFS, file_.path() +
+                                  " is marked as corrupt: repair it with 'qemu-img check -r all', "
+                                  "or serve it with readonly=on");
+    }
+    return {};
 }
 
 Status Image::load() {
@@ -59,12 +70,23 @@ Status Image::load() {
     }
     if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {
         const ByteRange directory = header_.bitmaps->directory;
-        for (std::uint64_t at = 0; at < directory.length; at += geometry_.cluster_size()) {
-            metadata_.clusters.insert(geometry_.cluster_of(directory.offset + at));
-        }
+        (void)claim(directory.offset, directory.length);  // an overlap shows when it is used
+    }
+    if (header_.encryption_header &&
+        !claim(header_.encryption_header->offset, header_.encryption_header->length)) {
+        return corruption("the encryption header overlaps another table");
     }
     CHECK(metadata_.refcounts.open(header_.refcount_table_offset, header_.refcount_table_clusters));
     return metadata_.map.claim(metadata_.clusters);
+}
+
+bool Image::claim(std::uint64_t offset, std::uint64_t length) {
+    for (std::uint64_t at = 0; at < length; at += geometry_.cluster_size()) {
+        if (!metadata_.clusters.insert(geometry_.cluster_of(offset + at))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 Status Image::load_snapshots() {
@@ -82,14 +104,6 @@ Status Image::load_snapshots() {
         size_ = chosen->disk_size;
         return metadata_.map.open(chosen->l1_table_offset, chosen->l1_size);
     }
-    const auto claim = [this](std::uint64_t offset, std::uint64_t length) {
-        for (std::uint64_t at = 0; at < length; at += geometry_.cluster_size()) {
-            if (!metadata_.clusters.insert(geometry_.cluster_of(offset + at))) {
-                return false;
-            }
-        }
-        return true;
-    };
     constexpr std::uint64_t kMostClaimed = 4ULL << 20U;  // a sparse file could name any number
     std::uint64_t l1_clusters = 0;
     bool apart = claim(header_.snapshots_offset, table.bytes);

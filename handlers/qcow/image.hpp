@@ -27,22 +27,19 @@
 #include "qcow/buffer.hpp"
 #include "qcow/census.hpp"
 #include "qcow/commit.hpp"
+#include "qcow/compressed_reader.hpp"
+#include "qcow/disk.hpp"
+#include "qcow/guest_data.hpp"
 #include "qcow/header.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/sector_cipher.hpp"
 #include "qcow/snapshot_table.hpp"
 #include "qcow/source.hpp"
 
 namespace lunkit::qcow {
 
-/// What became of looking at all metadata.
-struct Verdict {
-    std::string damage;          ///< empty: sound; else the first that was found, as a sentence
-    std::uint64_t leaked = 0;    ///< clusters that are counted and that nobody uses; no harm
-    std::uint64_t repaired = 0;  ///< leaked ones that are free now
-};
-
-class Image final : public Source {
+class Image final : public Disk {
   public:
     struct Options {
         bool read_only = false;
@@ -51,16 +48,12 @@ class Image final : public Source {
         bool lazy = false;    ///< changed metadata may wait in memory for a flush
         bool counts = false;  ///< verify() is called: needs refcounts, read_only or not
     };
-    /// What becomes of a cleared range's space.
-    enum class Space : std::uint8_t {
-        kRelease,  ///< goes back to the file system
-        kKeep,     ///< stays reserved, where there is some
-    };
-
     /// What else an image consists of, as its header names it.
     struct Parts {
         std::unique_ptr<Source> backing;     ///< or nullptr
         std::optional<ImageFile> data_file;  ///< there when the header has one; open as the image
+        /// Of an encrypted image. Without: its metadata can be looked at, its data is ENOKEY.
+        std::unique_ptr<SectorCipher> cipher;
     };
 
     /// Worker thread; blocks; reads only. `file` is open for writing unless options.read_only.
@@ -74,27 +67,24 @@ class Image final : public Source {
     Image& operator=(Image&&) = delete;
 
     [[nodiscard]] std::uint64_t size() const override { return size_.load(); }
-    [[nodiscard]] const Header& header() const { return header_; }
-    [[nodiscard]] const Geometry& geometry() const { return geometry_; }
-    [[nodiscard]] const ImageFile& file() const { return file_; }
-    [[nodiscard]] bool read_only() const { return options_.read_only; }
-    /// Whether a cleared range can be made to read as zeros without writing them.
-    [[nodiscard]] bool can_clear() const { return geometry_.can_zero() || backing_ == nullptr; }
+    [[nodiscard]] const ImageFile& file() const override { return file_; }
+    [[nodiscard]] std::uint64_t cluster_size() const override { return geometry_.cluster_size(); }
+    [[nodiscard]] bool read_only() const override { return options_.read_only; }
+    [[nodiscard]] Status check_writable() const override;
+    [[nodiscard]] bool can_clear() const override {
+        return geometry_.can_zero() || backing_ == nullptr;
+    }
 
-    Task<Status> read(Queue& queue, const IoRequest& io);
-    Task<Status> write(Queue& queue, const IoRequest& io, bool durable);
-    /// The range reads as zeros afterwards. EOPNOTSUPP unless can_clear().
-    Task<Status> clear(Queue& queue, ByteRange range, Space space, bool durable);
-    /// The same by writing, for images that have no other way.
-    Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable);
-    Task<Status> flush(Queue& queue);
-    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range, std::span<Extent> extents);
-    /// Compares all refcounts with what the tables use. Options::counts; no other request runs.
-    /// `repair`: leaked clusters become free, durably, if nothing is damaged, and the counts of an
-    /// image with the dirty bit are mended; not read_only. An error: it could not be looked at.
-    Task<Result<Verdict>> verify(Queue& queue, bool repair);
-    /// The new part reads as zeros. Durable when it completes.
-    Task<Status> grow(Queue& queue, std::uint64_t size);
+    Task<Status> read(Queue& queue, const IoRequest& io) override;
+    Task<Status> write(Queue& queue, const IoRequest& io, bool durable) override;
+    Task<Status> clear(Queue& queue, ByteRange range, Space space, bool durable) override;
+    Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable) override;
+    Task<Status> flush(Queue& queue) override;
+    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range,
+                                        std::span<Extent> extents) override;
+    /// Options::counts.
+    Task<Result<Verdict>> verify(Queue& queue, bool repair) override;
+    Task<Status> grow(Queue& queue, std::uint64_t size) override;
 
     Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
                             std::uint64_t data_offset, std::uint64_t length) override;
@@ -119,6 +109,8 @@ class Image final : public Source {
     Image(ImageFile file, Header header, Options options, Parts parts);
     Status load();
     Status load_snapshots();
+    /// Nobody else's data or table is in these clusters: they are known to be metadata.
+    bool claim(std::uint64_t offset, std::uint64_t length);
 
     // image_repair.cpp
     Task<Status> repair(Queue& queue);
@@ -139,8 +131,6 @@ class Image final : public Source {
     // image_read.cpp
     Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
                              const lunkit_data& data, std::uint64_t data_offset);
-    Task<Status> read_compressed(Queue& queue, Mapping mapping, std::uint64_t offset,
-                                 const lunkit_data& data, std::uint64_t data_offset);
 
     // image_write.cpp; what is called *_locked has the range exclusively
     /// How far a request was written in place, and what of that holds already.
@@ -185,6 +175,7 @@ class Image final : public Source {
     Geometry geometry_;
     Options options_;
     std::unique_ptr<Source> backing_;
+    GuestData data_;  // the only way to what host clusters of data hold
     std::atomic<std::uint64_t> size_{0};
     Metadata metadata_;
     Commit commit_;
@@ -195,10 +186,7 @@ class Image final : public Source {
     bool unrepairable_ = false;
     SnapshotTable snapshots_;
     bool corrupt_ = false;
-    // The cluster that was inflated last. What is at a host offset stays as long as an entry
-    // calls it compressed, since compressed clusters are never written here.
-    std::uint64_t inflated_offset_ = 0;
-    Buffer inflated_;
+    CompressedReader compressed_;
 };
 
 }  // namespace lunkit::qcow

@@ -187,6 +187,18 @@ Status fill_zeros(const lunkit_host& host, const lunkit_data& data, std::uint64_
     return {};
 }
 
+Status copy_out(const lunkit_host& host, const lunkit_data& data, std::uint64_t offset,
+                std::span<std::byte> to) {
+    if (data.kind == LUNKIT_DATA_IOV) {
+        copy_from_iov(data, offset, to);
+        return {};
+    }
+    if (const int status = host.copy_from(&data, offset, to.data(), to.size()); status < 0) {
+        return failure(-status);
+    }
+    return {};
+}
+
 Status copy_in(const lunkit_host& host, const lunkit_data& data, std::uint64_t offset,
                std::span<const std::byte> from) {
     if (data.kind == LUNKIT_DATA_IOV) {

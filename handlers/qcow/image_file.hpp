@@ -70,6 +70,9 @@ class ImageFile {
 /// Fills data[offset, +length) with zeros, whatever kind of data it is.
 Status fill_zeros(const lunkit_host& host, const lunkit_data& data, std::uint64_t offset,
                   std::uint64_t length);
+/// Copies data[offset, ...) to `to`, whatever kind of data it is.
+Status copy_out(const lunkit_host& host, const lunkit_data& data, std::uint64_t offset,
+                std::span<std::byte> to);
 /// Copies `from` to data[offset, ...), whatever kind of data it is.
 Status copy_in(const lunkit_host& host, const lunkit_data& data, std::uint64_t offset,
                std::span<const std::byte> from);

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Image: reading.
 #include <algorithm>
-#include <cerrno>
 #include <span>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "lunkit/try.hpp"
+#include "qcow/extent_list.hpp"
 #include "qcow/image.hpp"
-#include "qcow/inflate.hpp"
 
 namespace lunkit::qcow {
 
@@ -47,10 +44,12 @@ Task<Status> Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t off
                                 const lunkit_data& data, std::uint64_t data_offset) {
     switch (mapping.kind) {
         case Kind::kData:
-            co_return co_await data_file().read(queue, mapping.host_offset, data, data_offset,
-                                                mapping.length);
+            co_return co_await data_.read(queue, mapping.host_offset, data, data_offset,
+                                          mapping.length);
         case Kind::kCompressed:
-            co_return co_await read_compressed(queue, mapping, offset, data, data_offset);
+            co_return co_await compressed_.read(
+                queue, {mapping.host_offset, mapping.compressed_length},
+                geometry_.within_cluster(offset), data, data_offset, mapping.length);
         case Kind::kUnallocated:
             if (backing_ != nullptr) {
                 Status status =
@@ -67,38 +66,10 @@ Task<Status> Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t off
     co_return fill_zeros(file_.host(), data, data_offset, mapping.length);
 }
 
-Task<Status> Image::read_compressed(Queue& queue, Mapping mapping, std::uint64_t offset,
-                                    const lunkit_data& data, std::uint64_t data_offset) {
-    if (inflated_.size() == 0 || inflated_offset_ != mapping.host_offset) {
-        CO_TRY(const Buffer compressed, Buffer::allocate(file_.host(), mapping.compressed_length));
-        CO_TRY(Buffer cluster, Buffer::allocate(file_.host(), geometry_.cluster_size()));
-        const SingleData into(compressed.span());
-        CO_CHECK(
-            co_await file_.read(queue, mapping.host_offset, into, 0, mapping.compressed_length));
-        const CompressionType type = header_.compression_type;
-        const auto work = [type, &compressed, &cluster]() -> std::int64_t {
-            return inflate_cluster(type, compressed.span(), cluster.span());
-        };
-        const Outcome outcome = co_await queue.offload(this, work);
-        if (!outcome.ok()) {
-            co_return std::unexpected<Error>(
-                Error{static_cast<int>(-outcome.result),
-                      fmt::format("{}: the compressed cluster at {:#x} is damaged", file_.path(),
-                                  mapping.host_offset),
-                      0, ErrorClass::kMedium});
-        }
-        inflated_ = std::move(cluster);
-        inflated_offset_ = mapping.host_offset;
-    }
-    const std::span<const std::byte> cluster = inflated_.span();
-    co_return copy_in(file_.host(), data, data_offset,
-                      cluster.subspan(geometry_.within_cluster(offset), mapping.length));
-}
-
 Task<Result<std::uint32_t>> Image::extents(Queue& queue, ByteRange range,
                                            std::span<Extent> extents) {
     constexpr int kMostLookups = 4096;  // a caller resumes; nobody waits for a whole disk
-    std::uint32_t count = 0;
+    ExtentList list(extents);
     std::uint64_t at = range.offset;
     for (int lookups = 0; at < range.end() && lookups < kMostLookups; ++lookups) {
         CO_TRY(const Mapping mapping, co_await metadata_.map.map(queue, at, range.end() - at));
@@ -113,16 +84,12 @@ Task<Result<std::uint32_t>> Image::extents(Queue& queue, ByteRange range,
                 flags = LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO;
             }
         }
-        if (count > 0 && extents[count - 1].flags == flags) {
-            extents[count - 1].length += length;
-        } else if (count < extents.size()) {
-            extents[count++] = {length, flags, 0};
-        } else {
+        if (!list.add(length, flags)) {
             break;
         }
         at += length;
     }
-    co_return count;
+    co_return list.count();
 }
 
 }  // namespace lunkit::qcow

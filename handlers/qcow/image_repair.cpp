@@ -56,6 +56,9 @@ Task<Status> Image::count_all(Queue& queue, Census& census) {
     }
     CO_CHECK(census.begin());
     CO_CHECK(census.add(0, geometry_.cluster_size()));
+    if (header_.encryption_header) {
+        CO_CHECK(census.add(header_.encryption_header->offset, header_.encryption_header->length));
+    }
     CO_CHECK(metadata_.refcounts.count_own(census));
     CO_CHECK(co_await census.add_l1(queue, header_.l1_table_offset, header_.l1_size, true));
     CO_CHECK(census.add(header_.snapshots_offset, snapshots_.bytes));

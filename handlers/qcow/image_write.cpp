@@ -76,9 +76,9 @@ Task<Result<Image::InPlace>> Image::write_in_place(Queue& queue, const IoRequest
         const bool at_once = durable && commit_.is_clean();
         result.durable = result.durable && at_once;
         result.committed = result.committed && mapping.committed;
-        CO_CHECK(co_await data_file().write(queue, mapping.host_offset, *io.data,
-                                            io.data_offset + result.done, mapping.length,
-                                            at_once ? LUNKIT_IO_FUA : 0U));
+        CO_CHECK(co_await data_.write(queue, mapping.host_offset, *io.data,
+                                      io.data_offset + result.done, mapping.length,
+                                      at_once ? LUNKIT_IO_FUA : 0U));
         result.done += mapping.length;
     }
     co_return result;
@@ -89,8 +89,8 @@ Task<Status> Image::write_locked(Queue& queue, const IoRequest& io) {
         CO_TRY(const Mapping mapping,
                co_await metadata_.map.map(queue, io.offset + done, io.length - done));
         if (mapping.kind == Kind::kData && mapping.owned) {
-            CO_CHECK(co_await data_file().write(queue, mapping.host_offset, *io.data,
-                                                io.data_offset + done, mapping.length));
+            CO_CHECK(co_await data_.write(queue, mapping.host_offset, *io.data,
+                                          io.data_offset + done, mapping.length));
             done += mapping.length;
             continue;
         }
@@ -177,8 +177,9 @@ Task<Result<Image::Copy>> Image::read_surroundings(Queue& queue, Target target, 
     }
     const ByteRange head{copy.begin, data.offset - copy.begin};
     const ByteRange tail{data.end(), copy.end - data.end()};
-    CO_TRY(copy.head, co_await read_piece(queue, head, target.run.fresh));
-    CO_TRY(copy.tail, co_await read_piece(queue, tail, target.run.fresh));
+    const bool reads_as_zeros = target.run.fresh && !data_.encrypted();
+    CO_TRY(copy.head, co_await read_piece(queue, head, reads_as_zeros));
+    CO_TRY(copy.tail, co_await read_piece(queue, tail, reads_as_zeros));
     co_return copy;
 }
 
@@ -223,14 +224,13 @@ Task<Status> Image::write_copy(Queue& queue, Target target, const Copy& copy, co
     const std::uint64_t tail = copy.tail.size();
     if (head + tail == 0 || io.data->kind != LUNKIT_DATA_IOV) {
         if (head > 0) {
-            CO_CHECK(
-                co_await data_file().write_bytes(queue, host_of(copy.begin), copy.head.span()));
+            CO_CHECK(co_await data_.write_bytes(queue, host_of(copy.begin), copy.head.span()));
         }
-        CO_CHECK(co_await data_file().write(queue, host_of(io.offset), *io.data, io.data_offset,
-                                            io.length));
+        CO_CHECK(
+            co_await data_.write(queue, host_of(io.offset), *io.data, io.data_offset, io.length));
         if (tail > 0) {
-            CO_CHECK(co_await data_file().write_bytes(queue, host_of(io.offset + io.length),
-                                                      copy.tail.span()));
+            CO_CHECK(co_await data_.write_bytes(queue, host_of(io.offset + io.length),
+                                                copy.tail.span()));
         }
         co_return Status{};
     }
@@ -245,7 +245,7 @@ Task<Status> Image::write_copy(Queue& queue, Target target, const Copy& copy, co
         pieces.push_back({copy.tail.data(), copy.tail.size()});
     }
     const Data data(pieces, head + io.length + tail);
-    co_return co_await data_file().write(queue, host_of(io.offset - head), data, 0, data.length);
+    co_return co_await data_.write(queue, host_of(io.offset - head), data, 0, data.length);
 }
 
 /// A whole cluster that has no host cluster and reads as zeros.
@@ -271,7 +271,8 @@ Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
         const std::uint64_t end = std::min(filled.end(), start + geometry_.cluster_size()) - start;
         const std::uint32_t bits = subcluster_bits(geometry_, begin, end);
         metadata_.ordered =
-            metadata_.ordered || !target.run.counted || !is_zeros(old[i], guest_cluster);
+            metadata_.ordered || !target.run.counted || !is_zeros(old[i], guest_cluster) ||
+            data_.encrypted();  // zeros that were not written decrypt to something else
         ClusterState state =
             old[i].type == ClusterState::Type::kCompressed ? ClusterState{} : old[i];
         state.host_offset = target.run.offset + geometry_.start_of(i);

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <variant>
 #include <vector>
 
 #include "lunkit/try.hpp"
@@ -19,21 +20,23 @@ namespace {
 
 constexpr std::uint64_t kStatBlock = 512;  // unit of st_blocks
 
-void append_sizes(Facts& facts, const Header& header, const struct stat& status) {
-    facts.push_back({"format", "qcow2"});
-    facts.push_back({"version", std::uint64_t{header.version}});
-    facts.push_back({"virtual_size", header.size});
+void append_sizes(Facts& facts, std::uint64_t virtual_size, std::uint64_t cluster_size,
+                  const struct stat& status) {
+    facts.push_back({"virtual_size", virtual_size});
     facts.push_back({"file_size", static_cast<std::uint64_t>(status.st_size)});
     facts.push_back({"allocated", static_cast<std::uint64_t>(status.st_blocks) * kStatBlock});
-    facts.push_back({"cluster_size", header.cluster_size()});
-    facts.push_back({"refcount_bits", std::uint64_t{1} << header.refcount_order});
+    facts.push_back({"cluster_size", cluster_size});
 }
 
 void append_features(Facts& facts, const Header& header) {
+    facts.push_back({"refcount_bits", std::uint64_t{1} << header.refcount_order});
     facts.push_back(
         {"compression", header.compression_type == CompressionType::kZstd ? "zstd" : "zlib"});
     facts.push_back({"extended_l2", header.has(kExtendedL2)});
     facts.push_back({"lazy_refcounts", (header.compatible_features & kLazyRefcounts) != 0});
+    if (header.encryption_header) {
+        facts.push_back({"encryption", "luks"});
+    }
     facts.push_back({"dirty", header.has(kDirty)});
     facts.push_back({"corrupt", header.has(kCorrupt)});
     if (header.bitmaps && (header.autoclear_features & kBitmapsConsistent) != 0) {
@@ -71,21 +74,40 @@ Status append_snapshots(Facts& facts, const ImageFile& file, const Header& heade
     return {};
 }
 
+Status describe(Facts& facts, const ImageFile& file, const Header& header,
+                const struct stat& status) {
+    facts.push_back({"format", "qcow2"});
+    facts.push_back({"version", std::uint64_t{header.version}});
+    append_sizes(facts, header.size, header.cluster_size(), status);
+    append_features(facts, header);
+    append_other_files(facts, header);
+    return append_snapshots(facts, file, header);
+}
+
+Status describe(Facts& facts, const ImageFile& /*file*/, const Qcow1Header& header,
+                const struct stat& status) {
+    facts.push_back({"format", "qcow"});
+    facts.push_back({"version", std::uint64_t{1}});
+    append_sizes(facts, header.size, header.cluster_size(), status);
+    if (header.backing_file) {
+        facts.push_back({"backing_file", *header.backing_file});
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<Facts> describe_image(const lunkit_host& host, const std::string& path) {
     TRY(const ImageFile file,
         ImageFile::open(host, path, LUNKIT_FILE_READ_ONLY | LUNKIT_FILE_NO_LOCK));
-    TRY(const Header header, read_header(file));
+    TRY(const AnyHeader header, read_header(file));
     struct stat status{};
     if (::fstat(file.info().fd, &status) != 0) {
         return failure(errno, path + ": " + std::generic_category().message(errno));
     }
     Facts facts;
-    append_sizes(facts, header, status);
-    append_features(facts, header);
-    append_other_files(facts, header);
-    CHECK(append_snapshots(facts, file, header));
+    CHECK(std::visit([&](const auto& version) { return describe(facts, file, version, status); },
+                     header));
     return facts;
 }
 

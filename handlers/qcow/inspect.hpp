@@ -7,7 +7,7 @@
 #include "lunkit/facts.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/result.hpp"
-#include "qcow/image.hpp"
+#include "qcow/disk.hpp"
 
 namespace lunkit::qcow {
 

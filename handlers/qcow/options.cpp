@@ -31,6 +31,23 @@ Result<std::string> folder_for(const char* key, std::string choice, const std::s
     return choice;
 }
 
+Status check_secret(const QcowOptions& options) {
+    const SecretSource& secret = options.secret;
+    if (!secret.file.empty() && !secret.credential.empty()) {
+        return failure(EINVAL, "secret_file and secret_credential exclude each other");
+    }
+    if (!secret.file.empty() && !secret.file.starts_with('/')) {
+        return failure(EINVAL, "secret_file: '" + secret.file + "' is not an absolute path");
+    }
+    if (secret.credential.find('/') != std::string::npos || secret.credential.starts_with('.')) {
+        return failure(EINVAL, "secret_credential: '" + secret.credential + "' is not a name");
+    }
+    if (secret.given() && options.create) {
+        return failure(EINVAL, "create=on makes no encrypted image: 'qemu-img create' does");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<QcowOptions> parse_options(std::string_view config) {
@@ -46,6 +63,9 @@ Result<QcowOptions> parse_options(std::string_view config) {
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
     TRY(std::string backing, keys.text("backing", "confined"));
+    TRY(options.backing_format, keys.text("backing_format", ""));
+    TRY(options.secret.file, keys.text("secret_file", ""));
+    TRY(options.secret.credential, keys.text("secret_credential", ""));
     TRY(std::string data_file, keys.text("data_file", "off"));
     CHECK(keys.finish());
     if (!options.path.starts_with('/')) {
@@ -57,6 +77,11 @@ Result<QcowOptions> parse_options(std::string_view config) {
     if (commit != "write" && commit != "flush") {
         return failure(EINVAL, "commit=" + commit + ": expected write or flush");
     }
+    const std::string& format = options.backing_format;
+    if (!format.empty() && format != "raw" && format != "qcow2" && format != "qcow") {
+        return failure(EINVAL, "backing_format=" + format + ": expected raw, qcow2 or qcow");
+    }
+    CHECK(check_secret(options));
     options.lazy = commit == "flush";
     TRY(options.backing_folder, folder_for("backing", std::move(backing), options.path));
     TRY(options.data_folder, folder_for("data_file", std::move(data_file), options.path));

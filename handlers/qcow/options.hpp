@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "lunkit/result.hpp"
+#include "qcow/secret.hpp"
 
 namespace lunkit::qcow {
 
@@ -19,6 +20,8 @@ struct QcowOptions {
     bool lazy = false;              ///< see Image::Options
     std::string backing_folder;     ///< empty: backing files are refused
     std::string data_folder;        ///< empty: external data files are refused
+    std::string backing_format;     ///< where an image does not tell; empty: refused
+    SecretSource secret;            ///< of encrypted images
 };
 
 inline constexpr const char* kConfigHelp =
@@ -34,6 +37,13 @@ inline constexpr const char* kConfigHelp =
     "  backing=confined|off|<folder>\n"
     "                     backing files may lie beneath the image's own folder (confined),\n"
     "                     nowhere (off), or beneath <folder>\n"
+    "  backing_format=raw|qcow2|qcow\n"
+    "                     what a backing file is where the image does not tell, as version 1\n"
+    "                     never does (none: such an image is refused)\n"
+    "  secret_file=<file> the passphrase of encrypted images (LUKS), every byte of the file;\n"
+    "                     root's alone (mode 600)\n"
+    "  secret_credential=<name>\n"
+    "                     the same from a systemd credential of lunkitd\n"
     "  data_file=off|confined|<folder>\n"
     "                     the same for the external data file of an image (off)";
 

@@ -32,6 +32,8 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
     request.options.lazy = options.lazy;
     request.backing_folder = options.backing_folder;
     request.data_folder = options.data_folder;
+    request.backing_format = options.backing_format;
+    request.secret = options.secret;
     return request;
 }
 
@@ -53,7 +55,7 @@ Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request)
     if (options.create && !request.read_only && request.size != 0) {
         CHECK(create_missing(request.host, chain, request.size));
     }
-    TRY(std::unique_ptr<Image> image, open_chain(request.host, chain));
+    TRY(std::unique_ptr<Disk> image, open_chain(request.host, chain));
     const std::uint64_t usable = image->size() / request.block_size * request.block_size;
     if (usable == 0) {
         return failure(EINVAL, fmt::format("{}: a disk of {} bytes has no whole block of {}",
@@ -74,22 +76,17 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     }
     ChainRequest chain = chain_request(options, false);
     const bool writable = !chain.options.read_only;
+    chain.for_writing = writable;
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
-    const Result<std::unique_ptr<Image>> opened = open_chain(request.host, chain);
+    const Result<std::unique_ptr<Disk>> opened = open_chain(request.host, chain);
     if (!opened && options.create && ::access(options.path.c_str(), F_OK) != 0 && errno == ENOENT) {
         return check_folder_of(options.path);
     }
     if (!opened) {
         return std::unexpected(opened.error());
     }
-    const std::unique_ptr<Image>& image = *opened;
-    if (writable && image->header().has(kCorrupt)) {
-        return failure(EROFS, options.path +
-                                  " is marked as corrupt: repair it with 'qemu-img check -r all', "
-                                  "or serve it with readonly=on");
-    }
-    return {};
+    return writable ? (*opened)->check_writable() : Status{};
 }
 
 Result<Facts> QcowDevice::inspect(const InspectRequest& request) {
@@ -104,7 +101,8 @@ Result<Facts> QcowDevice::inspect(const InspectRequest& request) {
     chain.options.read_only = !request.repair_leaks;
     chain.options.snapshot.clear();  // the image as a whole
     chain.options.counts = true;
-    TRY(const std::unique_ptr<Image> image, open_chain(request.host, chain));
+    chain.locked = true;  // what the clusters of data hold does not matter
+    TRY(const std::unique_ptr<Disk> image, open_chain(request.host, chain));
     TRY(const Verdict verdict,
         (call_on<Result<Verdict>>(request.host, request.queue, [&image, &request](Queue& queue) {
             return image->verify(queue, request.repair_leaks);
@@ -122,7 +120,7 @@ DeviceInfo QcowDevice::info() const {
     DeviceInfo info;
     info.size = image_->size() / block_size_ * block_size_;
     info.physical_block_size = file.physical_block_size;
-    info.optimal_io_size = static_cast<std::uint32_t>(image_->geometry().cluster_size());
+    info.optimal_io_size = static_cast<std::uint32_t>(image_->cluster_size());
     info.discard_granularity = info.optimal_io_size;
     info.max_discard = kMostCleared;
     info.max_write_zeroes = kMostCleared;
@@ -154,7 +152,7 @@ Task<Status> QcowDevice::flush(Queue& queue) {
 Task<Status> QcowDevice::discard(Queue& queue, const IoRequest& io) {
     seen(queue);
     const auto space =
-        (io.flags & LUNKIT_IO_ANCHOR) != 0 ? Image::Space::kKeep : Image::Space::kRelease;
+        (io.flags & LUNKIT_IO_ANCHOR) != 0 ? Disk::Space::kKeep : Disk::Space::kRelease;
     co_return co_await image_->clear(queue, io.range(), space, durable(io));
 }
 
@@ -164,7 +162,7 @@ Task<Status> QcowDevice::write_zeroes(Queue& queue, const IoRequest& io) {
         co_return co_await image_->write_zeros(queue, io.range(), durable(io));
     }
     const auto space =
-        (io.flags & LUNKIT_IO_MAY_UNMAP) != 0 ? Image::Space::kRelease : Image::Space::kKeep;
+        (io.flags & LUNKIT_IO_MAY_UNMAP) != 0 ? Disk::Space::kRelease : Disk::Space::kKeep;
     co_return co_await image_->clear(queue, io.range(), space, durable(io));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// QcowDevice: a qcow2 image as a block device (see docs of the keys in options.hpp).
+// QcowDevice: an image as a block device (see docs of the keys in options.hpp).
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,7 @@
 #include <span>
 
 #include "lunkit/handler.hpp"
-#include "qcow/image.hpp"
+#include "qcow/disk.hpp"
 
 namespace lunkit::qcow {
 
@@ -33,7 +33,7 @@ class QcowDevice final : public BlockDevice {
     Status set_write_cache(bool enabled) override;
 
   private:
-    QcowDevice(const lunkit_host& host, std::unique_ptr<Image> image, std::uint32_t block_size)
+    QcowDevice(const lunkit_host& host, std::unique_ptr<Disk> image, std::uint32_t block_size)
         : host_(host), image_(std::move(image)), block_size_(block_size) {}
     [[nodiscard]] bool durable(const IoRequest& io) const {
         return io.fua() || write_through_.load(std::memory_order_relaxed);
@@ -41,7 +41,7 @@ class QcowDevice final : public BlockDevice {
     void seen(Queue& queue) { queue_.store(queue.handle(), std::memory_order_release); }
 
     const lunkit_host& host_;
-    std::unique_ptr<Image> image_;
+    std::unique_ptr<Disk> image_;
     const std::uint32_t block_size_;
     std::atomic<bool> write_through_{false};
     std::atomic<lunkit_queue*> queue_{nullptr};  // where requests come from; for resize

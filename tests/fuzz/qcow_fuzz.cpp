@@ -8,8 +8,10 @@
 #include <span>
 
 #include "lunkit/io_request.hpp"
+#include "qcow/big_endian.hpp"
 #include "qcow/header.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/qcow1_header.hpp"
 #include "qcow/snapshot_table.hpp"
 
 namespace {
@@ -55,12 +57,36 @@ void check_entries(const Header& header, std::span<const std::byte> bytes,
     }
 }
 
+/// Version 1: the header, then everything behind it as L2 entries.
+void check_version_1(std::span<const std::byte> bytes, std::uint64_t file_size) {
+    const Result<Qcow1Header> header = parse_qcow1_header(bytes, file_size);
+    if (!header) {
+        return;
+    }
+    require(header->cluster_bits >= kMinClusterBits && header->cluster_bits <= 16);
+    require(header->l2_bits >= 6 && header->l2_bits <= 13);
+    require(header->l1_size > 0 && header->l1_size <= kMaxL1Bytes / 8);
+    require(ByteRange::fits(header->l1_table_offset, header->l1_size * 8, file_size));
+    for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
+        const Result<Qcow1Entry> entry =
+            decode_qcow1(*header, load_be<std::uint64_t>(bytes.data()), file_size);
+        if (entry) {
+            require(entry->host_offset < file_size);
+            require(entry->compressed_length <= header->cluster_size());
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
     // Inputs are short; the file that they begin is not.
     const std::uint64_t file_size = std::max<std::uint64_t>(size, 64ULL << 20U);
+    if (has_magic(bytes) && format_version(bytes) == 1) {
+        check_version_1(bytes, file_size);
+        return 0;
+    }
     const Result<Header> header =
         parse_header(bytes.first(std::min<std::size_t>(size, kMaxClusterSize)), file_size);
     if (!header) {

@@ -83,5 +83,19 @@ TEST_F(KnownBug, AWriteThatNeedsANeighboursEntryWaitsForIt) {
         false);
 }
 
+// Our own, found before anybody met it: an encrypted cluster that was linked but never written does
+// not read as zeros.
+TEST_F(KnownBug, AnEncryptedClusterIsLinkedBehindItsData) {
+    run(
+        "luks-empty",
+        [](Workload& workload, RecordingHost&) {
+            for (std::uint64_t i = 0; i < 6; ++i) {
+                workload.perform(Verb::kWrite, {kHole + i * kCluster + 16, 8});
+            }
+            return workload.drain();
+        },
+        false);
+}
+
 }  // namespace
 }  // namespace lunkit::qcow_rig

@@ -248,13 +248,15 @@ TEST_P(KindTest, CheckerAndReaderAgreeWithQemuImg) {
     EXPECT_EQ(image.kind().dirty, check.dirty);
     EXPECT_EQ(0U, check.leaked_clusters);
     InflatedClusters inflated;
-    const auto reader = QcowReader::open(*content, image.backing(), data, inflated);
+    const auto reader = QcowReader::open(*content, image.backing(), data, inflated, image.cipher());
     ASSERT_TRUE(reader) << reader.error().what;
     const auto read = read_all(**reader);
     ASSERT_TRUE(read) << read.error().what;
     const std::string raw = image.folder() / "raw";
-    ASSERT_TRUE(
-        must_run({"qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image.path(), raw}));
+    std::vector<std::string> convert{"qemu-img", "convert", "-U", "-O", "raw"};
+    std::ranges::copy(image.naming(), std::back_inserter(convert));
+    convert.push_back(raw);
+    ASSERT_TRUE(must_run(convert));
     EXPECT_EQ(*read_file(raw), *read);
     for (std::uint64_t s = 0; s < image.initial().size(); ++s) {
         ASSERT_EQ(image.initial()[s] ? kInitial : kZeros, stamp_of(&(*read)[s * kSector], s)) << s;

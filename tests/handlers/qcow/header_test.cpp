@@ -142,10 +142,29 @@ TEST(Header, RefusesEncryptionByName) {
     EXPECT_THAT(ImageBytes().put32(32, 3).why(), HasSubstr("crypt_method 3"));
     ImageBytes luks;
     luks.put32(32, 2).extension(104, 0x0537be77, std::string(16, '\0'));
-    EXPECT_THAT(luks.why(), HasSubstr("LUKS"));
+    EXPECT_THAT(luks.why(), HasSubstr("encryption header's length 0"));
     ImageBytes lone;
     lone.extension(104, 0x0537be77, std::string(16, '\0'));
     EXPECT_THAT(lone.why(), HasSubstr("contradict"));
+}
+TEST(Header, KeepsTheEncryptionHeaderInPlacesOfItsOwn) {
+    const auto luks_at = [](std::uint64_t offset, std::uint64_t length) {
+        ImageBytes image;
+        image.put32(32, 2).extension(104, 0x0537be77, std::string(16, '\0'));
+        image.put64(112, offset).put64(120, length);
+        return image;
+    };
+    constexpr std::uint64_t kCluster = ImageBytes::kCluster;
+    EXPECT_EQ("", luks_at(2 * kCluster, kCluster).why());
+    EXPECT_THAT(luks_at(2 * kCluster + 512, 512).why(), HasSubstr("start of a cluster"));
+    EXPECT_THAT(luks_at(3 * kCluster, kCluster).why(), HasSubstr("overlap"));
+    EXPECT_THAT(luks_at(0, kCluster).why(), HasSubstr("overlaps the header"));
+    EXPECT_THAT(luks_at(2 * kCluster, 9 * kCluster).why(), HasSubstr("beyond the file"));
+    EXPECT_THAT(luks_at(2 * kCluster, UINT64_MAX).why(), HasSubstr("16 MiB"));
+    EXPECT_THAT(luks_at(2 * kCluster, kCluster).put64(24, 1000).why(), HasSubstr("512"));
+    ImageBytes odd;
+    odd.put32(32, 2).extension(104, 0x0537be77, std::string(24, '\0'));
+    EXPECT_THAT(odd.why(), HasSubstr("24 bytes"));
 }
 TEST(Header, RefusesAnExternalDataFileWithoutAName) {
     EXPECT_THAT(ImageBytes().put64(72, kExternalDataFile).why(), HasSubstr("data file"));

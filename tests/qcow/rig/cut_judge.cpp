@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -109,7 +110,7 @@ std::optional<std::string> CutJudge::judge_state(Survival survival) {
 
 std::optional<std::string> CutJudge::judge_content(ImageView image, Survival survival) {
     const ImageView data = data_ == kAbsent ? ImageView() : replayer_.file(data_);
-    auto reader = QcowReader::open(image, image_.backing(), data, inflated_);
+    auto reader = QcowReader::open(image, image_.backing(), data, inflated_, image_.cipher());
     if (!reader) {
         return reader.error().what;
     }
@@ -152,7 +153,8 @@ Result<Bytes> CutJudge::content_of_files() {
     if (data_ != kAbsent) {
         TRY(data, read_file(image_.data_path()));
     }
-    TRY(const auto reader, QcowReader::open(image, image_.backing(), data, inflated_));
+    TRY(const auto reader,
+        QcowReader::open(image, image_.backing(), data, inflated_, image_.cipher()));
     return read_all(*reader);
 }
 
@@ -164,16 +166,20 @@ std::optional<std::string> CutJudge::ask_qemu() {
     const auto before = content_of_files();
     const bool dirty = check_image(replayer_.file(disk_)).dirty;
     // A dirty image is repaired first, as whoever opens it does.
+    const auto named = [this](std::vector<std::string> command) {
+        std::ranges::copy(image_.naming(), std::back_inserter(command));
+        return command;
+    };
     const Finished check =
-        dirty ? run_program({"qemu-img", "check", "-q", "-r", "all", image_.path()})
-              : run_program({"qemu-img", "check", image_.path()});
+        run_program(named(dirty ? std::vector<std::string>{"qemu-img", "check", "-q", "-r", "all"}
+                                : std::vector<std::string>{"qemu-img", "check"}));
     if (check.exit_code != 0 && check.exit_code != 3) {
         return "qemu-img check, not the rig, finds: " + check.output;
     }
     const std::string raw = image_.folder() / "read.raw";
-    if (const Status status =
-            must_run({"qemu-img", "convert", "-f", "qcow2", "-O", "raw", image_.path(), raw});
-        !status) {
+    std::vector<std::string> convert = named({"qemu-img", "convert", "-O", "raw"});
+    convert.push_back(raw);
+    if (const Status status = must_run(convert); !status) {
         return status.error().what;
     }
     const auto read = read_file(raw);

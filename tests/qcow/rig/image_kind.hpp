@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lunkit/result.hpp"
+#include "qcow/sector_cipher.hpp"
 #include "rig/process.hpp"
 #include "rig/reader.hpp"
 
@@ -27,6 +28,7 @@ struct ImageKind {
     bool zero_clusters = false;  ///< some of the clusters are zero, with and without space
     bool bitmap = false;
     bool dirty = false;  ///< lazy refcounts, and its writer was killed
+    bool luks = false;   ///< encrypted
     bool data_file = false;
     bool data_file_raw = false;  ///< to be kept readable by itself
     bool empty = false;          ///< nothing written yet
@@ -49,6 +51,10 @@ class BuiltImage {
     [[nodiscard]] std::string config() const;
     /// By sector: whether it holds the initial stamp, else zeros.
     [[nodiscard]] const std::vector<bool>& initial() const { return initial_; }
+    /// How qemu's programs are told of it, when they may not guess its format.
+    [[nodiscard]] std::vector<std::string> naming() const;
+    /// Of an encrypted image, else null.
+    [[nodiscard]] qcow::SectorCipher* cipher() const { return cipher_.get(); }
     /// The backing file, never written; may be null.
     [[nodiscard]] SectorSource* backing() { return backing_.get(); }
 
@@ -58,12 +64,18 @@ class BuiltImage {
     Status make_backing();
     Status make_image();
     Status embellish();
+    Status unlock();
     [[nodiscard]] std::string options() const;
+    [[nodiscard]] std::string secret_path() const { return folder_ / "secret"; }
+    [[nodiscard]] std::string secret_object() const {
+        return "secret,id=key,file=" + secret_path();
+    }
 
     const ImageKind& kind_;
     RunFolder folder_;
     std::vector<bool> initial_;
     std::unique_ptr<SectorSource> backing_;
+    std::unique_ptr<qcow::SectorCipher> cipher_;
 };
 
 }  // namespace lunkit::qcow_rig

@@ -80,9 +80,11 @@ const std::byte* InflatedClusters::find(ImageView image, const Layout& layout,
 
 Result<std::unique_ptr<QcowReader>> QcowReader::open(ImageView image, SectorSource* backing,
                                                      ImageView data_file,
-                                                     InflatedClusters& inflated) {
+                                                     InflatedClusters& inflated,
+                                                     qcow::SectorCipher* cipher) {
     TRY(const Layout layout, read_layout(image));
-    return std::unique_ptr<QcowReader>(new QcowReader(image, layout, backing, data_file, inflated));
+    return std::unique_ptr<QcowReader>(
+        new QcowReader(image, layout, backing, data_file, inflated, cipher));
 }
 
 const std::byte* QcowReader::from_backing(std::uint64_t number) {
@@ -100,15 +102,28 @@ const std::byte* QcowReader::from_host(std::uint64_t entry, std::uint64_t guest)
     const ImageView file = layout_.has(Incompatible::kDataFile) ? data_file_ : image_;
     const std::uint64_t at = (entry & kOffsetMask) + (guest & (layout_.cluster() - 1));
     if (at >= file.size()) {
-        return kZeros.data();
+        return decrypted(at, kZeros.data());
     }
     if (ByteRange::fits(at, kSector, file.size())) {
-        return &file[at];
+        return decrypted(at, &file[at]);
     }
     const ImageView rest = file.subspan(at);
     last_sector_.assign(kSector, std::byte{});
     std::ranges::copy(rest, last_sector_.begin());
-    return last_sector_.data();
+    return decrypted(at, last_sector_.data());
+}
+
+/// `at`: where it is in the host file.
+const std::byte* QcowReader::decrypted(std::uint64_t at, const std::byte* sector) {
+    if (cipher_ == nullptr) {
+        return sector;
+    }
+    clear_.assign(sector, sector + kSector);
+    if (cipher_->decrypt(clear_, at / kSector) != 0) {
+        why_ = fmt::format("the sector at {:#x} cannot be decrypted", at);
+        return nullptr;
+    }
+    return clear_.data();
 }
 
 const std::byte* QcowReader::sector(std::uint64_t number) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "lunkit/result.hpp"
+#include "qcow/sector_cipher.hpp"
 #include "rig/layout.hpp"
 
 namespace lunkit::qcow_rig {
@@ -60,10 +61,10 @@ class InflatedClusters {
 class QcowReader final : public SectorSource {
   public:
     /// Views and pointers are others' and outlive the reader; `backing` may be null, `data_file` is
-    /// used with the external data file bit.
+    /// used with the external data file bit, `cipher` is an encrypted image's, else null.
     static Result<std::unique_ptr<QcowReader>> open(ImageView image, SectorSource* backing,
-                                                    ImageView data_file,
-                                                    InflatedClusters& inflated);
+                                                    ImageView data_file, InflatedClusters& inflated,
+                                                    qcow::SectorCipher* cipher);
     [[nodiscard]] std::uint64_t sectors() const override { return layout_.size / kSector; }
     const std::byte* sector(std::uint64_t number) override;
     [[nodiscard]] std::string why() const override { return why_; }
@@ -71,14 +72,16 @@ class QcowReader final : public SectorSource {
 
   private:
     QcowReader(ImageView image, const Layout& layout, SectorSource* backing, ImageView data_file,
-               InflatedClusters& inflated)
+               InflatedClusters& inflated, qcow::SectorCipher* cipher)
         : image_(image),
           layout_(layout),
           backing_(backing),
           data_file_(data_file),
-          inflated_(inflated) {}
+          inflated_(inflated),
+          cipher_(cipher) {}
     const std::byte* from_backing(std::uint64_t number);
     const std::byte* from_host(std::uint64_t entry, std::uint64_t guest);
+    const std::byte* decrypted(std::uint64_t at, const std::byte* sector);
 
     ImageView image_;
     Layout layout_;
@@ -86,7 +89,9 @@ class QcowReader final : public SectorSource {
     ImageView data_file_;
     InflatedClusters& inflated_;
     std::string why_;
+    qcow::SectorCipher* cipher_;
     Bytes last_sector_;             // one that the end of the file cuts
+    Bytes clear_;                   // one that was decrypted
     std::uint64_t last_entry_ = 0;  // of a compressed cluster, and that cluster
     const std::byte* last_cluster_ = nullptr;
 };
