@@ -88,6 +88,10 @@ struct NewDevice {
     std::uint64_t size = 0;               ///< bytes; 0: as large as the storage is
     std::uint32_t block_size = 512;       ///< bytes
     bool read_only = false;
+    // Of a dm-user target.
+    std::string name = {};               ///< of its control node below /dev/dm-user
+    std::uint64_t start_sectors512 = 0;  ///< where it begins in its mapped device
+    std::uint32_t channels = 0;          ///< requests served at a time; 0: the front end's choice
 };
 
 /// What every front end works with; outlives them.

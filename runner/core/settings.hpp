@@ -36,6 +36,8 @@ struct Settings {
     std::chrono::milliseconds drain_timeout{20'000};          // drain_timeout_ms
     // [ublk]
     bool ublk = true;  // enabled
+    // [dm_user]
+    bool dm_user = true;  // enabled
     // [dm_log]
     bool dm_log = true;  // enabled
 };
