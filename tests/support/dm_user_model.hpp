@@ -130,7 +130,7 @@ class DmUserModel {
     }
 
     class Opened;
-    [[nodiscard]] std::unique_ptr<Opened> open() { return std::make_unique<Opened>(*this); }
+    [[nodiscard]] std::unique_ptr<Opened> open();
 
   private:
     struct Pending {
@@ -332,5 +332,9 @@ class DmUserModel::Opened final : public dm_user::Channel {
     PendingPointer answering_;  // with SUCCESS, to a read
     bool poisoned_ = false;
 };
+
+inline std::unique_ptr<DmUserModel::Opened> DmUserModel::open() {
+    return std::make_unique<Opened>(*this);
+}
 
 }  // namespace lunkit::test
