@@ -74,30 +74,31 @@ Status Device::start_threads() {
 }
 
 void Device::serve(Worker& worker) {
-    Status why = worker.run();
+    const Status why = worker.run();
     if (!why && why.error().code != ENOTBLK) {
         core::log(core::LogLevel::kError, {.device = target_.name}, "{}; a channel of it is lost",
                   why.error().what);
     }
-    worker_ended(std::move(why));
+    worker_ended(why);
 }
 
-void Device::worker_ended(Status why) {
+void Device::worker_ended(const Status& why) {
     std::function<void(Status)> ended;
+    Status worst;
     {
         const std::lock_guard lock(mutex_);
         // That the target has gone says more than what else happened to its channels.
         if (!why && (why_ || why.error().code == ENOTBLK)) {
-            why_ = std::move(why);
+            why_ = why;
         }
         if (--running_ == 0) {
             ended = std::exchange(ended_, nullptr);
-            why = why_;
+            worst = why_;
         }
         changed_.notify_all();
     }
     if (ended) {
-        ended(std::move(why));
+        ended(std::move(worst));
     }
 }
 

@@ -64,7 +64,7 @@ class Device {
     Status open_channels(std::uint32_t count);
     Status start_threads();
     void serve(Worker& worker);
-    void worker_ended(Status why);
+    void worker_ended(const Status& why);
 
     std::unique_ptr<BlockDevice> block_;
     const Target target_;
