@@ -126,9 +126,13 @@ Result<Worker::Served> Worker::read(MessageStream& stream, const Message& reques
         return Served{.outcome = {}, .is_answered = true};
     }
     CHECK(stream.answer(request, Answer::kSuccess));
+    served_one_ = true;  // the channel is as good as any, should the storage fail now
     CHECK(
         for_each_piece(request.len, [&](std::uint64_t done, std::span<std::byte> piece) -> Status {
-            CHECK(read_one(done, piece));
+            if (const Status again = read_one(done, piece); !again) {
+                return failure(EIO, fmt::format("a read has failed behind its success ({})",
+                                                sentence(again.error())));
+            }
             return stream.write_payload(piece);
         }));
     return Served{.outcome = {}, .is_answered = true};

@@ -83,7 +83,7 @@ class Worker {
     const std::span<std::byte> room_;
     QueueCaller caller_;
     std::atomic<bool> stopping_{false};
-    bool served_one_ = false;  // over the present channel
+    bool served_one_ = false;  // the present channel has taken an answer
     core::DeviceCounters counters_;
     core::LogLimit error_limit_;
 };
