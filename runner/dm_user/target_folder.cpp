@@ -121,15 +121,18 @@ Status TargetFolder::write(const core::NewDevice& target) const {
                                                  target.config.size()));
     }
     const std::string name = file_name(target.name);
-    remove(target.name);
-    const UniqueFd fd(::openat(folder_.get(), name.c_str(),
+    // Whenever the daemon dies, one of the two is there.
+    const std::string fresh = name + ".new";
+    (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it need not be there
+    const UniqueFd fd(::openat(folder_.get(), fresh.c_str(),
                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) {
-        return system_failure("cannot make " + name);
+        return system_failure("cannot make " + fresh);
     }
-    if (::pwrite(fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    if (::pwrite(fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()) ||
+        ::renameat(folder_.get(), fresh.c_str(), folder_.get(), name.c_str()) != 0) {
         const auto error = system_failure("cannot write " + name);
-        remove(target.name);
+        (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it is of no use
         return error;
     }
     return {};

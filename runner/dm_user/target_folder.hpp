@@ -20,7 +20,7 @@ class TargetFolder {
     /// link, ...
     static Result<TargetFolder> open(const std::string& run_dir);
 
-    /// Replaces what was there of `target.name`.
+    /// Replaces what was there of `target.name`; after an error, that is there still.
     [[nodiscard]] Status write(const core::NewDevice& target) const;
     /// The files that make sense; others are logged and left alone.
     [[nodiscard]] std::vector<core::NewDevice> read_all() const;

@@ -47,7 +47,7 @@ void DmUserService::bring_up(const Entry& entry) {
 Status DmUserService::make(const Entry& entry) {
     const core::NewDevice& wanted = entry->wanted;
     TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry)));
-    if (folder_) {
+    if (folder_ && !entry->is_left) {
         if (const Status written = folder_->write(wanted); !written) {
             core::log(LogLevel::kWarning, {.device = wanted.name},
                       "{}; the next daemon will not serve it", written.error().what);

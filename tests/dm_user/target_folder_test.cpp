@@ -62,6 +62,19 @@ TEST(TargetFolder, IgnoresWhatMakesNoSense) {
     EXPECT_NE(found[0].name, found[1].name);
 }
 
+TEST(TargetFolder, WhatCannotBeReplacedStays) {
+    const test::TemporaryFolder run;
+    const auto folder = *TargetFolder::open(run.path());
+    ASSERT_TRUE(folder.write(target("x")));
+    ASSERT_EQ(::mkdir((run / "dm_user/x.target.new").c_str(), 0700), 0);  // is in the way
+    core::NewDevice other = target("x");
+    other.config = "ram/y";
+    EXPECT_FALSE(folder.write(other));
+    const auto found = folder.read_all();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].config, "file//srv/a;b\nc");
+}
+
 TEST(TargetFolder, TakesNoConfigurationThatItCouldNotGiveBack) {
     const test::TemporaryFolder run;
     const auto folder = *TargetFolder::open(run.path());
