@@ -95,10 +95,12 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
     const std::string name = checked->name;
     Result<std::string> answer = control_node(name);
     Entry fresh;
+    bool is_left = false;
     {
         const std::lock_guard lock(mutex_);
         Entry known = find(name);
         if (known && known->state == DeviceState::kFailed) {
+            is_left = known->is_left && is_same(known->wanted, *checked);
             std::erase(entries_, known);  // this is another attempt
             known = nullptr;
         }
@@ -107,6 +109,7 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
         } else if (!known) {
             fresh = std::make_shared<Served>();
             fresh->wanted = *std::move(checked);
+            fresh->is_left = is_left;
             fresh->added.push_back(std::exchange(done, nullptr));
             entries_.push_back(fresh);
         } else if (!is_same(known->wanted, *checked)) {

@@ -68,8 +68,10 @@ class DmUserService final : public core::Service {
     /// otherwise.
     struct Served {
         core::NewDevice wanted;  // does not change
-        bool is_left = false;    // does not change: by a predecessor
-        std::mutex step;         // held by the one worker that brings it up, or ends it
+        /// Its record is there, and its storage closed for whoever opens it next: by a predecessor,
+        /// or at the end of its channels. Changes with `step` held as well.
+        bool is_left = false;
+        std::mutex step;  // held by the one worker that brings it up, or ends it
         core::DeviceState state = core::DeviceState::kOpening;
         core::EngineQueue* queue = nullptr;  // the device's
         std::unique_ptr<Device> device;      // while one of its workers runs

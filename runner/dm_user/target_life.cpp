@@ -53,11 +53,8 @@ Status DmUserService::make(const Entry& entry) {
                       "{}; the next daemon will not serve it", written.error().what);
         }
     }
-    core::EngineQueue* queue = nullptr;
-    {
-        const std::lock_guard lock(mutex_);
-        queue = &runtime_.queues.assign();
-    }
+    entry->handing_over->store(entry->is_left);  // should it not come to be served now either
+    core::EngineQueue& queue = runtime_.queues.assign();
     auto device = Device::start(
         {.name = wanted.name,
          .block = std::move(block),
@@ -70,14 +67,15 @@ Status DmUserService::make(const Entry& entry) {
                      on_worker(known, [this, known, why = std::move(why)] { ended(known, why); });
                  }
              }},
-        *queue);
-    const std::lock_guard lock(mutex_);
+        queue);
     if (!device) {
-        runtime_.queues.release(*queue);
+        runtime_.queues.release(queue);
         return std::unexpected(device.error());
     }
+    const std::lock_guard lock(mutex_);
     entry->device = *std::move(device);
-    entry->queue = queue;
+    entry->queue = &queue;
+    entry->handing_over->store(stopping_);
     return {};
 }
 
@@ -98,8 +96,8 @@ host::OpenDevice DmUserService::open_request(const Entry& entry) const {
             .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); }};
 }
 
-/// What a predecessor has left and cannot be served now: the operator sees it, and the next daemon
-/// tries again.
+/// What is left and cannot be served now: the operator sees it and may attach it again, as the next
+/// daemon does.
 void DmUserService::keep_failed(const Entry& entry, const Error& why) {
     core::log(LogLevel::kError, {.device = entry->wanted.name},
               "{}; its requests fail or wait until it is attached again", why.what);
@@ -171,23 +169,27 @@ void DmUserService::take_down(const Entry& entry) {
 void DmUserService::ended(const Entry& entry, const Status& why) {
     const std::lock_guard step(entry->step);
     const std::string& name = entry->wanted.name;
+    const bool has_gone = !why && why.error().code == ENOTBLK;
     std::unique_ptr<Device> device;
+    bool is_detached = false;
+    bool is_failed = false;
     {
         const std::lock_guard lock(mutex_);
         entry->state = DeviceState::kDraining;
         device = std::move(entry->device);
+        is_detached = entry->is_detached;
+        is_failed = !why && !has_gone && !is_detached;
+        if (is_failed) {
+            entry->is_left = true;
+            entry->handing_over->store(true);
+        }
     }
     device.reset();
-    bool is_detached = false;
-    {
-        const std::lock_guard lock(mutex_);
-        runtime_.queues.release(*entry->queue);
-        is_detached = entry->is_detached;
-    }
-    if (!why && why.error().code == ENOTBLK) {
+    runtime_.queues.release(*entry->queue);
+    if (has_gone) {
         core::log(LogLevel::kInfo, {.device = name}, "its target has gone");
         forget(entry, why);
-    } else if (!why && !is_detached) {
+    } else if (is_failed) {
         keep_failed(entry, why.error());
     } else {
         core::log(LogLevel::kInfo, {.device = name}, "{}",

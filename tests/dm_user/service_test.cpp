@@ -3,16 +3,20 @@
 // the devices that are made of it.
 #include "dm_user/dm_user_service.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <semaphore>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -59,6 +63,17 @@ class OpenStorage final : public BlockDevice {
     std::counting_semaphore<>* const gate_;
 };
 
+class BrokenChannel final : public Channel {
+  public:
+    Result<std::size_t> read(std::span<std::byte> /*room*/) override {
+        return failure(EIO, "the node is broken");
+    }
+    Result<std::size_t> write(std::span<const std::byte> /*header*/,
+                              std::span<const std::byte> /*payload*/) override {
+        return failure(EIO, "the node is broken");
+    }
+};
+
 class DmUserServiceTest : public testing::Test {
   protected:
     void SetUp() override {
@@ -78,6 +93,12 @@ class DmUserServiceTest : public testing::Test {
             return targets_.contains(name) ? Status() : failure(ENOENT, "there is no node");
         };
         world.open_channel = [this](const std::string& name) -> Result<std::unique_ptr<Channel>> {
+            if (node_is_closed_) {
+                return failure(EACCES, "the node is closed");
+            }
+            if (node_breaks_) {
+                return std::make_unique<BrokenChannel>();
+            }
             return target(name).open();
         };
         world.open_block =
@@ -159,6 +180,8 @@ class DmUserServiceTest : public testing::Test {
     std::counting_semaphore<> gate_{0};
     bool is_slow_ = false;
     std::atomic<bool> storage_fails_{false};
+    std::atomic<bool> node_is_closed_{false};
+    std::atomic<bool> node_breaks_{false};
     std::mutex mutex_;
     std::map<std::string, DmUserModel> targets_;
     std::vector<host::OpenDevice> opened_;
@@ -287,10 +310,64 @@ TEST_F(DmUserServiceTest, StorageThatIsAwayAfterARestartIsShownAndCanBeAttachedL
     EXPECT_EQ(service_->list()[0].error, "the storage is away");
     restart();  // is not forgotten over it
     EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    EXPECT_EQ(attach("disk", "ram/x").error().what, "the storage is away");
+    EXPECT_EQ(service_->list().at(0).state, DeviceState::kFailed);
+    EXPECT_EQ(records(), 1U);  // nor over another attempt
     storage_fails_ = false;
     EXPECT_TRUE(attach("disk", "ram/x"));
     EXPECT_EQ(service_->list().at(0).state, DeviceState::kRunning);
     EXPECT_EQ(service_->list().size(), 1U);
+    EXPECT_TRUE(opened_.back().take_over);
+}
+
+TEST_F(DmUserServiceTest, StorageThatWasAwayIsOpenedAfreshInAnotherWay) {
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    storage_fails_ = true;
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    storage_fails_ = false;
+    EXPECT_TRUE(attach("disk", "ram/y"));
+    EXPECT_FALSE(opened_.back().take_over);
+}
+
+TEST_F(DmUserServiceTest, StorageOfATargetWhoseChannelsBreakIsKeptForItsNextAttach) {
+    make_target("disk");
+    node_breaks_ = true;
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    EXPECT_EQ(service_->list().at(0).error, "the node is broken");
+    EXPECT_TRUE(opened_.back().handing_over());
+    EXPECT_EQ(records(), 1U);
+    node_breaks_ = false;
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_TRUE(opened_.back().take_over);
+    EXPECT_FALSE(opened_.back().handing_over());
+    EXPECT_EQ(target("disk").run(write_request(std::byte{7})).error, 0);
+}
+
+TEST_F(DmUserServiceTest, StorageOfATargetWhoseNodeIsClosedIsKeptForItsNextAttach) {
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    node_is_closed_ = true;
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    EXPECT_TRUE(opened_.back().handing_over());
+    node_is_closed_ = false;
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_TRUE(opened_.back().take_over);
+    EXPECT_FALSE(opened_.back().handing_over());
+}
+
+TEST_F(DmUserServiceTest, RecordStaysInPlaceWhenTheNextDaemonGoesOn) {
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    const UniqueFd record(::open((run_dir_ / "dm_user/disk.target").c_str(), O_RDONLY | O_CLOEXEC));
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kRunning; }));
+    struct stat status{};
+    ASSERT_EQ(::fstat(record.get(), &status), 0);
+    EXPECT_EQ(status.st_nlink, 1U);
 }
 
 TEST_F(DmUserServiceTest, StopAnswersWhatWasReadFirst) {
