@@ -51,10 +51,28 @@ bool is_same(const core::NewDevice& one, const core::NewDevice& other) {
 DmUserService::DmUserService(core::Runtime& runtime, Surroundings world)
     : runtime_(runtime), world_(std::move(world)) {}
 
-DmUserService::~DmUserService() = default;
+DmUserService::~DmUserService() {
+    std::unique_lock lock(mutex_);
+    steps_ended_.wait(lock, [this] { return steps_ == 0; });
+}
 
 void DmUserService::on_worker(const Entry& entry, std::move_only_function<void()> step) {
-    core::call_in_worker(runtime_.queues.workers(), entry.get(), std::move(step));
+    {
+        const std::lock_guard lock(mutex_);
+        ++steps_;
+    }
+    core::call_in_worker(runtime_.queues.workers(), entry.get(),
+                         [this, step = std::move(step)]() mutable { run_step(std::move(step)); });
+}
+
+/// A step goes on behind its word that all is stopped; so it is counted to its end, and that of
+/// what it refers to.
+void DmUserService::run_step(std::move_only_function<void()> step) {
+    step();
+    step = nullptr;
+    const std::lock_guard lock(mutex_);
+    --steps_;
+    steps_ended_.notify_all();
 }
 
 Status DmUserService::start() {

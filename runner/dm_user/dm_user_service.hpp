@@ -11,6 +11,8 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -49,6 +51,7 @@ class DmUserService final : public core::Service {
     DmUserService& operator=(const DmUserService&) = delete;
     DmUserService(DmUserService&&) = delete;
     DmUserService& operator=(DmUserService&&) = delete;
+    /// Waits for its steps on workers to end. No target may be served any more.
     ~DmUserService() override;
 
     [[nodiscard]] std::string_view name() const override { return "dm-user"; }
@@ -89,6 +92,7 @@ class DmUserService final : public core::Service {
     // dm_user_service.cpp: which targets there are
     [[nodiscard]] Entry find(const std::string& name) const;
     void on_worker(const Entry& entry, std::move_only_function<void()> step);
+    void run_step(std::move_only_function<void()> step);
     void forget(const Entry& entry, const Status& added);
     void check_stopped();
 
@@ -106,6 +110,8 @@ class DmUserService final : public core::Service {
     std::optional<TargetFolder> folder_;  // does not change after start()
 
     mutable std::mutex mutex_;
+    std::condition_variable steps_ended_;
+    std::size_t steps_ = 0;  // on workers, or on their way there
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
     bool stopping_ = false;

@@ -81,7 +81,9 @@ class DmUserServiceTest : public testing::Test {
         start();
     }
     void TearDown() override {
-        stop();
+        if (service_) {
+            stop();
+        }
         service_.reset();
     }
 
@@ -368,6 +370,21 @@ TEST_F(DmUserServiceTest, RecordStaysInPlaceWhenTheNextDaemonGoesOn) {
     struct stat status{};
     ASSERT_EQ(::fstat(record.get(), &status), 0);
     EXPECT_EQ(status.st_nlink, 1U);
+}
+
+TEST_F(DmUserServiceTest, NoStepOfItRunsOnceItIsGone) {
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    std::promise<void> stopped;
+    const auto has_left = std::make_shared<std::atomic<bool>>(false);
+    service_->stop([&stopped, has_left](bool) {
+        stopped.set_value();
+        std::this_thread::sleep_for(50ms);  // this is one of its steps still
+        has_left->store(true);
+    });
+    stopped.get_future().wait();
+    service_.reset();
+    EXPECT_TRUE(has_left->load());
 }
 
 TEST_F(DmUserServiceTest, StopAnswersWhatWasReadFirst) {
