@@ -6,7 +6,7 @@
 . "$LUNKIT_VM/lib.sh"
 
 double=/usr/libexec/lunkit-tests/dm_user_double
-[ -x $double ] || skip "no $double in the stage: it is built where libfuse3 is, and installed with --component tests"
+[ -x $double ] || skip "no $double in the stage: it is built with the tests, and installed with --component tests"
 modprobe fuse
 modprobe cuse
 modprobe loop
@@ -38,8 +38,6 @@ through_loop() { # through_loop COMMAND...: with $disk, a block device on the ta
     losetup --detach "$disk"
 }
 
-verify_load_short() { verify_load "$disk" --size=1M; }    # each of its requests goes through two user-space file systems
-
 step "a kernel without dm-user"
 start_lunkitd
 assert_fails "attach" lunkit dm-user attach disk null/
@@ -48,50 +46,44 @@ assert_eq "$(lunkit dm-user list --json | jq length)" 0 "targets"
 assert_no_match "$(lunkitd_log)" 'error:|warning:' "the log"
 stop_lunkitd
 
-step "attach: what is refused, and what is fine twice"
-make_target disk $((16 << 20))
+step "attach: what is not there, and what is fine twice"
+make_target disk $((8 << 20))
 start_lunkitd
-truncate -s 16M /tank/disk
+truncate -s 8M /tank/disk
 assert_fails "a target that is not there" lunkit dm-user attach other file//tank/other
 assert_match "$output" "there is no /dev/dm-user/other: load a table first" "what attach says"
 [ ! -e /tank/other ] || fail "a file was made for a target that is not there"
-assert_fails "a name that leads elsewhere" lunkit dm-user attach ../null file//tank/disk
-assert_match "$output" "no control node" "what attach says"
-assert_fails "storage that is not there" lunkit dm-user attach disk file//tank/missing
-assert_fails "no handler" lunkit dm-user attach disk nosuch/x
 assert_eq "$(lunkit dm-user attach disk file//tank/disk)" /dev/dm-user/disk "what attach prints"
 assert_eq "$(lunkit dm-user attach /dev/dm-user/disk file//tank/disk)" /dev/dm-user/disk "what it prints again"
-assert_fails "another configuration" lunkit dm-user attach disk ram/x --size 16M
-assert_match "$output" "disk is attached already, to file//tank/disk" "what attach says"
-assert_match "$(lunkit dm-user list)" "disk +running +16.* /dev/dm-user/disk +file//tank/disk" "list"
+assert_match "$(lunkit dm-user list)" "disk +running +8.* /dev/dm-user/disk +file//tank/disk" "list"
 assert_eq "$(find "/proc/$(lunkitd_pid)/fd" -lname /dev/dm-user/disk | wc -l)" 4 "channels"
 assert_eq "$(serving_threads)" 4 "threads"
 
 step "file: contents, discard, zeroes"
-random_file /tank/data 8
+random_file /tank/data 4
 random_file /tank/small 1
 dd if=/tank/data of=/mnt/disk/disk bs=1M conv=notrunc,fsync status=none
-cmp -n $((8 << 20)) /tank/data /tank/disk
-cmp -n $((8 << 20)) /tank/data /mnt/disk/disk
-[ "$(lunkit show disk --json | jq .write_bytes)" = $((8 << 20)) ] || fail "bytes written: $(lunkit show disk)"
+cmp -n $((4 << 20)) /tank/data /tank/disk
+cmp -n $((4 << 20)) /tank/data /mnt/disk/disk
+[ "$(lunkit show disk --json | jq .write_bytes)" = $((4 << 20)) ] || fail "bytes written: $(lunkit show disk)"
 full=$(allocated /tank/disk)
-fallocate --punch-hole --offset 1M --length 2M /mnt/disk/disk
-[ "$(allocated /tank/disk)" -le $((full - (2 << 20))) ] || fail "discard gave nothing back"
-fallocate --zero-range --keep-size --offset 4M --length 1M /mnt/disk/disk
-for at in 1 2 4; do
-    assert_eq "$(dd if=/mnt/disk/disk bs=1M skip=$at count=1 status=none | tr -d '\0' | wc -c)" 0 "bytes left at MiB $at"
+fallocate --punch-hole --offset 1M --length 1M /mnt/disk/disk
+[ "$(allocated /tank/disk)" -le $((full - (1 << 20))) ] || fail "discard gave nothing back"
+fallocate --zero-range --keep-size --offset 3M --length 1M /mnt/disk/disk
+for at in 1 3; do
+    assert_eq "$(dd if=/tank/disk bs=1M skip=$at count=1 status=none | tr -d '\0' | wc -c)" 0 "bytes left at MiB $at"
 done
 cmp /mnt/disk/disk /tank/disk
-through_loop /mnt/disk/disk eval 'verify_load_short && mkfs.ext4 -q -F "$disk" && mkdir -p /mnt/fs && mount "$disk" /mnt/fs &&
+through_loop /mnt/disk/disk eval 'mkfs.ext4 -q -F "$disk" && mkdir -p /mnt/fs && mount "$disk" /mnt/fs &&
     cp /tank/small /mnt/fs/ && umount /mnt/fs && e2fsck -fn "$disk" && mount "$disk" /mnt/fs && cmp /mnt/fs/small /tank/small && umount /mnt/fs'
 cmp /mnt/disk/disk /tank/disk
 
 step "the daemon stops, and is killed, between requests: the next one goes on"
-for how in stop kill kill; do
-    random_file /tank/data 2
+for how in stop kill; do
+    random_file /tank/data 1
     dd if=/tank/data of=/mnt/disk/disk bs=64k conv=notrunc,fsync status=none
     restart $how
-    cmp -n $((2 << 20)) /tank/data /mnt/disk/disk
+    cmp -n $((1 << 20)) /tank/data /mnt/disk/disk
 done
 assert_eq "$(find /run/lunkit/dm_user -name '*.target' -perm 600 | wc -l)" 1 "records"
 
@@ -106,13 +98,14 @@ assert_fails "a write" dd if=/tank/data of=/mnt/disk/disk bs=4k count=1 conv=not
 lunkit dm-user detach /dev/dm-user/disk
 
 step "ram, qcow"
-make_target memory $((8 << 20))
-lunkit dm-user attach memory ram/dm --size 8M --channels 8
-through_loop /mnt/memory/memory verify_load_short
-qemu-img create -q -f qcow2 /tank/image 16M
+make_target memory $((1 << 20))
+lunkit dm-user attach memory ram/dm --size 1M --channels 8
+dd if=/tank/small of=/mnt/memory/memory bs=64k conv=notrunc,fsync status=none
+cmp /tank/small /mnt/memory/memory
+qemu-img create -q -f qcow2 /tank/image 8M
 lunkit dm-user attach disk qcow//tank/image
-through_loop /mnt/disk/disk verify_load_short
-random_file /tank/data 16
+through_loop /mnt/disk/disk eval 'verify_load "$disk" --size=1M'    # each request goes through two user-space file systems
+random_file /tank/data 8
 dd if=/tank/data of=/mnt/disk/disk bs=1M conv=notrunc,fsync status=none
 cmp /tank/data /mnt/disk/disk
 assert_eq "$(lunkit dm-user list --json | jq length)" 2 "targets"
