@@ -134,23 +134,35 @@ Result<Outcome> reload(const DaemonClient& daemon, const Request& request) {
 }
 
 Result<Outcome> ublk_add(const DaemonClient& daemon, const Request& request) {
-    TRY(const json node, daemon.ublk_add(request.wanted));
+    TRY(const json node, daemon.add("ublk", request.wanted));
     return printed(request, json{{"node", node}}, node.get<std::string>() + "\n");
 }
 
-/// What is not there has been removed: a script may say it twice.
-Result<Outcome> ublk_del(const DaemonClient& daemon, const Request& request) {
-    const auto answer = daemon.ublk_remove(request.device, request.force);
+/// What is not there has been removed: a script may say it twice. `key`: what JSON calls it.
+Result<Outcome> removed(const Request& request, const char* key, const Result<json>& answer) {
     if (!answer && answer.error().code != ENOENT) {
         return std::unexpected(answer.error());
     }
-    return printed(request, json{{"removed", answer.has_value()}},
+    return printed(request, json{{key, answer.has_value()}},
                    answer ? "" : answer.error().what + "\n");
 }
 
 Result<Outcome> ublk_resize(const DaemonClient& daemon, const Request& request) {
     TRY(const json answer, daemon.ublk_resize(request.device, request.size, request.recreate));
     return printed(request, json{{"size", request.size}}, "");
+}
+
+Result<Outcome> ublk_del(const DaemonClient& daemon, const Request& request) {
+    return removed(request, "removed", daemon.remove("ublk", request.device, request.force));
+}
+
+Result<Outcome> dm_user_attach(const DaemonClient& daemon, const Request& request) {
+    TRY(const json node, daemon.add("dm-user", request.wanted));
+    return printed(request, json{{"node", node}}, node.get<std::string>() + "\n");
+}
+
+Result<Outcome> dm_user_detach(const DaemonClient& daemon, const Request& request) {
+    return removed(request, "detached", daemon.remove("dm-user", request.device, false));
 }
 
 Result<json> devices_of(const DaemonClient& daemon, const char* front_end) {
@@ -164,6 +176,11 @@ Result<json> devices_of(const DaemonClient& daemon, const char* front_end) {
 
 Result<Outcome> ublk_list(const DaemonClient& daemon, const Request& request) {
     TRY(const json devices, devices_of(daemon, "ublk"));
+    return printed(request, devices, devices_report(devices));
+}
+
+Result<Outcome> dm_user_list(const DaemonClient& daemon, const Request& request) {
+    TRY(const json devices, devices_of(daemon, "dm-user"));
     return printed(request, devices, devices_report(devices));
 }
 
@@ -364,6 +381,39 @@ const CLI::App* add_handler_test(CLI::App& app, Request& request) {
     return command;
 }
 
+/// "dm-user" with its own commands.
+std::vector<Choice> add_dm_user_commands(CLI::App& app, Request& request) {
+    CLI::App* const dm_user =
+        app.add_subcommand("dm-user", "Serve dm-user targets of device-mapper");
+    dm_user->require_subcommand(1);
+    CLI::App* const attach =
+        add_command(*dm_user, "attach",
+                    "Serve a target and print its control node; one that is served in the same "
+                    "way already is fine",
+                    request);
+    DaemonClient::NewDevice& wanted = request.wanted;
+    attach->add_option("NAME", wanted.name, "The control node, or its name in the table")
+        ->required();
+    attach->add_option("CONFIG", wanted.config, "<handler>/<path or name>[;key=value]...")
+        ->required();
+    attach
+        ->add_option("--size", wanted.size,
+                     "Bytes, or with K, M, G, T; default: as large as the storage is")
+        ->transform(CLI::AsSizeValue(false));
+    attach->add_option("--start", wanted.start,
+                       "Sector at which the target begins in its table; default: 0");
+    attach->add_option("--channels", wanted.channels, "Requests served at a time; default: 4")
+        ->check(CLI::Range(1, 64));
+    attach->add_flag("--read-only", wanted.read_only, "Refuse writes");
+    CLI::App* const detach = add_command(
+        *dm_user, "detach", "Serve a target no longer; one that is not served is fine", request);
+    detach->add_option("NAME", request.device, "The control node, or its name in the table")
+        ->required();
+    const CLI::App* const list_command =
+        add_command(*dm_user, "list", "List the dm-user targets that are served", request);
+    return {{attach, &dm_user_attach}, {detach, &dm_user_detach}, {list_command, &dm_user_list}};
+}
+
 /// "dm-log" with its own commands.
 std::vector<Choice> add_dm_log_commands(CLI::App& app, Request& request) {
     CLI::App* const dm_log = app.add_subcommand("dm-log", "Dirty logs of device-mapper's mirrors");
@@ -445,6 +495,7 @@ Outcome run_command(std::vector<std::string> arguments) {
     const CLI::App* const version_command = add("version", "Print the versions");
     const CLI::App* const handler_test_command = add_handler_test(app, request);
     std::vector<Choice> commands = add_ublk_commands(app, request);
+    std::ranges::copy(add_dm_user_commands(app, request), std::back_inserter(commands));
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
 
     std::ranges::reverse(arguments);  // CLI11 takes them from the back

@@ -202,39 +202,52 @@ Result<json> DaemonClient::check(const std::string& config) const {
     return json{{"valid", reply[0]}, {"message", reply[1]}};
 }
 
-Result<json> DaemonClient::ublk_add(const NewDevice& wanted) const {
+Result<json> DaemonClient::add(const char* front_end, const NewDevice& wanted) const {
     if (g_utf8_validate(wanted.config.c_str(), -1, nullptr) == FALSE) {
         return failure(EINVAL, "the configuration is not valid UTF-8");
     }
+    if (g_utf8_validate(wanted.name.c_str(), -1, nullptr) == FALSE) {
+        return failure(EINVAL, "the name is not valid UTF-8");
+    }
     GVariantBuilder options{};
     g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-    const auto add = [&options](const char* key, GVariant* value) {
+    const auto add_option = [&options](const char* key, GVariant* value) {
         g_variant_builder_add(&options, "{sv}", key, value);
     };
     if (wanted.number) {
-        add("number", g_variant_new_uint32(*wanted.number));
+        add_option("number", g_variant_new_uint32(*wanted.number));
     }
     if (wanted.size != 0) {
-        add("size", g_variant_new_uint64(wanted.size));
+        add_option("size", g_variant_new_uint64(wanted.size));
     }
     if (wanted.block_size != 0) {
-        add("block_size", g_variant_new_uint32(wanted.block_size));
+        add_option("block_size", g_variant_new_uint32(wanted.block_size));
     }
     if (wanted.read_only) {
-        add("read_only", g_variant_new_boolean(TRUE));
+        add_option("read_only", g_variant_new_boolean(TRUE));
+    }
+    if (!wanted.name.empty()) {
+        add_option("name", g_variant_new_string(wanted.name.c_str()));
+    }
+    if (wanted.start != 0) {
+        add_option("start", g_variant_new_uint64(wanted.start));
+    }
+    if (wanted.channels != 0) {
+        add_option("channels", g_variant_new_uint32(wanted.channels));
     }
     if (wanted.queues != 0) {
         add("queues", g_variant_new_uint32(wanted.queues));
     }
     constexpr const char* kMethod = "AddDevice";
-    return Connection::only(
-        kMethod, connection_->change_device(
-                     kMethod, g_variant_new("(ssa{sv})", "ublk", wanted.config.c_str(), &options)));
+    return Connection::only(kMethod, connection_->change_device(
+                                         kMethod, g_variant_new("(ssa{sv})", front_end,
+                                                                wanted.config.c_str(), &options)));
 }
 
-Result<json> DaemonClient::ublk_remove(const std::string& name, bool force) const {
+Result<json> DaemonClient::remove(const char* front_end, const std::string& name,
+                                  bool force) const {
     return connection_->change_device(
-        "RemoveDevice", g_variant_new("(ssb)", "ublk", name.c_str(), force ? TRUE : FALSE));
+        "RemoveDevice", g_variant_new("(ssb)", front_end, name.c_str(), force ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::ublk_resize(const std::string& name, std::uint64_t size,

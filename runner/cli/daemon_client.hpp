@@ -40,7 +40,7 @@ class DaemonClient {
     [[nodiscard]] Result<nlohmann::json> handlers() const;
     /// {"valid": bool, "message": string}
     [[nodiscard]] Result<nlohmann::json> check(const std::string& config) const;
-    /// What ublk_add() makes; what is not given is the daemon's to choose.
+    /// What add() makes; what is not given is the daemon's to choose.
     struct NewDevice {
         std::string config;
         std::optional<std::uint32_t> number;
@@ -48,11 +48,17 @@ class DaemonClient {
         std::uint32_t block_size = 0;  ///< bytes; 0: not given
         bool read_only = false;
         std::uint32_t queues = 0;  ///< 0: not given
+        // Of a dm-user target.
+        std::string name = {};       ///< of its control node
+        std::uint64_t start = 0;     ///< sectors of 512 bytes; 0: not given
+        std::uint32_t channels = 0;  ///< 0: not given
     };
-    /// The node of the new device. Takes as long as the handler does.
-    [[nodiscard]] Result<nlohmann::json> ublk_add(const NewDevice& wanted) const;
+    /// The node of a device that `front_end` ("ublk", "dm-user") serves from now on. Takes as long
+    /// as the handler does.
+    [[nodiscard]] Result<nlohmann::json> add(const char* front_end, const NewDevice& wanted) const;
     /// ENOENT: there is none.
-    [[nodiscard]] Result<nlohmann::json> ublk_remove(const std::string& name, bool force) const;
+    [[nodiscard]] Result<nlohmann::json> remove(const char* front_end, const std::string& name,
+                                                bool force) const;
     /// `size`: bytes. ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> ublk_resize(const std::string& name, std::uint64_t size,
                                                      bool recreate) const;

@@ -185,6 +185,8 @@ bool take_option(GVariant* value, const char* type, Field& field) {
     }
     if constexpr (std::is_same_v<Field, bool>) {
         field = g_variant_get_boolean(value) != FALSE;
+    } else if constexpr (std::is_same_v<Field, std::string>) {
+        field = g_variant_get_string(value, nullptr);
     } else if constexpr (std::is_same_v<Field, std::uint64_t>) {
         field = g_variant_get_uint64(value);
     } else {
@@ -193,7 +195,9 @@ bool take_option(GVariant* value, const char* type, Field& field) {
     return true;
 }
 
-Result<core::NewDevice> parse_new_device(const gchar* config, GVariant* options) {
+Result<core::NewDevice> parse_new_device(std::string_view front_end, const gchar* config,
+                                         GVariant* options) {
+    const bool is_target = front_end == "dm-user";
     core::NewDevice wanted;
     wanted.config = config;
     GVariantIter iter{};
@@ -203,14 +207,18 @@ Result<core::NewDevice> parse_new_device(const gchar* config, GVariant* options)
     while (g_variant_iter_next(&iter, "{&sv}", &key, &value) != FALSE) {
         const VariantPtr owned(value);
         const std::string_view name(key);
-        const bool taken = (name == "number" && take_option(value, "u", wanted.number)) ||
-                           (name == "size" && take_option(value, "t", wanted.size)) ||
-                           (name == "block_size" && take_option(value, "u", wanted.block_size)) ||
-                           (name == "read_only" && take_option(value, "b", wanted.read_only)) ||
-                           (name == "queues" && take_option(value, "u", wanted.queues));
+        const bool taken =
+            (!is_target && name == "number" && take_option(value, "u", wanted.number)) ||
+            (name == "size" && take_option(value, "t", wanted.size)) ||
+            (!is_target && name == "block_size" && take_option(value, "u", wanted.block_size)) ||
+            (!is_target && name == "queues" && take_option(value, "u", wanted.queues)) ||
+            (name == "read_only" && take_option(value, "b", wanted.read_only)) ||
+            (is_target && name == "name" && take_option(value, "s", wanted.name)) ||
+            (is_target && name == "start" && take_option(value, "t", wanted.start_sectors512)) ||
+            (is_target && name == "channels" && take_option(value, "u", wanted.channels));
         if (!taken) {
-            return failure(EINVAL, "'" + std::string(name) +
-                                       "' is no option of a new device, or of another type");
+            return failure(EINVAL, "'" + std::string(name) + "' is no option of a new device of " +
+                                       std::string(front_end) + ", or of another type");
         }
     }
     return wanted;
@@ -223,7 +231,7 @@ gboolean on_add_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocatio
     return for_root<Shared>(
         invocation, data,
         [invocation, where = std::string(front_end),
-         wanted = parse_new_device(config, options)](Shared& shared) mutable {
+         wanted = parse_new_device(front_end, config, options)](Shared& shared) mutable {
             if (!wanted) {
                 answer_failure(invocation, kFailedError, wanted.error());
                 return;

@@ -25,6 +25,7 @@
 #include "core/log.hpp"
 #include "core/queue_set.hpp"
 #include "dm_log/dm_log_service.hpp"
+#include "dm_user/dm_user_service.hpp"
 #include "host/file_policy.hpp"
 #include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
@@ -82,6 +83,9 @@ int serve(const Options& options, LiveSettings& settings, UblkControl ublk_contr
             return fail(ublk_control.error().what);
         }
         services.push_back(lunkit::ublk::make_ublk_service(runtime, std::move(*ublk_control)));
+    }
+    if (now.dm_user) {
+        services.push_back(lunkit::dm_user::make_dm_user_service(runtime));
     }
     if (now.dm_log) {
         services.push_back(lunkit::dm_log::make_dm_log_service(runtime));

@@ -231,6 +231,10 @@ constexpr std::array kTable = {
         "ublk", "enabled", "yes|no", kRestart,
         "Whether to serve block devices /dev/ublkbN, made by \"lunkit ublk add\" or declared in "
         "devices.d. Costs nothing until there is one."),
+    row<&Settings::dm_user, Choice<kBooleans>>(
+        "dm_user", "enabled", "yes|no", kRestart,
+        "Whether to serve dm-user targets of device-mapper, attached by \"lunkit dm-user attach\". "
+        "Costs nothing until there is one."),
     row<&Settings::dm_log, Choice<kBooleans>>(
         "dm_log", "enabled", "yes|no", kRestart,
         "Whether to serve the dirty logs of device-mapper's mirrors (tables \"mirror userspace\"). "

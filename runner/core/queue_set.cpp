@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -61,6 +62,7 @@ QueueSet::~QueueSet() {
 }
 
 EngineQueue& QueueSet::assign() {
+    const std::lock_guard lock(mutex_);
     const auto emptiest =
         std::min_element(members_.begin(), members_.end(),
                          [](const auto& a, const auto& b) { return a->devices < b->devices; });
@@ -69,6 +71,7 @@ EngineQueue& QueueSet::assign() {
 }
 
 void QueueSet::release(EngineQueue& queue) {
+    const std::lock_guard lock(mutex_);
     for (const auto& member : members_) {
         if (member->queue.get() == &queue) {
             --member->devices;

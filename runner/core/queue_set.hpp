@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,7 +38,7 @@ class QueueSet {
     /// Stops and joins. No device may be left on a queue.
     ~QueueSet();
 
-    /// Control thread: the queue with the fewest devices; release() when the device has gone.
+    /// Any thread: the queue with the fewest devices; release() when the device has gone.
     EngineQueue& assign();
     void release(EngineQueue& queue);
     [[nodiscard]] std::size_t size() const;
@@ -48,7 +49,8 @@ class QueueSet {
     QueueSet();
     struct Member;
     std::unique_ptr<WorkerPool> pool_;
-    std::vector<std::unique_ptr<Member>> members_;
+    std::vector<std::unique_ptr<Member>> members_;  // does not change after start()
+    std::mutex mutex_;                              // for how many devices each member has
 };
 
 }  // namespace lunkit::core

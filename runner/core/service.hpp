@@ -89,6 +89,10 @@ struct NewDevice {
     std::uint32_t block_size = 512;       ///< bytes
     bool read_only = false;
     std::uint32_t queues = 1;  ///< hardware queues, for handlers that are parallel
+    // Of a dm-user target.
+    std::string name = {};               ///< of its control node below /dev/dm-user
+    std::uint64_t start_sectors512 = 0;  ///< where it begins in its mapped device
+    std::uint32_t channels = 0;          ///< requests served at a time; 0: the front end's choice
     bool operator==(const NewDevice&) const = default;
 };
 

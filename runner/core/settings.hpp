@@ -44,6 +44,8 @@ struct Settings {
     std::vector<CopyPair> copy_pairs;                         // copy_pairs; empty: none
     // [ublk]
     bool ublk = true;  // enabled
+    // [dm_user]
+    bool dm_user = true;  // enabled
     // [dm_log]
     bool dm_log = true;  // enabled
 };

@@ -95,6 +95,9 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"ublk", "add", "ram/x"},
                                                     {"ublk", "del", "0"},
                                                     {"ublk", "list"},
+                                                    {"dm-user", "attach", "t", "ram/x"},
+                                                    {"dm-user", "detach", "t"},
+                                                    {"dm-user", "list"},
                                                     {"dm-log", "list"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitFailure, ran.code) << command.front();
@@ -138,21 +141,28 @@ TEST_F(CommandsTest, StorageIsLookedAtWithoutDaemonAndBus) {
 }
 
 TEST_F(CommandsTest, WrongUsageIsTwo) {
-    for (const std::vector<std::string>& command : {std::vector<std::string>{},
-                                                    {"lst"},
-                                                    {"show"},
-                                                    {"list", "--jsn"},
-                                                    {"check"},
-                                                    {"ublk"},
-                                                    {"ublk", "add"},
-                                                    {"ublk", "add", "ram/x", "--size", "big"},
-                                                    {"ublk", "add", "ram/x", "--block-size=513"},
-                                                    {"ublk", "del"},
-                                                    {"dm-log"},
-                                                    {"dm-log", "add"},
-                                                    {"info"},
-                                                    {"verify", "--repair", "all", "qcow//a"},
-                                                    {"stats", "a", "b"}}) {
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{},
+          {"lst"},
+          {"show"},
+          {"list", "--jsn"},
+          {"check"},
+          {"ublk"},
+          {"ublk", "add"},
+          {"ublk", "add", "ram/x", "--size", "big"},
+          {"ublk", "add", "ram/x", "--block-size=513"},
+          {"ublk", "del"},
+          {"dm-user"},
+          {"dm-user", "attach"},
+          {"dm-user", "attach", "t"},
+          {"dm-user", "attach", "t", "ram/x", "--channels=0"},
+          {"dm-user", "attach", "t", "ram/x", "--start=x"},
+          {"dm-user", "detach"},
+          {"dm-log"},
+          {"dm-log", "add"},
+          {"info"},
+          {"verify", "--repair", "all", "qcow//a"},
+          {"stats", "a", "b"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
@@ -172,6 +182,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"migrate", "--help"},
                                                     {"ublk", "--help"},
                                                     {"ublk", "add", "--help"},
+                                                    {"dm-user", "attach", "--help"},
                                                     {"dm-log", "list", "--help"},
                                                     {"version", "--help"}}) {
         const Ran ran = run(command);
@@ -187,7 +198,7 @@ TEST_F(CommandsWithDaemonTest, ListShowsTheDevices) {
                 AllOf(HasSubstr("user_0/disk1  running  1 GiB    512  rw,cache  /dev/uio0"),
                       HasSubstr("user_1/disk2  failed")));
     const json devices = run_json({"list"});
-    ASSERT_EQ(4U, devices.size());
+    ASSERT_EQ(5U, devices.size());
     EXPECT_EQ(devices[0].at("size"), 1073741824);
     EXPECT_EQ(devices[0].at("write_cache"), true);
 }
@@ -226,7 +237,7 @@ TEST_F(CommandsWithDaemonTest, DeviceThatTakesLongIsSaidToGoOn) {
     ASSERT_TRUE(daemon);
     DaemonClient::NewDevice wanted;
     wanted.config = "file//slow";
-    const auto answer = daemon->ublk_add(wanted);
+    const auto answer = daemon->add("ublk", wanted);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().code, ETIMEDOUT);
     EXPECT_THAT(answer.error().what, HasSubstr("goes on with it"));
@@ -254,6 +265,31 @@ TEST_F(CommandsWithDaemonTest, UblkDelOfWhatIsNotThereSucceeds) {
 
 TEST_F(CommandsWithDaemonTest, UblkListLeavesOtherDevicesOut) {
     EXPECT_EQ(run({"ublk", "list"}).text, "no devices\n");
+}
+
+TEST_F(CommandsWithDaemonTest, DmUserAttachPrintsTheNode) {
+    EXPECT_EQ(run({"dm-user", "attach", "t", "ram/x"}).text, "/dev/dm-user/t-0-0-0-rw\n");
+    EXPECT_EQ(run_json({"dm-user", "attach", "a/t", "ram/x", "--size=1M", "--start=2048",
+                        "--channels=8", "--read-only"})
+                  .at("node"),
+              "/dev/dm-user/a/t-1048576-2048-8-ro");
+    EXPECT_EQ(run({"dm-user", "attach", "t", "file//missing"}).code, kExitFailure);
+}
+
+TEST_F(CommandsWithDaemonTest, DmUserDetachOfWhatIsNotThereSucceeds) {
+    EXPECT_EQ(run({"dm-user", "detach", "t"}).text, "");
+    EXPECT_EQ(run_json({"dm-user", "detach", "t"}).at("detached"), true);
+    const Ran none = run({"dm-user", "detach", "none"});
+    EXPECT_EQ(none.code, kExitOk);
+    EXPECT_EQ(none.text, "there is no dm-user device 'none'\n");
+    EXPECT_EQ(run_json({"dm-user", "detach", "none"}).at("detached"), false);
+}
+
+TEST_F(CommandsWithDaemonTest, DmUserListShowsTargetsOnly) {
+    const Ran ran = run({"dm-user", "list"});
+    EXPECT_THAT(ran.text, HasSubstr("a/target  running"));
+    EXPECT_THAT(ran.text, Not(HasSubstr("user_0/disk1")));
+    EXPECT_EQ(run_json({"dm-user", "list"}).size(), 1U);
 }
 
 TEST_F(CommandsWithDaemonTest, DmLogListShowsDirtyLogsOnly) {
@@ -299,7 +335,7 @@ TEST_F(CommandsWithDaemonTest, CheckTellsByExitCodeAndMessage) {
 }
 
 TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
-    EXPECT_EQ(4U, run_json({"stats"}).size());
+    EXPECT_EQ(5U, run_json({"stats"}).size());
     const json one = run_json({"stats", "disk1"});
     ASSERT_EQ(1U, one.size());
     EXPECT_EQ(one[0].at("read_bytes"), 49152);

@@ -34,6 +34,7 @@ same "commands of lunkit" "$folder/commands" "$folder/b"
     "$lunkit" --help | help_options
     while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
     for command in add del resize list; do "$lunkit" ublk "$command" --help | help_options; done
+    for command in attach detach list; do "$lunkit" dm-user "$command" --help | help_options; done
     "$lunkit" dm-log list --help | help_options
     "$lunkit" handler test --help | help_options
 } >"$folder/a"

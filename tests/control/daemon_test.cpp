@@ -214,6 +214,12 @@ TEST_F(DaemonTest, DevicesAreMadeWithTheOptionsThatAreKnown) {
               "('/dev/3-4096-4096-ro-2',)");
     EXPECT_THAT(add("ublk", "'size': <'big'>"), HasSubstr("'size' is no option"));
     EXPECT_THAT(add("ublk", "'colour': <'red'>"), HasSubstr("'colour' is no option"));
+    EXPECT_EQ(add("dm-user",
+                  "'name': <'t'>, 'start': <uint64 8>, 'channels': <uint32 2>, 'size': "
+                  "<uint64 4096>"),
+              "('/dev/dm-user/t-4096-8-2-rw',)");
+    EXPECT_THAT(add("dm-user", "'number': <uint32 3>"), HasSubstr("'number' is no option"));
+    EXPECT_THAT(add("ublk", "'name': <'t'>"), HasSubstr("'name' is no option"));
     EXPECT_THAT(add("tape", ""), HasSubstr("does not serve 'tape'"));
     EXPECT_EQ(client.manage("RemoveDevice", "('ublk', 'x', false)"), "()");
     EXPECT_THAT(client.manage("RemoveDevice", "('tape', 'x', false)"),
@@ -319,7 +325,7 @@ TEST_F(DaemonTest, HangupReloadsAndTellsSystemd) {
 
 TEST_F(DaemonTest, SystemdHearsOfReadyWatchdogAndStop) {
     const auto daemon = start({"WATCHDOG_USEC=20000"});
-    EXPECT_TRUE(daemon->wait_notify("STATUS=serving 2 devices, 2 failed"));
+    EXPECT_TRUE(daemon->wait_notify("STATUS=serving 3 devices, 2 failed"));
     EXPECT_TRUE(daemon->wait_notify("WATCHDOG=1"));
     daemon->signal(SIGINT);
     EXPECT_TRUE(daemon->wait_notify("STOPPING=1"));

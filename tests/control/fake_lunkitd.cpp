@@ -82,7 +82,7 @@ class FakeService : public core::Service {
         return {};
     }
     void stop(std::function<void(bool)> stopped) override {
-        core::log(core::LogLevel::kNotice, {}, "fake: ublk stops");
+        core::log(core::LogLevel::kNotice, {}, "fake: {} stops", name_);
         const std::string_view how = from_environment("FAKE_STOP");
         if (how != "never") {
             stopped(how != "unclean");
@@ -101,12 +101,18 @@ class FakeService : public core::Service {
             unanswered_.push_back(std::move(done));
             return;
         }
+        if (!wanted.name.empty()) {
+            done(fmt::format("/dev/dm-user/{}-{}-{}-{}-{}", wanted.name, wanted.size,
+                             wanted.start_sectors512, wanted.channels,
+                             wanted.read_only ? "ro" : "rw"));
+            return;
+        }
         done(fmt::format("/dev/{}-{}-{}-{}-{}", wanted.number.value_or(0), wanted.size,
                          wanted.block_size, wanted.read_only ? "ro" : "rw", wanted.queues));
     }
     void remove_device(const std::string& name, bool force, Removed done) override {
         if (name == "none") {
-            done(failure(ENOENT, "there is no ublk device 'none'"));
+            done(failure(ENOENT, "there is no " + name_ + " device 'none'"));
         } else if (name == "mounted" && !force) {
             done(failure(EBUSY, "mounted is in use"));
         } else {
@@ -124,6 +130,15 @@ class FakeService : public core::Service {
         }
     }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
+        if (name_ == "dm-user") {
+            core::DeviceStatus target;
+            target.front_end = name_;
+            target.name = "a/target";
+            target.config = "ram/t";
+            target.node = "/dev/dm-user/a/target";
+            target.state = core::DeviceState::kRunning;
+            return {target};
+        }
         core::DeviceStatus disk;
         disk.front_end = "tcmu";
         disk.name = "user_0/disk1";
@@ -194,6 +209,7 @@ int serve(const Options& options, core::Settings loaded) {
         services.push_back(std::make_unique<LastService>());
     }
     services.push_back(std::make_unique<FakeService>("ublk"));
+    services.push_back(std::make_unique<FakeService>("dm-user"));
     using namespace std::chrono_literals;
     const std::string trusted(from_environment("FAKE_TRUSTED_UID"));
     ControlLoop loop({options.source, settings, handlers, services,

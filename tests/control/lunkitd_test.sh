@@ -56,7 +56,7 @@ sed -i '$a [tcmu]\nenabled=no' "$conf"
 expect 78 'allowed_dirs' "$lunkitd" --foreground --config "$conf"
 
 # A daemon without front ends runs, and keeps a second one out until it is told to stop.
-settings '[tcmu]' 'enabled=no' '[ublk]' 'enabled=no' '[dm_log]' 'enabled=no'
+settings '[tcmu]' 'enabled=no' '[ublk]' 'enabled=no' '[dm_user]' 'enabled=no' '[dm_log]' 'enabled=no'
 mkfifo "$folder/log"
 "$lunkitd" --foreground --config "$conf" 2>"$folder/log" &
 daemon=$!

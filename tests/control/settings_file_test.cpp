@@ -47,7 +47,8 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
         "[daemon]\nlog_level = debug\nhandler_dir=/h\nrun_dir=/r\nallowed_dirs=/a;/b c\n"
         "lock_memory=yes\n"
         "[queues]\r\nengine=threads\r\nqueues=3\r\nspin_us=0\r\n"
-        "[ublk]\nenabled=no\n[dm_log]\nenabled=no\n[tcmu]\nenabled=no\nforeign_subtypes="
+        "[ublk]\nenabled=no\n[dm_user]\nenabled=no\n[dm_log]\nenabled=no\n[tcmu]\nenabled="
+        "no\nforeign_subtypes="
         "ignore\nforeign_timeout_ms=1\n"
         "bring_up_timeout_ms=2\ndrain_timeout_ms=3\n"
         "copy_pairs=file/a > file/b;ram/c>file/my-lun",
@@ -63,6 +64,7 @@ TEST(SettingsFile, EveryKeyReachesItsField) {
     EXPECT_EQ(settings->spin, 0us);
     EXPECT_FALSE(settings->tcmu);
     EXPECT_FALSE(settings->ublk);
+    EXPECT_FALSE(settings->dm_user);
     EXPECT_FALSE(settings->dm_log);
     EXPECT_EQ(settings->foreign_subtypes, core::ForeignSubtype::kIgnore);
     EXPECT_EQ(settings->foreign_timeout, 1ms);

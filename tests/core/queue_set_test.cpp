@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "core/thread.hpp"
 #include "lunkit/task.hpp"
@@ -55,6 +56,21 @@ TEST(QueueSet, SpreadsDevicesAndRefillsWhatWasReleased) {
         EXPECT_EQ(assigned.count(&set->at(i)), 2U);
     }
     set->release(set->at(1));
+    EXPECT_EQ(&set->assign(), &set->at(1));
+}
+
+TEST(QueueSet, LosesNoDeviceOfSeveralThreads) {
+    const auto set = started(2);
+    const auto come_and_go = [&set] {
+        for (int i = 0; i < 200'000; ++i) {
+            set->release(set->assign());
+        }
+    };
+    {
+        const std::jthread one(come_and_go);
+        const std::jthread other(come_and_go);
+    }
+    EXPECT_EQ(&set->assign(), &set->at(0));  // none is left on either
     EXPECT_EQ(&set->assign(), &set->at(1));
 }
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dm_user/control_node.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "core/kernel_module.hpp"
+#include "lunkit/unique_fd.hpp"
+
+namespace lunkit::dm_user {
+
+namespace {
+
+constexpr std::string_view kFolder = "/dev/dm-user/";
+constexpr std::size_t kLongestName = 127;
+
+std::unexpected<Error> system_failure(const std::string& what) {
+    const int error = errno;
+    return failure(error, what + ": " + std::generic_category().message(error));
+}
+
+Result<std::size_t> transferred(ssize_t count, const char* what) {
+    if (count < 0) {
+        return system_failure(what);
+    }
+    return static_cast<std::size_t>(count);
+}
+
+class NodeChannel final : public Channel {
+  public:
+    explicit NodeChannel(UniqueFd fd) : fd_(std::move(fd)) {}
+    Result<std::size_t> read(std::span<std::byte> room) override {
+        return transferred(::read(fd_.get(), room.data(), room.size()),
+                           "cannot read from the control node");
+    }
+    Result<std::size_t> write(std::span<const std::byte> header,
+                              std::span<const std::byte> payload) override {
+        // writev() does not write through them.
+        const auto piece = [](std::span<const std::byte> bytes) {
+            return iovec{const_cast<std::byte*>(bytes.data()), bytes.size()};
+        };
+        const std::array pieces = {piece(header), piece(payload)};
+        return transferred(::writev(fd_.get(), pieces.data(), pieces.size()),
+                           "cannot write to the control node");
+    }
+
+  private:
+    const UniqueFd fd_;
+};
+
+/// Whether every part of the path `name` names something below.
+bool stays_below(std::string_view name) {
+    while (true) {
+        const std::size_t end = name.find('/');
+        const std::string_view part = name.substr(0, end);
+        if (part.empty() || part == "." || part == "..") {
+            return false;
+        }
+        if (end == std::string_view::npos) {
+            return true;
+        }
+        name.remove_prefix(end + 1);
+    }
+}
+
+}  // namespace
+
+std::string control_node(std::string_view name) {
+    return std::string(kFolder).append(name);
+}
+
+Result<std::string> parse_control_name(std::string_view text) {
+    std::string_view name = text;
+    if (name.starts_with(kFolder)) {
+        name.remove_prefix(kFolder.size());
+    }
+    if (name.size() > kLongestName || name.find('\0') != std::string_view::npos ||
+        !stays_below(name)) {
+        return failure(EINVAL, fmt::format("'{}' is no control node of a dm-user target: name it "
+                                           "as its table line does, or /dev/dm-user/NAME",
+                                           text));
+    }
+    return std::string(name);
+}
+
+Status find_dm_user() {
+    constexpr const char* kModule = "dm_user";
+    if (::access(std::string(kFolder).c_str(), F_OK) == 0) {
+        return {};
+    }
+    const Status found = core::find_kernel_module(kModule);
+    return found ? found
+                 : failure(ENODEV, fmt::format("this kernel has no dm-user ({}): {}; it is part of "
+                                               "Android's kernels, and of no distribution's",
+                                               kModule, found.error().what));
+}
+
+Status check_control_node(const std::string& name) {
+    const std::string node = control_node(name);
+    struct stat status{};
+    if (::stat(node.c_str(), &status) != 0) {
+        if (errno == ENOENT) {
+            return failure(ENOENT, fmt::format("there is no {}: load a table first that names it "
+                                               "(dmsetup create DEVICE --table '0 SECTORS user 0 "
+                                               "SECTORS {}')",
+                                               node, name));
+        }
+        return system_failure(node);
+    }
+    if (!S_ISCHR(status.st_mode)) {
+        return failure(EINVAL, node + " is no control node: it is no character device");
+    }
+    return {};
+}
+
+Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {
+    const std::string node = control_node(name);
+    UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
+    if (!fd) {
+        return system_failure("cannot open " + node);
+    }
+    return std::make_unique<NodeChannel>(std::move(fd));
+}
+
+}  // namespace lunkit::dm_user
