@@ -236,7 +236,7 @@ Result<json> DaemonClient::add(const char* front_end, const NewDevice& wanted) c
         add_option("channels", g_variant_new_uint32(wanted.channels));
     }
     if (wanted.queues != 0) {
-        add("queues", g_variant_new_uint32(wanted.queues));
+        add_option("queues", g_variant_new_uint32(wanted.queues));
     }
     constexpr const char* kMethod = "AddDevice";
     return Connection::only(kMethod, connection_->change_device(
