@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -25,6 +26,21 @@ namespace {
 constexpr std::size_t kLongest = 8192;  // of a passphrase
 constexpr std::size_t kPrefix = 64;     // before the bytes of a secret
 
+/// libgcrypt locks its pool, but does not keep it out of core dumps. The pool is a mapping of its
+/// own, whose first block lies in its first page; should that ever change, other pages are left
+/// out.
+void leave_out_of_dumps(std::size_t pool) {
+    constexpr std::size_t kBlock = 32;
+    auto* const block = static_cast<std::byte*>(gcry_malloc_secure(kBlock));
+    if (block == nullptr) {
+        return;
+    }
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    std::byte* const start = block - reinterpret_cast<std::uintptr_t>(block) % page;
+    (void)::madvise(start, pool, MADV_DONTDUMP);  // an old kernel: it is locked and wiped still
+    gcry_free(block);
+}
+
 /// Initialises libgcrypt, unless another library of this process has.
 bool initialise_gcrypt() {
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) != 0) {
@@ -38,6 +54,7 @@ bool initialise_gcrypt() {
     (void)gcry_control(GCRYCTL_DISABLE_SECMEM_WARN);  // it would write to stderr
     (void)gcry_control(GCRYCTL_AUTO_EXPAND_SECMEM, kMore);
     (void)gcry_control(GCRYCTL_INIT_SECMEM, kPool, 0);
+    leave_out_of_dumps(kPool);
     return gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0) == 0;
 }
 

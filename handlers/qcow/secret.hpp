@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Secrets: passphrases and keys. They live in memory that is locked, so that it never reaches a
 // swap device, left out of core dumps, and wiped when it is given back; key schedules in
-// libgcrypt's, which is locked and wiped as well. They come from files, never from a configuration
-// string, and stand in no message.
+// libgcrypt's pool, which is so as well. Beyond some eighty schedules it takes ordinary memory,
+// which it only wipes. They come from files, never from a configuration string, and stand in no
+// message.
 #pragma once
 
 #include <cstddef>

@@ -18,6 +18,7 @@ namespace lunkit::qcow {
 namespace {
 
 constexpr std::size_t kLargestBlock = 16;
+constexpr std::size_t kMostIdle = 4;  // contexts that are kept: locked memory is scarce
 
 struct KnownCipher {
     std::string_view name;
@@ -238,7 +239,9 @@ int SectorCipher::run(Direction direction, std::span<std::byte> bytes, std::uint
             (*context)->run(direction, bytes.subspan(at, kCryptSector), sector + at / kCryptSector);
     }
     const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(*context));
+    if (idle_.size() < kMostIdle) {
+        idle_.push_back(std::move(*context));
+    }
     return status;
 }
 

@@ -15,6 +15,9 @@ class KnownBug : public PluginTest {
         CrashOptions options;
         options.script = script;
         options.clean_close = close;
+        run(kind, options);
+    }
+    void run(const char* kind, CrashOptions options) {
         options.qemu_every = 150;
         options.reopen_every = 60;
         for (const char* const config : {"", ";commit=flush"}) {
@@ -84,17 +87,13 @@ TEST_F(KnownBug, AWriteThatNeedsANeighboursEntryWaitsForIt) {
 }
 
 // Our own, found before anybody met it: an encrypted cluster that was linked but never written does
-// not read as zeros.
+// not read as zeros. Random requests, whose seed was found to show it with either commit=.
 TEST_F(KnownBug, AnEncryptedClusterIsLinkedBehindItsData) {
-    run(
-        "luks-empty",
-        [](Workload& workload, RecordingHost&) {
-            for (std::uint64_t i = 0; i < 6; ++i) {
-                workload.perform(Verb::kWrite, {kHole + i * kCluster + 16, 8});
-            }
-            return workload.drain();
-        },
-        false);
+    CrashOptions options;
+    options.seed = 3;
+    options.workload.requests = 30;
+    options.workload.hot_bytes = 1U << 20U;
+    run("luks-empty", options);
 }
 
 }  // namespace

@@ -163,20 +163,22 @@ TEST_P(HostileVersion1, IsRefusedByTheFieldsName) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Fields, HostileVersion1,
-    ::testing::Values(Spoiled{"SizeZero", 24, 0, "size 0"},
-                      Spoiled{"SizeHuge", 24, UINT64_MAX, "size"},
-                      Spoiled{"SizeBeyondTheTable", 24, 1ULL << 40U, "l1_table"},
-                      Spoiled{"SizeBeyondTheLimit", 24, 1ULL << 45U, "32 MiB"},
-                      Spoiled{"ClusterBitsSmall", 32, kBits - (4ULL << 56U), "cluster_bits 8"},
-                      Spoiled{"ClusterBitsLarge", 32, kBits + (5ULL << 56U), "cluster_bits 17"},
-                      Spoiled{"L2BitsSmall", 32, kBits - (4ULL << 48U), "l2_bits 5"},
-                      Spoiled{"L2BitsLarge", 32, kBits + (5ULL << 48U), "l2_bits 14"},
-                      Spoiled{"CryptMethod", 32, kBits + 2, "crypt_method 2"},
-                      Spoiled{"L1AtHeader", 40, 8, "l1_table overlaps"},
-                      Spoiled{"L1BeyondTheFile", 40, 1ULL << 40U, "l1_table"},
-                      Spoiled{"L1Overflows", 40, UINT64_MAX - 7, "l1_table"},
-                      Spoiled{"BackingNameBeyond", 8, 1ULL << 40U, "backing_file_offset"},
-                      Spoiled{"L2BeyondTheFile", 48, 1ULL << 40U, "L1 entry 0"}),
+    ::testing::Values(
+        Spoiled{"SizeZero", 24, 0, "size 0"},
+        Spoiled{"SizeHuge", 24, UINT64_MAX, "size 18446744073709551615 is too small or too large"},
+        Spoiled{"SizeBeyondTheTable", 24, 1ULL << 40U, "l1_table"},
+        Spoiled{"SizeBeyondTheLimit", 24, 1ULL << 45U, "32 MiB"},
+        Spoiled{"ClusterBitsSmall", 32, kBits - (4ULL << 56U), "cluster_bits 8"},
+        Spoiled{"ClusterBitsLarge", 32, kBits + (5ULL << 56U), "cluster_bits 17"},
+        Spoiled{"L2BitsSmall", 32, kBits - (4ULL << 48U), "l2_bits 5"},
+        Spoiled{"L2BitsLarge", 32, kBits + (5ULL << 48U), "l2_bits 14"},
+        Spoiled{"CryptMethod", 32, kBits + 2, "crypt_method 2"},
+        Spoiled{"L1AtHeader", 40, 8, "l1_table overlaps"},
+        Spoiled{"L1BeyondTheFile", 40, 1ULL << 40U, "l1_table"},
+        Spoiled{"L1Overflows", 40, UINT64_MAX - 7,
+                "l1_table at 0xfffffffffffffff8 with 3 entries ends beyond the file's "},
+        Spoiled{"BackingNameBeyond", 8, 1ULL << 40U, "backing_file_offset"},
+        Spoiled{"L2BeyondTheFile", 48, 1ULL << 40U, "L1 entry 0"}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST_F(Version1, ATruncatedHeaderIsRefused) {
