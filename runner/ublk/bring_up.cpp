@@ -44,14 +44,16 @@ Status UblkService::make(const Entry& entry) {
     const core::NewDevice& wanted = entry->wanted;
     TRY(std::unique_ptr<BlockDevice> block,
         world_.open_block(open_request(entry, entry->take_over)));
-    if (wanted.queues > 1 && !block->info().parallel) {
+    const DeviceInfo storage = block->info();
+    if (wanted.queues > 1 && !storage.parallel) {
         return failure(EINVAL, fmt::format("{} has to be served by one queue", wanted.config));
     }
-    if (const Status written = write_record(entry, block->info()); !written) {
+    if (const Status written = write_record(entry, storage); !written) {
         core::log(LogLevel::kWarning, {.device = wanted.config},
                   "{}; the device will end with the daemon", written.error().what);
     }
 
+    set_size(entry, storage.size);
     abi::DeviceInfo asked{};
     asked.nr_hw_queues = static_cast<std::uint16_t>(wanted.queues);
     asked.queue_depth = kQueueDepth;
@@ -68,8 +70,7 @@ Status UblkService::make(const Entry& entry) {
         entry->dev_id = info.dev_id;
         entry->recoverable = is_recoverable(info);
     }
-    const abi::Params params =
-        parameters_of(block->info(), wanted.block_size, info.max_io_buf_bytes);
+    const abi::Params params = parameters_of(storage, wanted.block_size, info.max_io_buf_bytes);
     CHECK(control_->set_params(info.dev_id, params));
     CHECK(fetch(entry, std::move(block), info));
     CHECK(control_->start(info.dev_id, ::getpid()));

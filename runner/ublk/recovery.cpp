@@ -102,6 +102,7 @@ Status UblkService::resume(const Entry& entry) {
         return failure(EINVAL, fmt::format("the storage has {} bytes, and its device {}",
                                            block->info().size, entry->record.size));
     }
+    set_size(entry, entry->record.size);
     CHECK(start_recovery(entry));
     TRY(const abi::DeviceInfo info, control_->info(dev_id));
     CHECK(fetch_marked(entry, std::move(block), info));

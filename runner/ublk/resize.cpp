@@ -52,11 +52,11 @@ void UblkService::resize(const Entry& entry, std::uint64_t size, bool recreate, 
     {
         const std::lock_guard step(entry->step);
         status = check_resize(entry, size);
-        if (status && entry->device->status().size != size) {
+        if (status && entry->size != size) {
             if (kernel_resizes()) {
                 status = update_size(entry, size);
             } else if (recreate) {
-                entry->size_before = entry->device->status().size;
+                entry->size_before = entry->size;
                 status = prepare_recreation(entry, size);
                 goes_on = status.has_value();
             } else {
@@ -97,21 +97,38 @@ bool UblkService::kernel_resizes() const {
 }
 
 Status UblkService::update_size(const Entry& entry, std::uint64_t size) {
-    const std::uint32_t dev_id = *entry->dev_id;
-    const std::uint64_t before = entry->device->status().size;
+    const std::uint64_t before = entry->size;
     if (size > before) {
         CHECK(entry->device->resize_storage(size));
         CHECK(record_size(entry, size));
-        return control_->update_size(dev_id, size);
+        const Status grown = tell_size(entry, size);
+        if (!grown) {
+            CHECK(record_size(entry, before));
+        }
+        return grown;
     }
-    CHECK(control_->update_size(dev_id, size));
-    CHECK(record_size(entry, size));
-    if (const Status shrunk = entry->device->resize_storage(size); !shrunk) {
-        CHECK(control_->update_size(dev_id, before));
+    CHECK(tell_size(entry, size));
+    Status shrunk = record_size(entry, size);
+    if (shrunk) {
+        shrunk = entry->device->resize_storage(size);
+    }
+    if (!shrunk) {
+        CHECK(tell_size(entry, before));
         CHECK(record_size(entry, before));
-        return shrunk;
     }
+    return shrunk;
+}
+
+/// The kernel, of a device that is served.
+Status UblkService::tell_size(const Entry& entry, std::uint64_t size) {
+    CHECK(control_->update_size(*entry->dev_id, size));
+    set_size(entry, size);
     return {};
+}
+
+void UblkService::set_size(const Entry& entry, std::uint64_t size) {
+    const std::lock_guard lock(mutex_);
+    entry->size = size;
 }
 
 /// For the next daemon, and for whoever lists devices.

@@ -305,6 +305,7 @@ std::vector<core::DeviceStatus> UblkService::list() const {
         core::DeviceStatus status;
         if (entry->device) {
             status = entry->device->status();
+            status.size = entry->size;
         } else {
             status.size = entry->wanted.size;
             status.block_size = entry->wanted.block_size;

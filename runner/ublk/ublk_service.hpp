@@ -96,6 +96,7 @@ class UblkService final : public core::Service {
         bool take_over = false;  // its storage is that of a device before it
         std::mutex step;         // held by the one worker that brings it up, or ends it
         DeviceRecord record;     // under step; identity 0: none was written
+        std::uint64_t size = 0;  // bytes that the kernel's device has; changed under step as well
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
         std::vector<core::EngineQueue*> queues;  // one per hardware queue; none: not fetched
@@ -169,6 +170,8 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status check_resize(const Entry& entry, std::uint64_t size) const;
     [[nodiscard]] bool kernel_resizes() const;
     [[nodiscard]] Status update_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status tell_size(const Entry& entry, std::uint64_t size);
+    void set_size(const Entry& entry, std::uint64_t size);
     [[nodiscard]] Status record_size(const Entry& entry, std::uint64_t size);
     [[nodiscard]] Status prepare_recreation(const Entry& entry, std::uint64_t size) const;
     void begin_recreation(const Entry& entry, std::uint64_t size, Resized done);

@@ -155,6 +155,11 @@ class UblkServiceRig {
         const std::lock_guard lock(mutex_);
         return opened_;
     }
+    /// It changes by itself, and tells.
+    void change_storage(std::uint64_t size) {
+        storage_size_ = size;
+        opened().back().request.size_changed(size);
+    }
     core::Settings settings;
     std::unique_ptr<ublk::UblkService> service;
 

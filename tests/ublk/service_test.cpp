@@ -182,6 +182,31 @@ TEST_F(UblkServiceTest, StorageGrowsBeforeTheDeviceSoThatItsRefusalChangesNothin
     EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
 }
 
+// The size that the storage had already was taken for the device's, and nothing was done.
+TEST_F(UblkServiceTest, SizeThatTheKernelRefusedCanBeAskedForAgain) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kUpdateSize, -EIO);
+    EXPECT_FALSE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_EQ(rig_.records().at(0).size, kTwoMiB / 2);
+    rig_.answer_with(abi::kUpdateSize, {});
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.sectors, kTwoMiB / 512);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+}
+
+TEST_F(UblkServiceTest, DeviceFollowsStorageThatHasGrownOnceItIsAsked) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.change_storage(kTwoMiB);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.sectors, kTwoMiB / 512);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+    EXPECT_EQ(rig_.records().at(0).size, kTwoMiB);
+}
+
 TEST_F(UblkServiceTest, KernelThatCannotResizeTakesARecreation) {
     ASSERT_TRUE(rig_.add("ram/a"));
     const Status refused = rig_.resize("4", kTwoMiB);
