@@ -45,9 +45,7 @@ Status UblkService::make(const Entry& entry) {
     TRY(std::unique_ptr<BlockDevice> block,
         world_.open_block(open_request(entry, entry->take_over)));
     const DeviceInfo storage = block->info();
-    if (wanted.queues > 1 && !storage.parallel) {
-        return failure(EINVAL, fmt::format("{} has to be served by one queue", wanted.config));
-    }
+    CHECK(check_queues(entry, storage));
     if (const Status written = write_record(entry, storage); !written) {
         core::log(LogLevel::kWarning, {.device = wanted.config},
                   "{}; the device will end with the daemon", written.error().what);
@@ -75,6 +73,14 @@ Status UblkService::make(const Entry& entry) {
     CHECK(fetch(entry, std::move(block), info));
     CHECK(control_->start(info.dev_id, ::getpid()));
     limit_silence(entry);
+    return {};
+}
+
+Status UblkService::check_queues(const Entry& entry, const DeviceInfo& storage) {
+    if (entry->wanted.queues > 1 && !storage.parallel) {
+        return failure(EINVAL,
+                       fmt::format("{} has to be served by one queue", entry->wanted.config));
+    }
     return {};
 }
 

@@ -133,6 +133,7 @@ class UblkService final : public core::Service {
     // bring_up.cpp
     void bring_up(const Entry& entry);
     [[nodiscard]] Status make(const Entry& entry);
+    [[nodiscard]] static Status check_queues(const Entry& entry, const DeviceInfo& storage);
     [[nodiscard]] host::OpenDevice open_request(const Entry& entry, bool take_over) const;
     [[nodiscard]] Status write_record(const Entry& entry, const DeviceInfo& block) const;
     [[nodiscard]] Status fetch(const Entry& entry, std::unique_ptr<BlockDevice> block,

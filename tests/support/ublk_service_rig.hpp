@@ -129,7 +129,10 @@ class UblkServiceRig {
     std::uint64_t features = 0;                       ///< what GET_FEATURES says
     std::uint64_t sectors = 0;                        ///< what the last UPDATE_SIZE said
     std::atomic<int> busy_recoveries{0};              ///< START_USER_RECOVERYs to refuse first
-    void refuse_fetches() { queue_.command_refusal = -EINVAL; }
+    void refuse_fetches(int taken_before = 0) {
+        queue_.command_refusal = -EINVAL;
+        queue_.commands_taken = taken_before;
+    }
     /// The commands so far, and of which devices. Not those that only ask.
     [[nodiscard]] std::vector<std::uint32_t> sent() {
         const std::lock_guard lock(mutex_);
