@@ -226,6 +226,7 @@ void UblkService::undo(const Entry& entry, const Error& why) {
 /// removed.
 void UblkService::keep_failed(const Entry& entry, const Error& why) {
     Added added;
+    std::vector<Removed> removed;
     std::optional<Error> failed;
     {
         const std::lock_guard lock(mutex_);
@@ -234,10 +235,12 @@ void UblkService::keep_failed(const Entry& entry, const Error& why) {
         entry->given_up = stopping_;
         failed = entry->failed;
         added = std::exchange(entry->added, nullptr);
+        removed.swap(entry->removed);
     }
     if (added) {
         added(std::unexpected(*failed));
     }
+    answer(std::move(removed), std::unexpected(*failed));
     settle(entry);
     check_stopped();
 }

@@ -108,7 +108,7 @@ class UblkService final : public core::Service {
         std::optional<Error> failed;          // why it is not served
         std::vector<Removed> removed;         // who waits for its end
         Resized resized;                      // who waits for one of another size in its place
-        std::uint64_t size_before = 0;        // under step: the size of this one then
+        std::uint64_t storage_before = 0;     // under step: bytes, before it grew for that one
         std::vector<Call> settled;            // to make when it comes to stay, or has gone
         bool force = false;                   // one of them wants it at any price
         bool left = false;                    // the daemon stops, and the next one may have it
@@ -158,6 +158,7 @@ class UblkService final : public core::Service {
 
     // device_end.cpp
     void take_down(const Entry& entry, bool force);
+    void stop_device(const Entry& entry, core::DeviceState before, bool force);
     [[nodiscard]] Status let_go(std::uint32_t dev_id, bool force) const;
     void stays(const Entry& entry, core::DeviceState state, const Error& why, bool by_kernel);
     void ended(const Entry& entry);
@@ -174,10 +175,11 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status tell_size(const Entry& entry, std::uint64_t size);
     void set_size(const Entry& entry, std::uint64_t size);
     [[nodiscard]] Status record_size(const Entry& entry, std::uint64_t size);
-    [[nodiscard]] Status prepare_recreation(const Entry& entry, std::uint64_t size) const;
-    void begin_recreation(const Entry& entry, std::uint64_t size, Resized done);
-    void make_again(const Entry& entry, Resized resized);
+    [[nodiscard]] Status begin_recreation(const Entry& entry, std::uint64_t size, Resized& done);
+    void shrink_storage(const Entry& entry, Device& device);
+    [[nodiscard]] static Entry successor(const Entry& entry);
     void not_resized(const Entry& entry, Resized resized, const Error& why);
+    static void restore_storage(const Entry& entry);
 
     core::Runtime& runtime_;
     const Surroundings world_;
