@@ -44,14 +44,14 @@ Status UblkService::make(const Entry& entry) {
     const core::NewDevice& wanted = entry->wanted;
     TRY(std::unique_ptr<BlockDevice> block,
         world_.open_block(open_request(entry, entry->take_over)));
-    if (wanted.queues > 1 && !block->info().parallel) {
-        return failure(EINVAL, fmt::format("{} has to be served by one queue", wanted.config));
-    }
-    if (const Status written = write_record(entry, block->info()); !written) {
+    const DeviceInfo storage = block->info();
+    CHECK(check_queues(entry, storage));
+    if (const Status written = write_record(entry, storage); !written) {
         core::log(LogLevel::kWarning, {.device = wanted.config},
                   "{}; the device will end with the daemon", written.error().what);
     }
 
+    set_size(entry, storage.size);
     abi::DeviceInfo asked{};
     asked.nr_hw_queues = static_cast<std::uint16_t>(wanted.queues);
     asked.queue_depth = kQueueDepth;
@@ -68,12 +68,19 @@ Status UblkService::make(const Entry& entry) {
         entry->dev_id = info.dev_id;
         entry->recoverable = is_recoverable(info);
     }
-    const abi::Params params =
-        parameters_of(block->info(), wanted.block_size, info.max_io_buf_bytes);
+    const abi::Params params = parameters_of(storage, wanted.block_size, info.max_io_buf_bytes);
     CHECK(control_->set_params(info.dev_id, params));
     CHECK(fetch(entry, std::move(block), info));
     CHECK(control_->start(info.dev_id, ::getpid()));
     limit_silence(entry);
+    return {};
+}
+
+Status UblkService::check_queues(const Entry& entry, const DeviceInfo& storage) {
+    if (entry->wanted.queues > 1 && !storage.parallel) {
+        return failure(EINVAL,
+                       fmt::format("{} has to be served by one queue", entry->wanted.config));
+    }
     return {};
 }
 
@@ -219,6 +226,7 @@ void UblkService::undo(const Entry& entry, const Error& why) {
 /// removed.
 void UblkService::keep_failed(const Entry& entry, const Error& why) {
     Added added;
+    std::vector<Removed> removed;
     std::optional<Error> failed;
     {
         const std::lock_guard lock(mutex_);
@@ -227,10 +235,12 @@ void UblkService::keep_failed(const Entry& entry, const Error& why) {
         entry->given_up = stopping_;
         failed = entry->failed;
         added = std::exchange(entry->added, nullptr);
+        removed.swap(entry->removed);
     }
     if (added) {
         added(std::unexpected(*failed));
     }
+    answer(std::move(removed), std::unexpected(*failed));
     settle(entry);
     check_stopped();
 }

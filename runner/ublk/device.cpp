@@ -118,7 +118,6 @@ core::DeviceStatus Device::status() const {
     const DeviceInfo info = block_->info();
     core::DeviceStatus status;
     status.name = name_;
-    status.size = info.size;
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = info.write_cache;

@@ -62,8 +62,10 @@ class Device {
 
     /// A worker thread, while requests go on: the size of the storage, in bytes.
     [[nodiscard]] Status resize_storage(std::uint64_t size) { return block_->resize(size); }
+    /// The same thread. It may have changed by itself.
+    [[nodiscard]] std::uint64_t storage_size() const { return block_->info().size; }
 
-    /// Any thread. front_end, config, node and state are the service's.
+    /// Any thread. front_end, config, node, size and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
 
   private:

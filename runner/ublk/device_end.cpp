@@ -38,6 +38,11 @@ void UblkService::take_down(const Entry& entry, bool force) {
         }
         before = std::exchange(entry->state, DeviceState::kDraining);
     }
+    stop_device(entry, before, force);
+}
+
+/// Of a device that is kDraining, and was `before`.
+void UblkService::stop_device(const Entry& entry, DeviceState before, bool force) {
     const std::uint32_t dev_id = *entry->dev_id;
     if (const Status may_go = let_go(dev_id, force); !may_go) {
         stays(entry, before, may_go.error(), false);
@@ -74,6 +79,10 @@ void UblkService::stays(const Entry& entry, DeviceState state, const Error& why,
         entry->force = false;
         removed.swap(entry->removed);
         resized = std::exchange(entry->resized, nullptr);
+        if (resized) {
+            entry->wanted.size = entry->size;
+            entry->handing_over->store(false);
+        }
         entry->given_up = stopping_ && by_kernel;
         stop_now = stopping_ && !by_kernel;
     }
@@ -96,6 +105,8 @@ void UblkService::ended(const Entry& entry) {
     const std::lock_guard step(entry->step);
     std::unique_ptr<Device> device;
     bool was_asked_for = false;
+    bool is_resized = false;
+    Resized cancelled;
     {
         const std::lock_guard lock(mutex_);
         if (entry->left) {
@@ -104,6 +115,17 @@ void UblkService::ended(const Entry& entry) {
         was_asked_for = entry->state != DeviceState::kRunning;
         entry->state = DeviceState::kDraining;
         device = std::move(entry->device);
+        if (entry->resized && !entry->removed.empty()) {
+            cancelled = std::exchange(entry->resized, nullptr);
+            entry->handing_over->store(false);
+        }
+        is_resized = entry->resized != nullptr;
+    }
+    if (cancelled) {
+        cancelled(failure(ECANCELED, "the device is being removed"));
+    }
+    if (is_resized) {
+        shrink_storage(entry, *device);
     }
     const std::string name = block_name(*entry->dev_id);
     if (!was_asked_for) {

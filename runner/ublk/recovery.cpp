@@ -98,10 +98,12 @@ Status UblkService::resume(const Entry& entry) {
     entry->handing_over->store(true);
     // First, as it takes longest: a handler waits until I/O of the dead daemon has ended.
     TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry, true)));
+    CHECK(check_queues(entry, block->info()));
     if (block->info().size < entry->record.size) {
         return failure(EINVAL, fmt::format("the storage has {} bytes, and its device {}",
                                            block->info().size, entry->record.size));
     }
+    set_size(entry, entry->record.size);
     CHECK(start_recovery(entry));
     TRY(const abi::DeviceInfo info, control_->info(dev_id));
     CHECK(fetch_marked(entry, std::move(block), info));
@@ -118,7 +120,9 @@ Status UblkService::fetch_marked(const Entry& entry, std::unique_ptr<BlockDevice
     }
     CHECK(folder_->mark_fetching(entry->record.identity));
     Status fetched = fetch(entry, std::move(block), info);
-    folder_->unmark_fetching(entry->record.identity);
+    if (fetched || entry->queues.empty()) {  // otherwise some may have been fetched
+        folder_->unmark_fetching(entry->record.identity);
+    }
     return fetched;
 }
 

@@ -52,12 +52,11 @@ void UblkService::resize(const Entry& entry, std::uint64_t size, bool recreate, 
     {
         const std::lock_guard step(entry->step);
         status = check_resize(entry, size);
-        if (status && entry->device->status().size != size) {
+        if (status && entry->size != size) {
             if (kernel_resizes()) {
                 status = update_size(entry, size);
             } else if (recreate) {
-                entry->size_before = entry->device->status().size;
-                status = prepare_recreation(entry, size);
+                status = begin_recreation(entry, size, done);
                 goes_on = status.has_value();
             } else {
                 status = failure(
@@ -68,7 +67,7 @@ void UblkService::resize(const Entry& entry, std::uint64_t size, bool recreate, 
         }
     }
     if (goes_on) {
-        begin_recreation(entry, size, std::move(done));
+        stop_device(entry, DeviceState::kRunning, false);
     } else {
         done(std::move(status));
     }
@@ -97,21 +96,38 @@ bool UblkService::kernel_resizes() const {
 }
 
 Status UblkService::update_size(const Entry& entry, std::uint64_t size) {
-    const std::uint32_t dev_id = *entry->dev_id;
-    const std::uint64_t before = entry->device->status().size;
+    const std::uint64_t before = entry->size;
     if (size > before) {
         CHECK(entry->device->resize_storage(size));
         CHECK(record_size(entry, size));
-        return control_->update_size(dev_id, size);
+        const Status grown = tell_size(entry, size);
+        if (!grown) {
+            CHECK(record_size(entry, before));
+        }
+        return grown;
     }
-    CHECK(control_->update_size(dev_id, size));
-    CHECK(record_size(entry, size));
-    if (const Status shrunk = entry->device->resize_storage(size); !shrunk) {
-        CHECK(control_->update_size(dev_id, before));
+    CHECK(tell_size(entry, size));
+    Status shrunk = record_size(entry, size);
+    if (shrunk) {
+        shrunk = entry->device->resize_storage(size);
+    }
+    if (!shrunk) {
+        CHECK(tell_size(entry, before));
         CHECK(record_size(entry, before));
-        return shrunk;
     }
+    return shrunk;
+}
+
+/// The kernel, of a device that is served.
+Status UblkService::tell_size(const Entry& entry, std::uint64_t size) {
+    CHECK(control_->update_size(*entry->dev_id, size));
+    set_size(entry, size);
     return {};
+}
+
+void UblkService::set_size(const Entry& entry, std::uint64_t size) {
+    const std::lock_guard lock(mutex_);
+    entry->size = size;
 }
 
 /// For the next daemon, and for whoever lists devices.
@@ -125,63 +141,97 @@ Status UblkService::record_size(const Entry& entry, std::uint64_t size) {
     return {};
 }
 
-/// What may be refused, before anything is taken away.
-Status UblkService::prepare_recreation(const Entry& entry, std::uint64_t size) const {
+/// First what may be refused, before anything is taken away. When it has begun the device is
+/// kDraining, and `done` is the entry's.
+Status UblkService::begin_recreation(const Entry& entry, std::uint64_t size, Resized& done) {
     CHECK(let_go(*entry->dev_id, false));
-    return entry->device->resize_storage(size);
-}
-
-void UblkService::begin_recreation(const Entry& entry, std::uint64_t size, Resized done) {
-    // What lives as long as the device does is kept for the one that follows.
-    entry->handing_over->store(true);
+    entry->storage_before = entry->device->storage_size();
+    if (size > entry->storage_before) {
+        CHECK(entry->device->resize_storage(size));
+    }
     {
         const std::lock_guard lock(mutex_);
-        entry->wanted.size = size;
-        entry->resized = std::move(done);
+        if (entry->state == DeviceState::kRunning) {
+            entry->state = DeviceState::kDraining;
+            entry->wanted.size = size;
+            entry->resized = std::move(done);
+            // What lives as long as the device does is kept for the one that follows.
+            entry->handing_over->store(true);
+            return {};
+        }
     }
-    take_down(entry, false);
+    restore_storage(entry);
+    return failure(EAGAIN, "the device is being removed: see \"lunkit ublk list\"");
 }
 
-/// The device has gone, for one of another size.
-void UblkService::make_again(const Entry& entry, Resized resized) {
+/// Behind the last request of a device. If its storage does not shrink, the device that follows
+/// has the size that this one had.
+void UblkService::shrink_storage(const Entry& entry, Device& device) {
+    std::uint64_t size = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        size = entry->wanted.size;
+    }
+    if (device.storage_size() <= size) {
+        return;
+    }
+    if (const Status shrunk = device.resize_storage(size); !shrunk) {
+        const std::lock_guard lock(mutex_);
+        if (!entry->resized) {
+            return;  // answered, as the kernel did not know the device any more
+        }
+        entry->wanted.size = entry->size;
+        entry->resized = [resized = std::move(entry->resized),
+                          why = shrunk.error()](const Status& made) mutable {
+            resized(made ? std::unexpected(why) : made);
+        };
+    }
+}
+
+/// Of a device that has gone: the one of another size that follows. Who has asked meanwhile for the
+/// removal has that one removed, as the storage is closed for it already. With mutex_ held.
+UblkService::Entry UblkService::successor(const Entry& entry) {
     auto next = std::make_shared<Served>();
     next->wanted = entry->wanted;
     next->wanted.number = entry->dev_id;
     next->take_over = true;
-    next->added = [resized = std::move(resized)](const Result<std::string>& node) mutable {
+    next->removed.swap(entry->removed);
+    next->force = entry->force;
+    next->added = [resized = std::exchange(entry->resized, nullptr)](
+                      const Result<std::string>& node) mutable {
         resized(node ? Status()
                      : failure(node.error().code,
                                fmt::format("it was removed, and could not be made again: {}",
                                            node.error().what)));
     };
-    bool is_late = false;
-    {
-        const std::lock_guard lock(mutex_);
-        is_late = stopping_;
-        if (!is_late) {
-            entries_.push_back(next);
-        }
-    }
-    if (is_late) {
-        next->added(failure(ECANCELED, "the daemon stops"));
-        return;
-    }
-    on_worker(next, &UblkService::bring_up);
+    return next;
 }
 
 /// The device stays, with the size that it has.
 void UblkService::not_resized(const Entry& entry, Resized resized, const Error& why) {
-    entry->handing_over->store(false);
-    const std::uint64_t size = entry->size_before;
     {
-        const std::lock_guard lock(mutex_);
-        entry->wanted.size = size;
+        const std::lock_guard step(entry->step);
+        bool is_served = false;
+        {
+            const std::lock_guard lock(mutex_);
+            is_served = entry->device && entry->state == DeviceState::kRunning;
+        }
+        if (is_served) {
+            restore_storage(entry);
+        }
     }
-    if (const Status restored = entry->device->resize_storage(size); !restored) {
+    resized(std::unexpected(why));
+}
+
+/// Its caller has the step.
+void UblkService::restore_storage(const Entry& entry) {
+    if (entry->device->storage_size() <= entry->storage_before) {
+        return;
+    }
+    if (const Status restored = entry->device->resize_storage(entry->storage_before); !restored) {
         core::log(LogLevel::kError, {.device = block_name(*entry->dev_id)},
                   "its storage has another size than it: {}", restored.error().what);
     }
-    resized(std::unexpected(why));
 }
 
 }  // namespace lunkit::ublk

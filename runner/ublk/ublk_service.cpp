@@ -231,11 +231,14 @@ void UblkService::forget(const Entry& entry, const Status& status) {
     }
     Added added;
     std::vector<Removed> removed;
-    Resized resized;
+    Entry next;
     {
         const std::lock_guard lock(mutex_);
         std::erase(entries_, entry);
-        resized = std::exchange(entry->resized, nullptr);
+        if (entry->resized) {
+            next = successor(entry);
+            entries_.push_back(next);
+        }
         added = std::exchange(entry->added, nullptr);
         removed.swap(entry->removed);
     }
@@ -244,8 +247,8 @@ void UblkService::forget(const Entry& entry, const Status& status) {
             std::unexpected(entry->failed.value_or(Error{.code = EIO, .what = "it was stopped"})));
     }
     answer(std::move(removed), status);
-    if (resized) {
-        make_again(entry, std::move(resized));
+    if (next) {
+        on_worker(next, &UblkService::bring_up);
     }
     settle(entry);
     check_stopped();
@@ -305,6 +308,7 @@ std::vector<core::DeviceStatus> UblkService::list() const {
         core::DeviceStatus status;
         if (entry->device) {
             status = entry->device->status();
+            status.size = entry->size;
         } else {
             status.size = entry->wanted.size;
             status.block_size = entry->wanted.block_size;

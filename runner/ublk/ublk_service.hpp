@@ -96,6 +96,7 @@ class UblkService final : public core::Service {
         bool take_over = false;  // its storage is that of a device before it
         std::mutex step;         // held by the one worker that brings it up, or ends it
         DeviceRecord record;     // under step; identity 0: none was written
+        std::uint64_t size = 0;  // bytes that the kernel's device has; changed under step as well
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
         std::vector<core::EngineQueue*> queues;  // one per hardware queue; none: not fetched
@@ -107,7 +108,7 @@ class UblkService final : public core::Service {
         std::optional<Error> failed;          // why it is not served
         std::vector<Removed> removed;         // who waits for its end
         Resized resized;                      // who waits for one of another size in its place
-        std::uint64_t size_before = 0;        // under step: the size of this one then
+        std::uint64_t storage_before = 0;     // under step: bytes, before it grew for that one
         std::vector<Call> settled;            // to make when it comes to stay, or has gone
         bool force = false;                   // one of them wants it at any price
         bool left = false;                    // the daemon stops, and the next one may have it
@@ -132,6 +133,7 @@ class UblkService final : public core::Service {
     // bring_up.cpp
     void bring_up(const Entry& entry);
     [[nodiscard]] Status make(const Entry& entry);
+    [[nodiscard]] static Status check_queues(const Entry& entry, const DeviceInfo& storage);
     [[nodiscard]] host::OpenDevice open_request(const Entry& entry, bool take_over) const;
     [[nodiscard]] Status write_record(const Entry& entry, const DeviceInfo& block) const;
     [[nodiscard]] Status fetch(const Entry& entry, std::unique_ptr<BlockDevice> block,
@@ -156,6 +158,7 @@ class UblkService final : public core::Service {
 
     // device_end.cpp
     void take_down(const Entry& entry, bool force);
+    void stop_device(const Entry& entry, core::DeviceState before, bool force);
     [[nodiscard]] Status let_go(std::uint32_t dev_id, bool force) const;
     void stays(const Entry& entry, core::DeviceState state, const Error& why, bool by_kernel);
     void ended(const Entry& entry);
@@ -169,11 +172,14 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status check_resize(const Entry& entry, std::uint64_t size) const;
     [[nodiscard]] bool kernel_resizes() const;
     [[nodiscard]] Status update_size(const Entry& entry, std::uint64_t size);
+    [[nodiscard]] Status tell_size(const Entry& entry, std::uint64_t size);
+    void set_size(const Entry& entry, std::uint64_t size);
     [[nodiscard]] Status record_size(const Entry& entry, std::uint64_t size);
-    [[nodiscard]] Status prepare_recreation(const Entry& entry, std::uint64_t size) const;
-    void begin_recreation(const Entry& entry, std::uint64_t size, Resized done);
-    void make_again(const Entry& entry, Resized resized);
+    [[nodiscard]] Status begin_recreation(const Entry& entry, std::uint64_t size, Resized& done);
+    void shrink_storage(const Entry& entry, Device& device);
+    [[nodiscard]] static Entry successor(const Entry& entry);
     void not_resized(const Entry& entry, Resized resized, const Error& why);
+    static void restore_storage(const Entry& entry);
 
     core::Runtime& runtime_;
     const Surroundings world_;

@@ -83,7 +83,7 @@ class FakeEngineQueue : public core::EngineQueue {
     }
     /// It waits for answer_command(), unless the driver takes none.
     int submit_command(const core::DriverCommand& command, lunkit_completion* completion) override {
-        if (command_refusal != 0) {
+        if (command_refusal != 0 && commands_taken-- <= 0) {
             return command_refusal;
         }
         commands.push_back({command, completion});
@@ -93,7 +93,8 @@ class FakeEngineQueue : public core::EngineQueue {
         core::DriverCommand command;
         lunkit_completion* completion;
     };
-    int command_refusal = 0;  ///< -errno: what every command is answered with, at once
+    int command_refusal = 0;  ///< -errno: what every command is answered with, at once, but ...
+    int commands_taken = 0;   ///< ... so many before
     /// Those the "driver" has, oldest first.
     std::deque<Command> commands;
     /// The driver answers the command at `index`; it completes in the next turn.

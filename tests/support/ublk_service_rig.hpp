@@ -84,11 +84,15 @@ class UblkServiceRig {
     Status remove(const std::string& name, bool force = false) {
         return begin_remove(name, force).get();
     }
-    Status resize(const std::string& name, std::uint64_t size, bool recreate = false) {
-        std::promise<Status> answer;
+    std::future<Status> begin_resize(const std::string& name, std::uint64_t size,
+                                     bool recreate = false) {
+        auto answer = std::make_shared<std::promise<Status>>();
         service->resize_device(name, size, recreate,
-                               [&answer](Status status) { answer.set_value(std::move(status)); });
-        return answer.get_future().get();
+                               [answer](Status status) { answer->set_value(std::move(status)); });
+        return answer->get_future();
+    }
+    Status resize(const std::string& name, std::uint64_t size, bool recreate = false) {
+        return begin_resize(name, size, recreate).get();
     }
     /// Waits until the only device is in that state.
     bool becomes(core::DeviceState state) const {
@@ -129,7 +133,10 @@ class UblkServiceRig {
     std::uint64_t features = 0;                       ///< what GET_FEATURES says
     std::uint64_t sectors = 0;                        ///< what the last UPDATE_SIZE said
     std::atomic<int> busy_recoveries{0};              ///< START_USER_RECOVERYs to refuse first
-    void refuse_fetches() { queue_.command_refusal = -EINVAL; }
+    void refuse_fetches(int taken_before = 0) {
+        queue_.command_refusal = -EINVAL;
+        queue_.commands_taken = taken_before;
+    }
     /// The commands so far, and of which devices. Not those that only ask.
     [[nodiscard]] std::vector<std::uint32_t> sent() {
         const std::lock_guard lock(mutex_);
@@ -155,6 +162,17 @@ class UblkServiceRig {
         const std::lock_guard lock(mutex_);
         return opened_;
     }
+    /// It changes by itself, and tells.
+    void change_storage(std::uint64_t size) {
+        storage_size_ = size;
+        opened().back().request.size_changed(size);
+    }
+    /// Sizes that it was asked to have while its device was live.
+    [[nodiscard]] std::vector<std::uint64_t> live_resizes() {
+        const std::lock_guard lock(mutex_);
+        return live_resizes_;
+    }
+    std::atomic<bool> storage_shrinks{true};
     core::Settings settings;
     std::unique_ptr<ublk::UblkService> service;
 
@@ -318,6 +336,15 @@ class UblkServiceRig {
             if (size > kMostStorage) {
                 return failure(ENOSPC, "there is no room");
             }
+            if (size < rig_.storage_size_ && !rig_.storage_shrinks) {
+                return failure(EOPNOTSUPP, "it does not shrink");
+            }
+            const std::lock_guard lock(rig_.mutex_);
+            if (std::ranges::any_of(rig_.devices, [](const auto& device) {
+                    return device.second.state == ublk::abi::kStateLive;
+                })) {
+                rig_.live_resizes_.push_back(size);
+            }
             rig_.storage_size_ = size;
             return {};
         }
@@ -358,8 +385,9 @@ class UblkServiceRig {
     host::HandlerRegistry handlers_;
     core::Runtime runtime_;
     std::mutex mutex_;
-    std::vector<std::uint32_t> sent_;  // under mutex_
-    std::vector<Opened> opened_;       // the same
+    std::vector<std::uint32_t> sent_;          // under mutex_
+    std::vector<Opened> opened_;               // the same
+    std::vector<std::uint64_t> live_resizes_;  // the same
     UblkDriver driver_;
     FakeEngineQueue queue_;  // of the thread that turns it, but for post()
     std::atomic<bool> takes_tags_back_{false};

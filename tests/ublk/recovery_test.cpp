@@ -44,9 +44,9 @@ class UblkRecoveryTest : public testing::Test {
         info.ublksrv_flags = kIdentity;
         rig_.devices[info.dev_id] = info;
     }
-    void put_record(std::uint64_t size = kBytes) {
+    void put_record(std::uint64_t size = kBytes, const std::string& config = "ram/a") {
         rig_.write_record(
-            {.identity = kIdentity, .config = "ram/a", .size = size, .block_size = 512});
+            {.identity = kIdentity, .config = config, .size = size, .block_size = 512});
     }
     test::UblkServiceRig rig_;
 };
@@ -202,9 +202,35 @@ TEST_F(UblkRecoveryTest, NumberIsTakenWhileTheLastDevicesStorageIsMissing) {
 TEST_F(UblkRecoveryTest, DeviceOfSeveralQueuesIsRecoveredWithAllOfThem) {
     put_device(abi::kStateQuiesced);
     rig_.devices.at(4).nr_hw_queues = 2;
-    put_record();
+    put_record(kBytes, "ram/parallel");
     rig_.start();
     EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+    EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
+}
+
+// The handler may have been another, or set differently, when the device was made.
+TEST_F(UblkRecoveryTest, SeveralQueuesAreNotRecoveredForAHandlerThatTakesOne) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record();
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kFailed));
+    EXPECT_THAT(rig_.only_device().error, HasSubstr("served by one queue"));
+    EXPECT_TRUE(rig_.sent().empty());
+}
+
+// The next daemon would have begun another recovery, which crashes Linux 6.12.
+TEST_F(UblkRecoveryTest, MarkStaysWhenSomeOfTheQueuesWereFetched) {
+    put_device(abi::kStateQuiesced);
+    rig_.devices.at(4).nr_hw_queues = 2;
+    put_record(kBytes, "ram/parallel");
+    rig_.refuse_fetches(3);
+    rig_.answers = {{abi::kStopDev, -EIO}};
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kFailed));
+    EXPECT_TRUE(rig_.folder().is_fetching(kIdentity));
+    rig_.answer_with(abi::kStopDev, {});
+    EXPECT_TRUE(rig_.remove("4"));
     EXPECT_FALSE(rig_.folder().is_fetching(kIdentity));
 }
 

@@ -8,9 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <future>
 #include <string>
+#include <thread>
 
 #include "support/ublk_service_rig.hpp"
 
@@ -182,6 +185,31 @@ TEST_F(UblkServiceTest, StorageGrowsBeforeTheDeviceSoThatItsRefusalChangesNothin
     EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
 }
 
+// The size that the storage had already was taken for the device's, and nothing was done.
+TEST_F(UblkServiceTest, SizeThatTheKernelRefusedCanBeAskedForAgain) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kUpdateSize, -EIO);
+    EXPECT_FALSE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_EQ(rig_.records().at(0).size, kTwoMiB / 2);
+    rig_.answer_with(abi::kUpdateSize, {});
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.sectors, kTwoMiB / 512);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+}
+
+TEST_F(UblkServiceTest, DeviceFollowsStorageThatHasGrownOnceItIsAsked) {
+    rig_.features = abi::kFlagUpdateSize;
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.change_storage(kTwoMiB);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB));
+    EXPECT_EQ(rig_.sectors, kTwoMiB / 512);
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+    EXPECT_EQ(rig_.records().at(0).size, kTwoMiB);
+}
+
 TEST_F(UblkServiceTest, KernelThatCannotResizeTakesARecreation) {
     ASSERT_TRUE(rig_.add("ram/a"));
     const Status refused = rig_.resize("4", kTwoMiB);
@@ -220,6 +248,99 @@ TEST_F(UblkServiceTest, DeviceThatDoesNotGoKeepsItsSize) {
     rig_.answer_with(abi::kStopDev, {});
     EXPECT_TRUE(rig_.remove("4"));
     EXPECT_FALSE(rig_.opened()[0].handed_over);
+}
+
+// Its storage was cut at once, while requests of the whole device could come.
+TEST_F(UblkServiceTest, StorageShrinksWhenTheDeviceHasGone) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    int asked = 0;
+    rig_.check_unused = [&asked] {
+        return ++asked == 1 ? Status() : failure(EBUSY, "it is mounted");
+    };
+    EXPECT_EQ(rig_.resize("4", kTwoMiB / 4, true).error().code, EBUSY);
+    EXPECT_EQ(asked, 2);
+    rig_.check_unused = [] { return Status(); };
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_TRUE(rig_.resize("4", kTwoMiB / 4, true));
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 4);
+    EXPECT_TRUE(rig_.live_resizes().empty());
+}
+
+TEST_F(UblkServiceTest, DeviceWhoseStorageDoesNotShrinkIsMadeAgainAsItWas) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.storage_shrinks = false;
+    const Status status = rig_.resize("4", kTwoMiB / 4, true);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().what, "it does not shrink");
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB / 2);
+    EXPECT_EQ(rig_.only_device().state, DeviceState::kRunning);
+}
+
+// What others ask while a recreation looks whether the device is used: at its `nth` look.
+class UblkRecreationTest : public UblkServiceTest {
+  protected:
+    std::future<Status> begin(int nth) {
+        EXPECT_TRUE(rig_.add("ram/a"));
+        rig_.check_unused = [this, nth] {
+            if (++looks_ == nth) {
+                looks_here_.set_value();
+                go_on_.get_future().wait();
+            }
+            return Status();
+        };
+        std::future<Status> resized = rig_.begin_resize("4", kTwoMiB, true);
+        looks_here_.get_future().wait();
+        return resized;
+    }
+    std::atomic<int> looks_{0};
+    std::promise<void> looks_here_;
+    std::promise<void> go_on_;
+};
+
+// The first was never answered.
+TEST_F(UblkRecreationTest, SecondOneIsRefused) {
+    std::future<Status> first = begin(2);
+    EXPECT_EQ(rig_.resize("4", 2 * kTwoMiB, true).error().code, EAGAIN);
+    go_on_.set_value();
+    EXPECT_TRUE(first.get());
+    EXPECT_EQ(rig_.only_device().size, kTwoMiB);
+}
+
+TEST_F(UblkRecreationTest, RemovalThatWasFasterWins) {
+    std::future<Status> resized = begin(1);
+    std::future<Status> removed = rig_.begin_remove("4");
+    while (rig_.only_device().state == DeviceState::kRunning) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    go_on_.set_value();
+    EXPECT_EQ(resized.get().error().code, EAGAIN);
+    EXPECT_TRUE(removed.get());
+    EXPECT_TRUE(rig_.service->list().empty());
+    EXPECT_FALSE(rig_.opened().at(0).handed_over);
+}
+
+// It was said to be removed, and came back.
+TEST_F(UblkRecreationTest, RemovalCancelsIt) {
+    std::future<Status> resized = begin(2);
+    std::future<Status> removed = rig_.begin_remove("4");
+    go_on_.set_value();
+    EXPECT_EQ(resized.get().error().code, ECANCELED);
+    EXPECT_TRUE(removed.get());
+    EXPECT_TRUE(rig_.service->list().empty());
+    EXPECT_FALSE(rig_.opened().at(0).handed_over);
+}
+
+// The device was gone for good.
+TEST_F(UblkRecreationTest, DaemonThatStopsMakesTheDeviceAgainForTheNext) {
+    std::future<Status> resized = begin(2);
+    std::promise<bool> clean;
+    rig_.service->stop([&clean](bool is_clean) { clean.set_value(is_clean); });
+    go_on_.set_value();
+    EXPECT_TRUE(resized.get());
+    EXPECT_TRUE(clean.get_future().get());
+    EXPECT_EQ(rig_.devices.at(4).state, abi::kStateLive);
+    ASSERT_EQ(rig_.records().size(), 1U);
+    EXPECT_EQ(rig_.records().at(0).size, kTwoMiB);
 }
 
 TEST_F(UblkServiceTest, DeviceThatCannotBeMadeAgainIsSaidToBeGone) {
