@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
 #include "dm_user/control_node.hpp"
 #include "lunkit/try.hpp"
 
@@ -51,28 +50,10 @@ bool is_same(const core::NewDevice& one, const core::NewDevice& other) {
 DmUserService::DmUserService(core::Runtime& runtime, Surroundings world)
     : runtime_(runtime), world_(std::move(world)) {}
 
-DmUserService::~DmUserService() {
-    std::unique_lock lock(mutex_);
-    steps_ended_.wait(lock, [this] { return steps_ == 0; });
-}
+DmUserService::~DmUserService() = default;
 
 void DmUserService::on_worker(const Entry& entry, std::move_only_function<void()> step) {
-    {
-        const std::lock_guard lock(mutex_);
-        ++steps_;
-    }
-    core::call_in_worker(runtime_.queues.workers(), entry.get(),
-                         [this, step = std::move(step)]() mutable { run_step(std::move(step)); });
-}
-
-/// A step goes on behind its word that all is stopped; so it is counted to its end, and that of
-/// what it refers to.
-void DmUserService::run_step(std::move_only_function<void()> step) {
-    step();
-    step = nullptr;
-    const std::lock_guard lock(mutex_);
-    --steps_;
-    steps_ended_.notify_all();
+    steps_.in_worker(runtime_.queues.workers(), entry.get(), std::move(step));
 }
 
 Status DmUserService::start() {

@@ -11,8 +11,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/counted_calls.hpp"
 #include "core/service.hpp"
 #include "dm_user/channel.hpp"
 #include "dm_user/device.hpp"
@@ -92,7 +91,6 @@ class DmUserService final : public core::Service {
     // dm_user_service.cpp: which targets there are
     [[nodiscard]] Entry find(const std::string& name) const;
     void on_worker(const Entry& entry, std::move_only_function<void()> step);
-    void run_step(std::move_only_function<void()> step);
     void forget(const Entry& entry, const Status& added);
     void check_stopped();
 
@@ -110,11 +108,11 @@ class DmUserService final : public core::Service {
     std::optional<TargetFolder> folder_;  // does not change after start()
 
     mutable std::mutex mutex_;
-    std::condition_variable steps_ended_;
-    std::size_t steps_ = 0;  // on workers, or on their way there
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
     bool stopping_ = false;
+
+    core::CountedCalls steps_;  // the last member
 };
 
 /// The real one; what `runtime` refers to outlives it.

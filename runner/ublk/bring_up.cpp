@@ -26,15 +26,16 @@ constexpr std::uint32_t kMaxIoBytes = 512U << 10U;
 }  // namespace
 
 void UblkService::bring_up(const Entry& entry) {
+    Asked meanwhile;
     {
         const std::lock_guard step(entry->step);
         if (const Status made = make(entry); !made) {
             undo(entry, made.error());
             return;
         }
-        serving(entry);
+        meanwhile = serving(entry);
     }
-    catch_up(entry);
+    catch_up(entry, meanwhile);
 }
 
 /// The steps in the kernel's order. After an error what has been made is still there; the tags are
@@ -162,10 +163,12 @@ void UblkService::limit_silence(const Entry& entry) const {
 
 /// Its caller has the step of it, as for undo(): the tags may come back at any time, and ended()
 /// waits for that.
-void UblkService::serving(const Entry& entry) {
+UblkService::Asked UblkService::serving(const Entry& entry) {
     Added added;
+    Asked meanwhile;
     {
         const std::lock_guard lock(mutex_);
+        meanwhile = {.stop = stopping_, .removal = !entry->removed.empty(), .force = entry->force};
         entry->state = DeviceState::kRunning;
         entry->recovering = false;
         entry->failed.reset();
@@ -177,22 +180,14 @@ void UblkService::serving(const Entry& entry) {
         added(block_node(*entry->dev_id));
     }
     settle(entry);
+    return meanwhile;
 }
 
-/// Does what was asked for while it was brought up.
-void UblkService::catch_up(const Entry& entry) {
-    bool is_stopping = false;
-    bool is_unwanted = false;
-    bool force = false;
-    {
-        const std::lock_guard lock(mutex_);
-        is_stopping = stopping_;
-        is_unwanted = !entry->removed.empty();
-        force = entry->force;
-    }
-    if (is_unwanted) {
-        take_down(entry, force);
-    } else if (is_stopping) {
+/// Does what was asked for while it was brought up. Who asks later sees to it himself.
+void UblkService::catch_up(const Entry& entry, Asked meanwhile) {
+    if (meanwhile.removal) {
+        take_down(entry, meanwhile.force);
+    } else if (meanwhile.stop) {
         stop_serving(entry);
     }
 }

@@ -40,6 +40,7 @@ constexpr std::chrono::milliseconds kNoticePause{50};
 
 /// For as long as it takes: requests of its users wait.
 void UblkService::recover(const Entry& entry) {
+    Asked meanwhile;
     for (;;) {
         Error why;
         {
@@ -62,7 +63,7 @@ void UblkService::recover(const Entry& entry) {
             }
             const Status resumed = resume(entry);
             if (resumed) {
-                serving(entry);
+                meanwhile = serving(entry);
                 break;
             }
             why = resumed.error();
@@ -80,7 +81,7 @@ void UblkService::recover(const Entry& entry) {
             return;
         }
     }
-    catch_up(entry);
+    catch_up(entry, meanwhile);
 }
 
 /// Whether there is a block device whose requests wait for a server.

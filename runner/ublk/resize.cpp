@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/device_name.hpp"
 #include "ublk/ublk_service.hpp"
@@ -40,10 +39,10 @@ void UblkService::resize_device(const std::string& name, std::uint64_t size, boo
         done(failure(ENOENT, fmt::format("lunkitd serves no ublk device {}", *dev_id)));
         return;
     }
-    core::call_in_worker(runtime_.queues.workers(), entry.get(),
-                         [this, entry, size, recreate, done = std::move(done)]() mutable {
-                             resize(entry, size, recreate, std::move(done));
-                         });
+    steps_.in_worker(runtime_.queues.workers(), entry.get(),
+                     [this, entry, size, recreate, done = std::move(done)]() mutable {
+                         resize(entry, size, recreate, std::move(done));
+                     });
 }
 
 void UblkService::resize(const Entry& entry, std::uint64_t size, bool recreate, Resized done) {

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/device_name.hpp"
 
@@ -35,12 +34,13 @@ UblkService::UblkService(core::Runtime& runtime, Surroundings world)
     : runtime_(runtime), world_(std::move(world)) {}
 
 UblkService::~UblkService() {
+    steps_.wait();
     queues_.reset();  // the rings before the buffers of devices that were left
 }
 
 void UblkService::on_worker(const Entry& entry, void (UblkService::*step)(const Entry&)) {
-    core::call_in_worker(runtime_.queues.workers(), entry.get(),
-                         [this, entry, step] { (this->*step)(entry); });
+    steps_.in_worker(runtime_.queues.workers(), entry.get(),
+                     [this, entry, step] { (this->*step)(entry); });
 }
 
 /// What every command takes, made for the first of them.
@@ -202,7 +202,7 @@ void UblkService::remove_device(const std::string& name, bool force, Removed don
     if (done) {
         done(failure(EAGAIN, fmt::format("{} is being made", block_name(*dev_id))));
     } else if (step) {
-        core::call_in_worker(runtime_.queues.workers(), entry.get(), std::move(step));
+        steps_.in_worker(runtime_.queues.workers(), entry.get(), std::move(step));
     }
 }
 

@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/counted_calls.hpp"
 #include "core/service.hpp"
 #include "host/handler_registry.hpp"
 #include "lunkit/block_device.hpp"
@@ -139,8 +140,14 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status fetch(const Entry& entry, std::unique_ptr<BlockDevice> block,
                                const abi::DeviceInfo& info);
     void limit_silence(const Entry& entry) const;
-    void serving(const Entry& entry);
-    void catch_up(const Entry& entry);
+    /// What was asked for before it served.
+    struct Asked {
+        bool stop = false;
+        bool removal = false;
+        bool force = false;
+    };
+    [[nodiscard]] Asked serving(const Entry& entry);
+    void catch_up(const Entry& entry, Asked meanwhile);
     void undo(const Entry& entry, const Error& why);
     void keep_failed(const Entry& entry, const Error& why);
     [[nodiscard]] std::vector<core::EngineQueue*> assign_queues(std::size_t count);
@@ -194,6 +201,8 @@ class UblkService final : public core::Service {
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
     bool stopping_ = false;
+
+    core::CountedCalls steps_;
 };
 
 /// The real one; what `runtime` refers to outlives it.
