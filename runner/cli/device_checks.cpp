@@ -302,40 +302,45 @@ Task<Verdict> DeviceChecks::tells_extents() {
         co_return "it does not tell extents";
     }
     for (Window& window : windows_) {
-        const Place whole{&window, 0, window.bytes.size()};
-        CO_CHECK(co_await write(whole, 0));
-        std::uint64_t at = 0;
-        while (at < whole.length) {
-            std::array<Extent, 3> extents{};
-            const IoRequest io(whole.on_device() + at, whole.length - at);
-            const Result<std::uint32_t> count = co_await device_->extents(queue_, io, extents);
-            if (!count) {
-                co_return refused("a question for extents", io.offset, io.length, count.error());
-            }
-            if (*count == 0 || *count > extents.size()) {
-                co_return broken(fmt::format("{} extents at {}, of {} asked for", *count, io.offset,
-                                             extents.size()));
-            }
-            for (const Extent& extent : std::span(extents).first(*count)) {
-                if (extent.length == 0) {
-                    co_return broken(fmt::format("an extent of no bytes at {}", io.offset));
-                }
-                if ((extent.flags & (LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO)) != 0) {
-                    co_return broken(
-                        fmt::format("what was written at {} is said to be a hole, or "
-                                    "zeros",
-                                    whole.on_device() + at));
-                }
-                at += extent.length;
-            }
-            if (at > whole.length) {
-                co_return broken(
-                    fmt::format("extents from {} on end {} bytes behind what was asked", io.offset,
-                                at - whole.length));
-            }
+        Place rest{&window, 0, window.bytes.size()};
+        CO_CHECK(co_await write(rest, 0));
+        while (rest.length > 0) {
+            CO_TRY(const std::size_t told, co_await ask_extents(rest));
+            rest.offset += told;
+            rest.length -= told;
         }
     }
     co_return "";
+}
+
+/// How much of `place`, which was written, the extents tell of that it gives at once.
+Task<Result<std::size_t>> DeviceChecks::ask_extents(Place place) {
+    std::array<Extent, 3> extents{};
+    const IoRequest io(place.on_device(), place.length);
+    const Result<std::uint32_t> count = co_await device_->extents(queue_, io, extents);
+    if (!count) {
+        co_return refused("a question for extents", io.offset, io.length, count.error());
+    }
+    if (*count == 0 || *count > extents.size()) {
+        co_return broken(
+            fmt::format("{} extents at {}, of {} asked for", *count, io.offset, extents.size()));
+    }
+    std::uint64_t told = 0;
+    for (const Extent& extent : std::span(extents).first(*count)) {
+        if (extent.length == 0) {
+            co_return broken(fmt::format("an extent of no bytes at {}", io.offset + told));
+        }
+        if ((extent.flags & (LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO)) != 0) {
+            co_return broken(fmt::format("what was written at {} is said to be a hole, or zeros",
+                                         io.offset + told));
+        }
+        told += extent.length;
+    }
+    if (told > place.length) {
+        co_return broken(fmt::format("extents from {} on end {} bytes behind what was asked",
+                                     io.offset, told - place.length));
+    }
+    co_return told;
 }
 
 Task<Verdict> DeviceChecks::compares_and_writes() {

@@ -82,6 +82,7 @@ class DeviceChecks {
     Task<Status> compare_all();
     Task<Status> random_request(Place place);
     Task<Status> change_slice(Place slice);
+    Task<Result<std::size_t>> ask_extents(Place place);
     Task<Status> zero(Place place, std::uint32_t flags);
     static Detached start(Task<Status> task, Crowd& crowd);
 
