@@ -1,5 +1,6 @@
 # Whoever creates or deletes devices is never left waiting: with many at once, with the daemon stopped (SIGSTOP), killed in the
 # middle, or absent. No process stays in D state.
+# kernels: 6.1
 # timeout: 400
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,4 +1,5 @@
 # EXTENDED COPY between two LUNs: refused, then allowed one way by copy_pairs, then refused again; and under load of both.
+# kernels: 6.1
 # timeout: 150
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,4 +1,5 @@
 # Memory, descriptors and threads of the daemon while devices come and go and one works. The long form is measure/soak_long.sh.
+# kernels: 6.12
 # timeout: 240
 . "$LUNKIT_VM/soak.sh"
 
