@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dm_user/target_folder.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/private_folder.hpp"
 #include "dm_user/control_node.hpp"
 #include "lunkit/try.hpp"
 
@@ -45,11 +37,6 @@ std::string file_name(std::string_view name) {
         }
     }
     return file.append(kSuffix);
-}
-
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
 }
 
 template <typename Number>
@@ -81,30 +68,11 @@ std::optional<core::NewDevice> parse(std::string_view bytes) {
     return is_whole ? std::optional(std::move(target)) : std::nullopt;
 }
 
-Result<std::string> read_file(int folder, const std::string& name) {
-    const UniqueFd fd(
-        ::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    struct stat status{};
-    if (!fd || ::fstat(fd.get(), &status) != 0) {
-        return system_failure("cannot open " + name);
-    }
-    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid()) {
-        return failure(EPERM, name + " is no file of ours");
-    }
-    std::string bytes(kMostBytes + 1, '\0');
-    const ssize_t got = ::pread(fd.get(), bytes.data(), bytes.size(), 0);
-    if (got < 0) {
-        return system_failure("cannot read " + name);
-    }
-    bytes.resize(static_cast<std::size_t>(got));
-    return bytes;
-}
-
 }  // namespace
 
 Result<TargetFolder> TargetFolder::open(const std::string& run_dir) {
     TargetFolder folder;
-    TRY(folder.folder_, core::open_private_folder(run_dir, "dm_user"));
+    TRY(folder.records_, core::RecordFolder::open(run_dir, "dm_user"));
     return folder;
 }
 
@@ -120,44 +88,19 @@ Status TargetFolder::write(const core::NewDevice& target) const {
         return failure(ENAMETOOLONG, fmt::format("a configuration of {} bytes is too long",
                                                  target.config.size()));
     }
-    const std::string name = file_name(target.name);
-    // Whenever the daemon dies, one of the two is there.
-    const std::string fresh = name + ".new";
-    (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it need not be there
-    const UniqueFd fd(::openat(folder_.get(), fresh.c_str(),
-                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd) {
-        return system_failure("cannot make " + fresh);
-    }
-    if (::pwrite(fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()) ||
-        ::renameat(folder_.get(), fresh.c_str(), folder_.get(), name.c_str()) != 0) {
-        const auto error = system_failure("cannot write " + name);
-        (void)::unlinkat(folder_.get(), fresh.c_str(), 0);  // it is of no use
-        return error;
-    }
-    return {};
+    return records_.write(file_name(target.name), bytes);
 }
 
 std::vector<core::NewDevice> TargetFolder::read_all() const {
     std::vector<core::NewDevice> targets;
-    // A description of its own: the position in it is not shared.
-    const int again = ::openat(folder_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct CloseFolder {
-        void operator()(DIR* folder) const { ::closedir(folder); }
-    };
-    const std::unique_ptr<DIR, CloseFolder> folder(again < 0 ? nullptr : ::fdopendir(again));
-    if (!folder) {
-        core::log(core::LogLevel::kError, {}, "cannot read the folder of dm-user targets: {}",
-                  std::generic_category().message(errno));
+    const Result<std::vector<std::string>> files = records_.list(kSuffix);
+    if (!files) {
+        core::log(core::LogLevel::kError, {}, "dm-user targets of the last daemon: {}",
+                  files.error().what);
         return targets;
     }
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has this stream
-    while (const dirent* const entry = ::readdir(folder.get())) {
-        const std::string name = entry->d_name;
-        if (!name.ends_with(kSuffix)) {
-            continue;
-        }
-        const Result<std::string> bytes = read_file(folder_.get(), name);
+    for (const std::string& name : *files) {
+        const Result<std::string> bytes = records_.read(name, kMostBytes);
         const auto target = bytes ? parse(*bytes) : std::nullopt;
         if (target && file_name(target->name) == name) {
             targets.push_back(*target);
@@ -170,7 +113,7 @@ std::vector<core::NewDevice> TargetFolder::read_all() const {
 }
 
 void TargetFolder::remove(const std::string& name) const {
-    (void)::unlinkat(folder_.get(), file_name(name).c_str(), 0);  // it need not be there
+    records_.remove(file_name(name));
 }
 
 }  // namespace lunkit::dm_user

@@ -6,14 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "core/record_folder.hpp"
 #include "core/service.hpp"
 #include "lunkit/result.hpp"
-#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::dm_user {
 
-/// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one target
-/// one at a time.
+/// Any thread; of one target one at a time.
 class TargetFolder {
   public:
     /// Makes <run_dir>/dm_user where it is missing. An error: it belongs to somebody else, is a
@@ -28,7 +27,7 @@ class TargetFolder {
     void remove(const std::string& name) const;
 
   private:
-    UniqueFd folder_;
+    core::RecordFolder records_;
 };
 
 }  // namespace lunkit::dm_user

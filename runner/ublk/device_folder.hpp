@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "core/record_folder.hpp"
 #include "lunkit/result.hpp"
-#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::ublk {
 
@@ -25,8 +25,7 @@ struct DeviceRecord {
     bool operator==(const DeviceRecord&) const = default;
 };
 
-/// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one device
-/// one at a time.
+/// Any thread; of one device one at a time.
 class DeviceFolder {
   public:
     /// Makes <run_dir>/ublk where it is missing. An error: it belongs to somebody else, is a link,
@@ -46,7 +45,7 @@ class DeviceFolder {
     void remove(std::uint64_t identity) const;
 
   private:
-    UniqueFd folder_;
+    core::RecordFolder records_;
 };
 
 /// For a new device.
