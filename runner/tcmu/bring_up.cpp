@@ -32,23 +32,6 @@ std::uint64_t max_transfer(std::uint64_t data_area_mb, std::uint64_t hw_max_sect
     return std::min(std::max(asked, std::min(kWanted, area / 8)), area / 2);
 }
 
-// Attributes that follow the handler. Only while the device is being added: nobody has set them on
-// purpose yet, and no RECONFIG is made of it (kernels with tmr_notification, 5.9 and later).
-void preset_attributes(const ConfigfsDevice& configfs, bool write_cache, bool tmr,
-                       std::string_view name) {
-    if (!configfs.has(File::kTmrNotification)) {
-        return;
-    }
-    const Status cache = configfs.write(File::kEmulateWriteCache, write_cache ? "1" : "0");
-    const Status notify = tmr ? configfs.write(File::kTmrNotification, "1") : Status{};
-    for (const Status& status : {cache, notify}) {
-        if (!status) {
-            core::log(core::LogLevel::kDebug, {.device = name}, "{}, ignoring",
-                      status.error().what);
-        }
-    }
-}
-
 // LIO does, unless it is told to leave them to the backstore; older kernels always do.
 bool target_answers_reservations(const ConfigfsDevice& configfs) {
     const auto is_off = [&configfs](File file) {
@@ -58,9 +41,9 @@ bool target_answers_reservations(const ConfigfsDevice& configfs) {
     return !is_off(File::kEmulatePr) && !is_off(File::kPgrSupport);
 }
 
-TableOwner owner_of(const BringUpOrder& order, const Probe& probe, const KernelPaths& paths) {
+TableOwner owner_of(const BringUpOrder& order, const KernelPaths& paths) {
     return {.name = order.uio.name.folder(),
-            .device_id = probe.device_id.value_or(0),
+            .device_id = order.survey.probe.device_id.value_or(0),
             .node = sysfs_inode(paths, order.uio.minor)};
 }
 
@@ -89,8 +72,8 @@ void resume(ServedRing& ring, const BringUpOrder& order, const TableOwner& owner
 
 // A ring that holds commands of which nobody knows whether they have run: the initiators shall
 // repeat them.
-Status empty(ServedRing& ring, const BringUpOrder& order, const Probe& probe,
-             std::string_view name) {
+Status empty(ServedRing& ring, const BringUpOrder& order, std::string_view name) {
+    const Probe& probe = order.survey.probe;
     TRY(const RingPositions positions, ring.positions());
     if (positions.is_empty()) {
         return {};
@@ -169,28 +152,37 @@ Result<Probe> probe(const Surroundings& world, const DeviceName& name) {
     return found;
 }
 
+Result<Survey> survey(const Surroundings& world, const DeviceName& name) {
+    Survey found;
+    TRY(found.probe, probe(world, name));
+    const ConfigfsDevice& configfs = *found.probe.configfs;
+    TRY(const std::uint64_t block_size, configfs.read_number(File::kHwBlockSize));
+    found.block_size = static_cast<std::uint32_t>(block_size);
+    TRY(found.max_sectors, configfs.read_number(File::kHwMaxSectors));
+    TRY(const std::string info, configfs.read(File::kInfo));
+    TRY(found.info, DeviceInfoText::parse(info));
+    const Result<std::uint64_t> write_cache = configfs.read_number(File::kEmulateWriteCache);
+    found.write_cache = write_cache && *write_cache != 0;
+    found.target_answers_reservations = target_answers_reservations(configfs);
+    return found;
+}
+
 Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     const std::string name = order.uio.name.folder();
-    BroughtUp result;
-    TRY(result.probe, probe(world, order.uio.name));
-    const Probe& probe = result.probe;
+    const Survey& survey = order.survey;
+    const Probe& probe = survey.probe;
     // The node first: who has it open serves the device, and nobody else may touch its storage.
     TRY(UioNode node, world.open_uio(order.uio.minor));
-    TRY(const std::uint64_t block_size, probe.configfs->read_number(File::kHwBlockSize));
-    TRY(const std::uint64_t max_sectors, probe.configfs->read_number(File::kHwMaxSectors));
-    TRY(const std::string info_text, probe.configfs->read(File::kInfo));
-    TRY(const DeviceInfoText info, DeviceInfoText::parse(info_text));
-    const Result<std::uint64_t> write_cache = probe.configfs->read_number(File::kEmulateWriteCache);
     TRY(ServedRing ring, ServedRing::open(std::move(node)));
-    const TableOwner owner = owner_of(order, probe, world.paths);
+    const TableOwner owner = owner_of(order, world.paths);
     if (probe.enabled) {
         resume(ring, order, owner);
     }
 
     host::OpenDevice request{.config = order.uio.name.config,
                              .name = name,
-                             .size = info.size,
-                             .block_size = static_cast<std::uint32_t>(block_size),
+                             .size = survey.info.size,
+                             .block_size = survey.block_size,
                              .read_only = false,
                              .take_over = probe.enabled,
                              .size_changed = std::move(order.size_changed),
@@ -198,22 +190,23 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     order.stays->store(probe.enabled);
     TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
     if (!ring.is_begun()) {
-        CHECK(empty(ring, order, probe, name));
+        CHECK(empty(ring, order, name));
         CHECK(begin(ring, order, owner));
     }
     if (probe.enabled) {
         CHECK(unblock(probe, name));
     }
+    BroughtUp result;
+    result.probe = probe;
+    result.kernel_size = survey.info.size;
+    result.to_preset = !probe.enabled && probe.configfs->has(File::kTmrNotification);
+    result.tells_tmr = (ring.info().flags & mailbox::kTmr) != 0;
     DeviceParts parts;
-    parts.unit.write_cache = write_cache && *write_cache != 0;
-    if (!probe.enabled && probe.configfs->has(File::kTmrNotification)) {
-        parts.unit.write_cache = block->info().write_cache;
-        preset_attributes(*probe.configfs, parts.unit.write_cache,
-                          (ring.info().flags & mailbox::kTmr) != 0, name);
-    }
-    parts.unit.target_answers_reservations = target_answers_reservations(*probe.configfs);
-    parts.unit.block_size = static_cast<std::uint32_t>(block_size);
-    parts.unit.max_transfer = max_transfer(info.max_data_area_mb, max_sectors, block_size);
+    parts.unit.write_cache = result.to_preset ? block->info().write_cache : survey.write_cache;
+    parts.unit.target_answers_reservations = survey.target_answers_reservations;
+    parts.unit.block_size = survey.block_size;
+    parts.unit.max_transfer =
+        max_transfer(survey.info.max_data_area_mb, survey.max_sectors, survey.block_size);
     parts.name = name;
     parts.config = order.uio.name.config;
     parts.node = fmt::format("/dev/uio{}", order.uio.minor);
@@ -225,8 +218,20 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     parts.copies = std::move(order.copies);
     parts.copy_name = copy_name(order.uio.name);
     result.device = std::make_unique<Device>(std::move(parts), *order.queue);
-    result.kernel_size = info.size;
     return result;
+}
+
+void preset(const BroughtUp& device) {
+    const ConfigfsDevice& configfs = *device.probe.configfs;
+    const bool write_cache = device.device->write_cache();
+    const Status cache = configfs.write(File::kEmulateWriteCache, write_cache ? "1" : "0");
+    const Status notify = device.tells_tmr ? configfs.write(File::kTmrNotification, "1") : Status{};
+    for (const Status& status : {cache, notify}) {
+        if (!status) {
+            core::log(core::LogLevel::kDebug, {.device = device.device->name()}, "{}, ignoring",
+                      status.error().what);
+        }
+    }
 }
 
 }  // namespace lunkit::tcmu

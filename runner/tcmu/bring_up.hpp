@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bringing up a device: everything between "the kernel has one" and a Device that can be started.
-// It may block at every step (configfs, the node, the handler), so it runs on a worker thread, and
-// whoever waits for it has a watchdog.
+// Bringing up a device: everything between "the kernel has one" and a Device that can be started,
+// in three steps: survey() and preset() ask configfs only, bring_up() opens what is to be served.
+// Each may block, so it runs on a worker thread, and whoever waits for it has a watchdog.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,6 +35,9 @@ struct Surroundings {
     /// Whether "<handler>/<rest>" is for a handler of ours.
     std::function<bool(std::string_view config)> knows;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
+    /// How long configfs may take for what it answers at once, unless somebody deletes the device
+    /// while it is created: then it waits for the very answer that it is asked for.
+    std::chrono::milliseconds configfs_time{5'000};
 
     /// The running kernel and the handlers of `runtime`.
     static Surroundings of(core::Runtime& runtime);
@@ -48,8 +52,21 @@ struct Probe {
 /// Worker thread. Does not come back while a REMOVED of the device waits for its answer.
 Result<Probe> probe(const Surroundings& world, const DeviceName& name);
 
+/// What bringing up has to know of it.
+struct Survey {
+    Probe probe;
+    DeviceInfoText info;
+    std::uint32_t block_size = 0;
+    std::uint64_t max_sectors = 0;
+    bool write_cache = false;
+    bool target_answers_reservations = false;
+};
+/// Worker thread. Waits as probe() does, and while somebody deletes a device that is not enabled.
+Result<Survey> survey(const Surroundings& world, const DeviceName& name);
+
 struct BringUpOrder {
     UioDevice uio;
+    Survey survey;
     std::shared_ptr<core::EngineQueue> queue;
     const InflightFolder* tables = nullptr;  ///< may be null: then nobody can take over from us
     DeviceEvents events;                     ///< identity and reserved are filled in
@@ -63,8 +80,15 @@ struct BroughtUp {
     std::unique_ptr<Device> device;
     Probe probe;
     std::uint64_t kernel_size = 0;  ///< what the kernel thinks, bytes
+    bool to_preset = false;         ///< preset() comes next
+    bool tells_tmr = false;         ///< its ring can tell task management functions
 };
 /// Worker thread. An error leaves nothing open; what it says is for the operator.
 Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order);
+
+/// The attributes that follow the handler. Only while the device is being added: nobody has set
+/// them on purpose yet, and no RECONFIG is made of it (kernels with tmr_notification, 5.9 and
+/// later). Worker thread; waits as survey() does.
+void preset(const BroughtUp& device);
 
 }  // namespace lunkit::tcmu

@@ -52,23 +52,56 @@ void TcmuService::open(const Entry& entry) {
             }
         });
     };
-    auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
+    auto found = std::make_shared<Result<Survey>>(failure(EIO));
+    const Milliseconds bound = world_.configfs_time;
     run_step(
-        entry, settings_.bring_up_timeout,
+        entry, bound, [this, name = entry->uio.name, found] { *found = survey(world_, name); },
+        [this, entry, order = std::move(order), found]() mutable {
+            if (!*found) {
+                open_failed(entry, found->error());
+                return;
+            }
+            order.survey = **std::move(found);
+            bring_up_step(entry, std::move(order));
+        },
+        [this, entry, bound] { return give_up_opening(entry, bound); });
+}
+
+void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
+    auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
+    const Milliseconds bound = settings_.bring_up_timeout;
+    run_step(
+        entry, bound,
         [this, order = std::move(order), result]() mutable {
             *result = bring_up(world_, std::move(order));
         },
-        [this, entry, result] { opened(entry, std::move(*result)); },
-        [this, entry] {
-            if (!entry->reply) {
-                core::log(LogLevel::kWarning, {.device = entry->folder},
-                          "opening takes longer than {} ms, still waiting",
-                          settings_.bring_up_timeout.count());
-                return false;
+        [this, entry, result]() mutable {
+            if (*result && (*result)->to_preset) {
+                preset_step(entry, std::move(result));
+            } else {
+                opened(entry, std::move(*result));
             }
-            open_failed(entry, {.code = ETIMEDOUT, .what = "opening takes too long"});
-            return true;
-        });
+        },
+        [this, entry, bound] { return give_up_opening(entry, bound); });
+}
+
+void TcmuService::preset_step(const Entry& entry, std::shared_ptr<Result<BroughtUp>> result) {
+    const Milliseconds bound = world_.configfs_time;
+    run_step(
+        entry, bound, [result] { preset(**result); },
+        [this, entry, result] { opened(entry, std::move(*result)); },
+        [this, entry, bound] { return give_up_opening(entry, bound); });
+}
+
+// Nobody who creates a device waits for longer; one that is enabled has time.
+bool TcmuService::give_up_opening(const Entry& entry, Milliseconds after) {
+    if (!entry->reply) {
+        core::log(LogLevel::kWarning, {.device = entry->folder},
+                  "opening takes longer than {} ms, still waiting", after.count());
+        return false;
+    }
+    open_failed(entry, {.code = ETIMEDOUT, .what = "opening takes too long"});
+    return true;
 }
 
 void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {

@@ -91,6 +91,7 @@ class TcmuServiceRig {
     void start() {
         tcmu::Surroundings world;
         world.paths = tree.paths;
+        world.configfs_time = configfs_time;
         world.ensure_kernel = [] { return Status{}; };
         world.open_channel = [this]() -> Result<std::unique_ptr<tcmu::EventChannel>> {
             return std::make_unique<FakeEventChannel>(kernel);
@@ -170,6 +171,7 @@ class TcmuServiceRig {
     FakeKernelTree tree;
     FakeKernelEvents kernel;
     core::Settings settings;
+    std::chrono::milliseconds configfs_time{10'000};
     host::HandlerRegistry handlers;
     std::unique_ptr<core::QueueSet> queues;
     std::unique_ptr<core::Runtime> runtime;

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // TcmuService: each event gets its one answer.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "lunkit/unique_fd.hpp"
 #include "support/tcmu_service_rig.hpp"
 
 namespace lunkit::tcmu {
@@ -11,6 +18,26 @@ using test::Answer;
 using test::TcmuKernelModel;
 using test::TcmuServiceRig;
 using Kind = DeviceEvent::Kind;
+
+/// A file of the tree as a fifo that nobody uses: opening it hangs.
+class HangingFile {
+  public:
+    explicit HangingFile(std::string path) : path_(std::move(path)) {
+        std::filesystem::remove(path_);
+        EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+    }
+    HangingFile(const HangingFile&) = delete;
+    HangingFile& operator=(const HangingFile&) = delete;
+    HangingFile(HangingFile&&) = delete;
+    HangingFile& operator=(HangingFile&&) = delete;
+    ~HangingFile() { let_go(); }
+
+    void let_go() { other_end_.reset(::open(path_.c_str(), O_RDWR | O_CLOEXEC)); }
+
+  private:
+    std::string path_;
+    UniqueFd other_end_;
+};
 
 class ServiceEvents : public testing::Test {
   protected:
@@ -193,6 +220,27 @@ TEST_F(ServiceEvents, StuckOpeningIsAnsweredByTheWatchdog) {
     EXPECT_TRUE(rig.service->list().empty());
     rig.let_go();
     EXPECT_TRUE(rig.wait_for_closed(1));  // what came of it after all
+}
+
+// Somebody deletes the device while it is created: configfs waits for the answer to ADDED.
+TEST_F(ServiceEvents, DeletionDuringCreationIsAnsweredSoon) {
+    rig.configfs_time = std::chrono::milliseconds(20);
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    const HangingFile size(rig.tree.folder("user_0/disk") + "/attrib/hw_block_size");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), -ETIMEDOUT);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it is settled now
+    EXPECT_TRUE(rig.service->list().empty());
+}
+
+TEST_F(ServiceEvents, DeletionAtTheEndOfACreationIsAnsweredSoon) {
+    rig.configfs_time = std::chrono::milliseconds(300);
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    HangingFile notification(rig.tree.folder("user_0/disk") + "/attrib/tmr_notification");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), -ETIMEDOUT);
+    notification.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));  // what had been opened
 }
 
 TEST_F(ServiceEvents, StuckOpeningHoldsUpNoOther) {

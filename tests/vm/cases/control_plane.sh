@@ -34,8 +34,10 @@ step "deleted while they are being created"
 for ((i = 0; i < 20; i++)); do
     make "r$i" 2>/dev/null & one=$!
     sleep "0.0$((RANDOM % 5))"
+    begin=$SECONDS
     drop "r$i" 2>/dev/null || :
     wait $one || :
+    ((SECONDS - begin < 15)) || fail "the deletion took $((SECONDS - begin)) s"
     drop "r$i" 2>/dev/null || :
 done
 nobody_hangs
