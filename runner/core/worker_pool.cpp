@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An idle worker waits on a condition of its own, and work is handed to one of them, the latest to
 // become idle: so it is known exactly whether a thread is needed, and the surplus ones are those
-// that see no work for the whole idle time and go.
+// that see no work for the whole idle time and go. Then memory that was freed goes too.
 #include "core/worker_pool.hpp"
+
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -140,8 +142,14 @@ void WorkerPool::State::leave(Workers::iterator self, std::unique_lock<std::mute
     if (workers.empty()) {
         all_gone.notify_all();
     }
+    const bool load_is_over = !closing;
     lock.unlock();
     earlier.clear();  // joins threads that are at their very end
+    if (load_is_over) {
+        // What the devices that came and went have freed lies in pieces in the heaps of many
+        // threads, of which malloc by itself gives back nothing but the ends.
+        (void)::malloc_trim(0);
+    }
 }
 
 WorkerPool::WorkerPool(std::size_t lane_width, std::chrono::milliseconds idle)

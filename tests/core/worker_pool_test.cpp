@@ -2,11 +2,15 @@
 #include "core/worker_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <fstream>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -142,6 +146,38 @@ TEST(WorkerPool, TakesWorkOfManyThreads) {
         threads.clear();  // joins
     }
     EXPECT_EQ(count, kThreads * kJobs);
+}
+
+// Bytes of the process that are in memory.
+std::size_t resident() {
+    std::size_t size = 0;
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> size >> pages;
+    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST(WorkerPool, ThreadThatGoesGivesBackWhatWasFreed) {
+    if (::mallinfo2().arena == 0) {
+        GTEST_SKIP() << "a sanitizer's allocator";
+    }
+    constexpr std::size_t kBlock = 4000;
+    constexpr std::size_t kBlocks = 8000;
+    std::vector<std::unique_ptr<char[]>> blocks(kBlocks);
+    for (auto& block : blocks) {
+        block = std::make_unique<char[]>(kBlock);  // zeroed, hence in memory
+    }
+    blocks.erase(blocks.begin(), blocks.end() - 1);  // the last one keeps the heap from shrinking
+    const std::size_t before = resident();
+    WorkerPool pool(8, std::chrono::milliseconds(1));
+    Job job;
+    pool.submit(nullptr, &job);
+    job.wait();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (resident() + kBlocks * kBlock / 2 > before &&
+           std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::yield();
+    }
+    EXPECT_LT(resident() + kBlocks * kBlock / 2, before);
 }
 
 }  // namespace
