@@ -189,6 +189,21 @@ Result<Outcome> dm_log_list(const DaemonClient& daemon, const Request& request) 
     return printed(request, logs, dirty_logs_report(logs));
 }
 
+Result<Outcome> dm_log_show(const DaemonClient& daemon, const Request& request) {
+    TRY(const json logs, devices_of(daemon, "dm-log"));
+    const auto log = std::ranges::find_if(
+        logs, [&request](const json& one) { return one.value("name", "") == request.device; });
+    if (log == logs.end()) {
+        return failure(ENOENT, fmt::format("there is no dirty log '{}'", request.device));
+    }
+    return printed(request, *log, device_report(*log));
+}
+
+Result<Outcome> dm_log_dump(const DaemonClient& daemon, const Request& request) {
+    TRY(const json runs, daemon.regions(request.device));
+    return printed(request, runs, regions_report(runs));
+}
+
 Outcome failed(const Error& error) {
     std::string text;
     std::istringstream lines(error.what);
@@ -420,7 +435,14 @@ std::vector<Choice> add_dm_log_commands(CLI::App& app, Request& request) {
     dm_log->require_subcommand(1);
     const CLI::App* const list_command =
         add_command(*dm_log, "list", "List the dirty logs that are served", request);
-    return {{list_command, &dm_log_list}};
+    const auto about_one = [&](const char* name, const char* help) {
+        CLI::App* const command = add_command(*dm_log, name, help, request);
+        command->add_option("UUID", request.device, "That of the mirror's table")->required();
+        return command;
+    };
+    return {{list_command, &dm_log_list},
+            {about_one("show", "Show all about one dirty log"), &dm_log_show},
+            {about_one("dump", "Show what it knows of each region"), &dm_log_dump}};
 }
 
 }  // namespace

@@ -256,6 +256,20 @@ Result<json> DaemonClient::ublk_resize(const std::string& name, std::uint64_t si
                                                                     size, recreate ? TRUE : FALSE));
 }
 
+Result<json> DaemonClient::regions(const std::string& uuid) const {
+    TRY(const json runs,
+        connection_->ask(kInterface, "ListRegions", g_variant_new("(ss)", "dm-log", uuid.c_str())));
+    json named = json::array();
+    for (const json& run : runs) {
+        if (run.size() != 4) {
+            return failure(EREMOTEIO, "ListRegions: unexpected reply");
+        }
+        named.push_back(
+            {{"first", run[0]}, {"count", run[1]}, {"clean", run[2]}, {"in_sync", run[3]}});
+    }
+    return named;
+}
+
 Result<json> DaemonClient::reload() const {
     return connection_->ask(kInterface, "Reload", nullptr);
 }

@@ -62,6 +62,8 @@ class DaemonClient {
     /// `size`: bytes. ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> ublk_resize(const std::string& name, std::uint64_t size,
                                                      bool recreate) const;
+    /// Of a dirty log, in order: array of {first, count, clean, in_sync}. ENOENT: there is none.
+    [[nodiscard]] Result<nlohmann::json> regions(const std::string& uuid) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

@@ -92,6 +92,19 @@ std::string dirty_logs_report(const json& logs) {
     return table.text();
 }
 
+std::string regions_report(const json& runs) {
+    TextTable table({{"FIRST", kRight}, {"LAST", kRight}, {"COUNT", kRight}, {"STATE"}});
+    for (const json& run : runs) {
+        const std::uint64_t last = number_of(run, "first") + number_of(run, "count") - 1;
+        const char* const state = !flag_of(run, "in_sync") ? "not in sync"
+                                  : flag_of(run, "clean")  ? "clean"
+                                                           : "dirty";
+        table.add(
+            {count_text(run, "first"), fmt::to_string(last), count_text(run, "count"), state});
+    }
+    return table.text();
+}
+
 std::string device_report(const json& device) {
     std::string out;
     const auto line = [&out](std::string_view title, std::string_view value) {

@@ -13,6 +13,7 @@ namespace lunkit::cli {
 [[nodiscard]] std::string devices_report(const nlohmann::json& devices);
 /// Devices of the front end "dm-log".
 [[nodiscard]] std::string dirty_logs_report(const nlohmann::json& logs);
+[[nodiscard]] std::string regions_report(const nlohmann::json& runs);
 [[nodiscard]] std::string device_report(const nlohmann::json& device);
 [[nodiscard]] std::string handlers_report(const nlohmann::json& handlers);
 [[nodiscard]] std::string stats_report(const nlohmann::json& devices);

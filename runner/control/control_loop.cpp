@@ -36,10 +36,11 @@ constexpr std::chrono::milliseconds kDeclaredPatience{30'000};
 constexpr const char* kReadingLane = "settings";
 
 /// Any thread may call it; `done` is called from the loop.
-auto from_loop(std::move_only_function<void(Status)> done) {
-    return [done = std::move(done)](Status status) mutable {
-        post_to_loop([done = std::move(done), status = std::move(status)]() mutable {
-            done(std::move(status));
+template <typename Answer>
+auto from_loop(std::move_only_function<void(Answer)> done) {
+    return [done = std::move(done)](Answer answer) mutable {
+        post_to_loop([done = std::move(done), answer = std::move(answer)]() mutable {
+            done(std::move(answer));
         });
     };
 }
@@ -101,6 +102,8 @@ class ControlLoop::Impl : public Daemon {
                        core::Service::Removed done) override;
     void resize_device(const std::string& front_end, const std::string& name, std::uint64_t size,
                        bool recreate, core::Service::Resized done) override;
+    void list_regions(const std::string& front_end, const std::string& name,
+                      core::Service::Regions done) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -351,10 +354,7 @@ Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) 
 
 void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice wanted,
                                    core::Service::Added done) {
-    auto answer = [done = std::move(done)](Result<std::string> node) mutable {
-        post_to_loop(
-            [done = std::move(done), node = std::move(node)]() mutable { done(std::move(node)); });
-    };
+    auto answer = from_loop(std::move(done));
     if (const auto service = running(front_end); service) {
         (*service)->add_device(std::move(wanted), std::move(answer));
     } else {
@@ -378,6 +378,16 @@ void ControlLoop::Impl::resize_device(const std::string& front_end, const std::s
     auto answer = from_loop(std::move(done));
     if (const auto service = running(front_end); service) {
         (*service)->resize_device(name, size, recreate, std::move(answer));
+    } else {
+        answer(std::unexpected(service.error()));
+    }
+}
+
+void ControlLoop::Impl::list_regions(const std::string& front_end, const std::string& name,
+                                     core::Service::Regions done) {
+    auto answer = from_loop(std::move(done));
+    if (const auto service = running(front_end); service) {
+        (*service)->list_regions(name, std::move(answer));
     } else {
         answer(std::unexpected(service.error()));
     }

@@ -286,6 +286,33 @@ gboolean on_resize_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvoca
                             });
 }
 
+GVariant* to_reply(const std::vector<core::RegionRun>& runs) {
+    GVariantBuilder builder{};
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("a(ttbb)"));
+    for (const core::RegionRun& run : runs) {
+        g_variant_builder_add(&builder, "(ttbb)", run.first, run.count, run.clean ? TRUE : FALSE,
+                              run.in_sync ? TRUE : FALSE);
+    }
+    return g_variant_new("(@a(ttbb))", g_variant_builder_end(&builder));
+}
+
+template <typename Shared>
+gboolean on_list_regions(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                         const gchar* front_end, const gchar* name, gpointer data) {
+    return for_root<Shared>(
+        invocation, data,
+        [invocation, where = std::string(front_end), log = std::string(name)](Shared& shared) {
+            shared.daemon.list_regions(
+                where, log, [invocation](const Result<std::vector<core::RegionRun>>& runs) {
+                    if (!runs) {
+                        answer_change(invocation, std::unexpected(runs.error()));
+                        return;
+                    }
+                    g_dbus_method_invocation_return_value(invocation, to_reply(*runs));
+                });
+        });
+}
+
 template <typename Shared, typename Handler>
 void connect(gpointer skeleton, const char* signal, Handler handler,
              const std::shared_ptr<Shared>& shared) {
@@ -329,6 +356,7 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-add-device", &on_add_device<Shared>, shared_);
     connect(manager, "handle-remove-device", &on_remove_device<Shared>, shared_);
     connect(manager, "handle-resize-device", &on_resize_device<Shared>, shared_);
+    connect(manager, "handle-list-regions", &on_list_regions<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

@@ -35,6 +35,8 @@ class Daemon {
                                core::Service::Removed done) = 0;
     virtual void resize_device(const std::string& front_end, const std::string& name,
                                std::uint64_t size, bool recreate, core::Service::Resized done) = 0;
+    virtual void list_regions(const std::string& front_end, const std::string& name,
+                              core::Service::Regions done) = 0;
 
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

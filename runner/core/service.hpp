@@ -96,6 +96,15 @@ struct NewDevice {
     bool operator==(const NewDevice&) const = default;
 };
 
+/// Regions of a dirty log, one after the other, of which the same is known.
+struct RegionRun {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+    bool clean = false;    ///< no write is under way, and the legs are equal
+    bool in_sync = false;  ///< the legs are equal but for writes under way
+    bool operator==(const RegionRun&) const = default;
+};
+
 /// What every front end works with; outlives them.
 struct Runtime {
     QueueSet& queues;
@@ -140,6 +149,12 @@ class Service {
     virtual void resize_device(const std::string& /*name*/, std::uint64_t /*size*/,
                                bool /*recreate*/, Resized done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not resized by lunkitd"));
+    }
+    using Regions = std::move_only_function<void(Result<std::vector<RegionRun>>)>;
+    /// All regions of the dirty log called `name`, in order; answers on any thread. ENOENT: there
+    /// is none. E2BIG: they change from one to the next too often to be told.
+    virtual void list_regions(const std::string& /*name*/, Regions done) {
+        done(failure(EOPNOTSUPP, "devices of this front end have no regions"));
     }
 
     Service(const Service&) = delete;

@@ -14,6 +14,7 @@
 // after a death goes on with it. Nothing here knows of netlink or files. One thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -58,6 +59,12 @@ class DirtyLog {
 
     [[nodiscard]] bool is_clean(std::uint64_t region) const { return clean_.test(region); }
     [[nodiscard]] bool in_sync(std::uint64_t region) const { return sync_.test(region); }
+    /// How many from this one on are alike, both clean and in sync: at least 1.
+    [[nodiscard]] std::uint64_t alike(std::uint64_t region) const {
+        return std::min(clean_.next(region, !is_clean(region)),
+                        sync_.next(region, !in_sync(region))) -
+               region;
+    }
     void mark(std::uint64_t region);
     /// Nothing for a region that is out of sync.
     void clear(std::uint64_t region);

@@ -155,6 +155,11 @@ std::vector<core::DeviceStatus> DmLogService::list() const {
     return server_ ? server_->list() : std::vector<core::DeviceStatus>();
 }
 
+void DmLogService::list_regions(const std::string& uuid, Regions done) {
+    core::call_on(*queue_,
+                  [this, uuid, done = std::move(done)]() mutable { done(server_->regions(uuid)); });
+}
+
 std::unique_ptr<core::Service> make_dm_log_service(core::Runtime& runtime) {
     return std::make_unique<DmLogService>(
         runtime, Surroundings{.open_connector = [] { return Connector::open(); },

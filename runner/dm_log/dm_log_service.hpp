@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -51,6 +52,7 @@ class DmLogService final : public core::Service {
     /// Files of the other front ends may lie on mirrors, which wait for answers.
     [[nodiscard]] bool stops_last() const override { return true; }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
+    void list_regions(const std::string& uuid, Regions done) override;
 
   private:
     Status begin();

@@ -22,6 +22,7 @@ using core::LogLevel;
 
 constexpr std::chrono::seconds kStorePause{1};  // block_on_error: between two attempts
 constexpr std::uint64_t kSectorBytes = 512;
+constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D-Bus message hold
 
 }  // namespace
 
@@ -421,6 +422,32 @@ std::vector<core::DeviceStatus> LogServer::list() const {
         all.push_back(std::move(status));
     }
     return all;
+}
+
+Result<std::vector<core::RegionRun>> LogServer::regions(std::string_view uuid) const {
+    Entry chosen;
+    for (const auto& [luid, log] : logs_) {
+        if (log->identity.uuid == uuid && (!chosen || log->bits.has_begun())) {
+            chosen = log;
+        }
+    }
+    if (!chosen) {
+        return failure(ENOENT, fmt::format("there is no dirty log '{}'", uuid));
+    }
+    const DirtyLog& bits = chosen->bits;
+    std::vector<core::RegionRun> runs;
+    std::uint64_t region = 0;
+    while (region < bits.regions()) {
+        if (runs.size() == kMostRuns) {
+            return failure(E2BIG,
+                           fmt::format("the regions of '{}' change more than {} times from one "
+                                       "to the next",
+                                       uuid, kMostRuns));
+        }
+        runs.push_back({region, bits.alike(region), bits.is_clean(region), bits.in_sync(region)});
+        region += runs.back().count;
+    }
+    return runs;
 }
 
 }  // namespace lunkit::dm_log

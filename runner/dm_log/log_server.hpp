@@ -24,6 +24,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/engine_queue.hpp"
@@ -62,6 +63,8 @@ class LogServer {
 
     /// Any thread.
     [[nodiscard]] std::vector<core::DeviceStatus> list() const;
+    /// See core::Service::list_regions(). Of several logs of the uuid, the one that is used.
+    [[nodiscard]] Result<std::vector<core::RegionRun>> regions(std::string_view uuid) const;
 
   private:
     struct ServedLog;

@@ -68,17 +68,22 @@ class RegionBits {
                                    return sum + static_cast<unsigned>(std::popcount(word));
                                });
     }
-    [[nodiscard]] std::optional<std::uint64_t> first_zero(std::uint64_t from) const {
+    /// The first bit from `from` that is `value`; size(): there is none.
+    [[nodiscard]] std::uint64_t next(std::uint64_t from, bool value) const {
         while (from < regions_) {
             const std::uint64_t shift = from % kWordBits;
-            const std::uint64_t zeros = ~words_[from / kWordBits] >> shift;
-            if (zeros != 0) {
-                const std::uint64_t found = from + static_cast<unsigned>(std::countr_zero(zeros));
-                return found < regions_ ? std::optional(found) : std::nullopt;
+            const std::uint64_t word = words_[from / kWordBits];
+            const std::uint64_t wanted = (value ? word : ~word) >> shift;
+            if (wanted != 0) {
+                return std::min(from + static_cast<unsigned>(std::countr_zero(wanted)), regions_);
             }
             from += kWordBits - shift;
         }
-        return std::nullopt;
+        return regions_;
+    }
+    [[nodiscard]] std::optional<std::uint64_t> first_zero(std::uint64_t from) const {
+        const std::uint64_t found = next(from, false);
+        return found < regions_ ? std::optional(found) : std::nullopt;
     }
 
   private:

@@ -98,7 +98,9 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"dm-user", "attach", "t", "ram/x"},
                                                     {"dm-user", "detach", "t"},
                                                     {"dm-user", "list"},
-                                                    {"dm-log", "list"}}) {
+                                                    {"dm-log", "list"},
+                                                    {"dm-log", "show", "m"},
+                                                    {"dm-log", "dump", "m"}}) {
         const Ran ran = run(command);
         EXPECT_EQ(kExitFailure, ran.code) << command.front();
         EXPECT_EQ(ran.text,
@@ -302,6 +304,23 @@ TEST_F(CommandsWithDaemonTest, DmLogListShowsDirtyLogsOnly) {
     ASSERT_EQ(logs.size(), 1U);
     EXPECT_EQ(logs[0].at("regions_in_sync"), 9);
     EXPECT_THAT(run({"show", "mirror-1"}).text, HasSubstr("16 of 512 KiB, 9 in sync, 10 dirty"));
+}
+
+TEST_F(CommandsWithDaemonTest, DmLogShowAndDumpAreOfOneLog) {
+    EXPECT_THAT(run({"dm-log", "show", "mirror-1"}).text, HasSubstr("9 in sync, 10 dirty"));
+    EXPECT_EQ(run_json({"dm-log", "show", "mirror-1"}).at("regions"), 16);
+    EXPECT_EQ(run({"dm-log", "show", "disk1"}).code, kExitNotFound);
+    EXPECT_EQ(run({"dm-log", "dump", "mirror-1"}).text,
+              "FIRST  LAST  COUNT  STATE\n"
+              "    0     5      6  clean\n"
+              "    6     8      3  dirty\n"
+              "    9    15      7  not in sync\n");
+    const json runs = run_json({"dm-log", "dump", "mirror-1"});
+    ASSERT_EQ(runs.size(), 3U);
+    EXPECT_EQ(runs[1], json({{"first", 6}, {"count", 3}, {"clean", false}, {"in_sync", true}}));
+    const Ran missing = run({"dm-log", "dump", "none"});
+    EXPECT_EQ(missing.code, kExitNotFound);
+    EXPECT_EQ(missing.text, "lunkit: there is no dirty log 'none'\n");
 }
 
 TEST_F(CommandsWithDaemonTest, ShowTakesTheFullNameOrItsLastPart) {

@@ -42,6 +42,7 @@ TEST(Completion, BashOffersCommandsAndTheirOptions) {
     EXPECT_EQ(offered("lunkit ublk add --re", 3), "[--read-only]\n");
     EXPECT_EQ(offered("lunkit stats --op", 2), "[--openmetrics]\n");
     EXPECT_EQ(offered("lunkit dm-log l", 2), "[list]\n");
+    EXPECT_EQ(offered("lunkit dm-log ''", 2), "[list show dump --help]\n");
     EXPECT_EQ(offered("lunkit dm-user a", 2), "[attach]\n");
     EXPECT_EQ(offered("lunkit frobnicate --no", 2), "[]\n");
 }

@@ -129,7 +129,18 @@ class FakeService : public core::Service {
             done({});
         }
     }
+    void list_regions(const std::string& name, Regions done) override {
+        if (name == "mirror-1") {
+            done(std::vector<core::RegionRun>{
+                {0, 6, true, true}, {6, 3, false, true}, {9, 7, false, false}});
+        } else {
+            done(failure(ENOENT, "there is no dirty log '" + name + "'"));
+        }
+    }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
+        if (name_ == "dm-log") {
+            return {};  // they stand below, among the others
+        }
         if (name_ == "dm-user") {
             core::DeviceStatus target;
             target.front_end = name_;
@@ -207,6 +218,8 @@ int serve(const Options& options, core::Settings loaded) {
     std::vector<std::unique_ptr<core::Service>> services;
     if (from_environment("FAKE_LAST") == "yes") {
         services.push_back(std::make_unique<LastService>());
+    } else {
+        services.push_back(std::make_unique<FakeService>("dm-log"));
     }
     services.push_back(std::make_unique<FakeService>("ublk"));
     services.push_back(std::make_unique<FakeService>("dm-user"));

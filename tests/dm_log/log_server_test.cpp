@@ -117,6 +117,32 @@ TEST_F(LogServerTest, CreationAndResync) {
     EXPECT_EQ(ask(RequestType::kInSync, {0}).error(), -ESRCH);
 }
 
+TEST_F(LogServerTest, TellsWhatItKnowsOfEachRegion) {
+    make_log("204800 core 1024 sync");  // 200 regions
+    EXPECT_EQ(*server_->regions("mirror-a"),
+              (std::vector<core::RegionRun>{{0, 200, false, false}}));
+    for (std::uint64_t region = 0; region < 150; ++region) {
+        (void)ask(RequestType::kGetResyncWork);
+        (void)ask(RequestType::kSetRegionSync, {region, 1});
+        (void)ask(RequestType::kClearRegion, {region});
+    }
+    (void)ask(RequestType::kMarkRegion, {70, 71});
+    EXPECT_EQ(*server_->regions("mirror-a"),
+              (std::vector<core::RegionRun>{{0, 70, true, true},
+                                            {70, 2, false, true},
+                                            {72, 78, true, true},
+                                            {150, 50, false, false}}));
+    EXPECT_EQ(server_->regions("mirror-b").error().code, ENOENT);
+}
+
+TEST_F(LogServerTest, RegionsThatChangeTooOftenAreNotTold) {
+    make_log("1048576 core 8 nosync");  // 131072 regions
+    for (std::uint64_t region = 0; region < 65'536; ++region) {
+        (void)ask(RequestType::kMarkRegion, {2 * region});
+    }
+    EXPECT_EQ(server_->regions("mirror-a").error().code, E2BIG);
+}
+
 TEST_F(LogServerTest, WhatIsWrongWithATableIsRefusedAtItsLoad) {
     for (const char* text : {"2048 core 1000", "2048 tape 1024", "2048 core 1024 maybe", ""}) {
         EXPECT_EQ(construct(text).error(), -EINVAL) << text;

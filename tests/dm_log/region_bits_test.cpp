@@ -50,6 +50,19 @@ TEST(RegionBits, AssignOfALongerMapLeavesNothingBehindTheLastRegion) {
     EXPECT_EQ(shrunk.words[1], 1U);
 }
 
+TEST(RegionBits, NextFindsEitherValueAndEndsWithTheRegions) {
+    Bits b(130);
+    b.bits.set(63);
+    b.bits.set(129);
+    EXPECT_EQ(b.bits.next(0, true), 63U);
+    EXPECT_EQ(b.bits.next(63, false), 64U);
+    EXPECT_EQ(b.bits.next(64, true), 129U);
+    EXPECT_EQ(b.bits.next(129, false), 130U);
+    EXPECT_EQ(b.bits.next(130, true), 130U);
+    b.bits.reset(129);
+    EXPECT_EQ(b.bits.next(64, true), 130U);
+}
+
 TEST(RegionBits, FirstZeroGoesOverWordsAndStopsAtTheLastRegion) {
     Bits b(130);
     b.bits.assign({}, 0, true);

@@ -55,6 +55,7 @@ for log in core "disk /tank/log"; do
     dd if=/dev/urandom of=/dev/mapper/mir bs=64k seek=50 count=1 oflag=direct status=none & writer=$!
     wait_for 20 "the failed leg" eval 'dmsetup status mir | grep -q " AD "'
     wait_for 10 "region 50 out of sync" eval '[ "$(log_value regions_in_sync)" = 127 ]'
+    assert_match "$(lunkit dm-log dump uuid-mir)" ' 50 +50 +1  not in sync' "dm-log dump"
     kill_lunkitd
     start_lunkitd
     assert_eq "$(log_value regions_in_sync)" 127 "regions in sync that the successor knows"
