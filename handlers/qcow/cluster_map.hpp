@@ -17,22 +17,12 @@
 #include "qcow/cluster_set.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/mapping.hpp"
 #include "qcow/refcounts.hpp"
 #include "qcow/slice_cache.hpp"
 #include "qcow/unlinked.hpp"
 
 namespace lunkit::qcow {
-
-/// A run of guest bytes in the same state.
-struct Mapping {
-    Kind kind = Kind::kUnallocated;
-    std::uint64_t length = 0;             ///< guest bytes, at least 1
-    std::uint64_t host_offset = 0;        ///< kData, kCompressed: where it begins
-    bool owned = false;                   ///< kData: may be overwritten in place
-    bool reserved = false;                ///< kZero: it has host clusters
-    bool committed = true;                ///< kData: who reads the file finds it so too
-    std::uint32_t compressed_length = 0;  ///< kCompressed: bytes; `length` ends with the cluster
-};
 
 class ClusterMap {
   public:

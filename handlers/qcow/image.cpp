@@ -28,17 +28,16 @@ Status named(const ImageFile& file, Status status) {
 }  // namespace
 
 Image::Image(ImageFile file, Header header, Options options, Parts parts)
-    : file_(std::move(file)),
+    : Disk(std::move(file), header.compression_type, header.cluster_size(),
+           std::move(parts.backing)),
       data_file_(std::move(parts.data_file)),
       header_(std::move(header)),
       geometry_(header_),
       options_(std::move(options)),
-      backing_(std::move(parts.backing)),
       data_(data_file(), header_.encryption_header.has_value(), std::move(parts.cipher)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_),
-      compressed_(file_, header_.compression_type, geometry_.cluster_size()) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
                                            Parts parts) {
@@ -221,6 +220,13 @@ Task<Status> Image::finish_change(Queue& queue, bool durable, bool uncommitted) 
         co_return co_await commit_.run(queue, Commit::Until::kLinked);
     }
     co_return Status{};
+}
+
+Task<Status> Image::read(Queue& queue, const IoRequest& io) {
+    RangeLock::Guard guard(ranges_, lock_range(io.range()), RangeLock::Mode::kShared);
+    co_await guard.acquire(queue);
+    Status status = co_await read_range(queue, io.offset, *io.data, io.data_offset, io.length);
+    co_return co_await settle(queue, std::move(status));
 }
 
 Task<Status> Image::flush(Queue& queue) {

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "lunkit/block_device.hpp"
@@ -27,7 +26,6 @@
 #include "qcow/buffer.hpp"
 #include "qcow/census.hpp"
 #include "qcow/commit.hpp"
-#include "qcow/compressed_reader.hpp"
 #include "qcow/disk.hpp"
 #include "qcow/guest_data.hpp"
 #include "qcow/header.hpp"
@@ -67,8 +65,6 @@ class Image final : public Disk {
     Image& operator=(Image&&) = delete;
 
     [[nodiscard]] std::uint64_t size() const override { return size_.load(); }
-    [[nodiscard]] const ImageFile& file() const override { return file_; }
-    [[nodiscard]] std::uint64_t cluster_size() const override { return geometry_.cluster_size(); }
     [[nodiscard]] bool read_only() const override { return options_.read_only; }
     [[nodiscard]] Status check_writable() const override;
     [[nodiscard]] bool can_clear() const override {
@@ -80,14 +76,9 @@ class Image final : public Disk {
     Task<Status> clear(Queue& queue, ByteRange range, Space space, bool durable) override;
     Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable) override;
     Task<Status> flush(Queue& queue) override;
-    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range,
-                                        std::span<Extent> extents) override;
     /// Options::counts.
     Task<Result<Verdict>> verify(Queue& queue, bool repair) override;
     Task<Status> grow(Queue& queue, std::uint64_t size) override;
-
-    Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
-                            std::uint64_t data_offset, std::uint64_t length) override;
 
   private:
     /// Consecutive guest clusters and the host clusters they are about to get.
@@ -124,13 +115,16 @@ class Image final : public Disk {
     /// `uncommitted`: entries that this request depends upon are not in the file.
     Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;
-    [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
-        return backing_ != nullptr && offset < backing_->size();
-    }
 
-    // image_read.cpp
-    Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
-                             const lunkit_data& data, std::uint64_t data_offset);
+    Task<Result<Mapping>> map(Queue& queue, std::uint64_t offset, std::uint64_t length) override {
+        return metadata_.map.map(queue, offset, length);
+    }
+    /// Whole clusters have an entry, also where the disk ends within the last.
+    [[nodiscard]] std::uint64_t mapped_end() const override { return geometry_.round_up(size()); }
+    Task<Status> read_data(Queue& queue, std::uint64_t host_offset, const lunkit_data& data,
+                           std::uint64_t data_offset, std::uint64_t length) override {
+        return data_.read(queue, host_offset, data, data_offset, length);
+    }
 
     // image_write.cpp; what is called *_locked has the range exclusively
     /// How far a request was written in place, and what of that holds already.
@@ -169,12 +163,10 @@ class Image final : public Disk {
     /// Where host clusters of data are.
     [[nodiscard]] ImageFile& data_file() { return data_file_ ? *data_file_ : file_; }
 
-    ImageFile file_;
     std::optional<ImageFile> data_file_;
     Header header_;
     Geometry geometry_;
     Options options_;
-    std::unique_ptr<Source> backing_;
     GuestData data_;  // the only way to what host clusters of data hold
     std::atomic<std::uint64_t> size_{0};
     Metadata metadata_;
@@ -186,7 +178,6 @@ class Image final : public Disk {
     bool unrepairable_ = false;
     SnapshotTable snapshots_;
     bool corrupt_ = false;
-    CompressedReader compressed_;
 };
 
 }  // namespace lunkit::qcow
