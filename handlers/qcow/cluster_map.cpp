@@ -87,6 +87,9 @@ Result<ClusterState> ClusterMap::state(const Place& place, std::uint64_t guest_c
     TRY(ClusterState state,
         decode(geometry_, load_entry(geometry_, entry_at(place, guest_cluster)), file_.end()));
     CHECK(check_place(state, guest_cluster));
+    if (state.host_offset < distrusted_data_ && !geometry_.data_file) {
+        state.copied = false;
+    }
     return state;
 }
 
@@ -184,10 +187,10 @@ Task<Status> ClusterMap::make_writable(Queue& queue, std::uint64_t guest_cluster
                                        Refcounts& refcounts, ClusterSet& metadata,
                                        UnlinkedClusters& unlinked) {
     const std::uint64_t l1_index = guest_cluster / clusters_per_table();
-    if ((l1_[l1_index] & kCopiedFlag) != 0) {
+    const std::uint64_t old = table_at(l1_index);
+    if ((l1_[l1_index] & kCopiedFlag) != 0 && old >= distrusted_tables_) {
         co_return Status{};
     }
-    const std::uint64_t old = table_at(l1_index);
     CO_TRY(const Refcounts::Run run, co_await refcounts.allocate(queue, 1, 1));
     const std::uint64_t cluster = geometry_.cluster_of(run.offset);
     co_await forget(queue, cluster);

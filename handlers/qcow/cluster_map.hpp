@@ -60,6 +60,15 @@ class ClusterMap {
     void adopt_l1(std::uint64_t offset, std::uint64_t entries);
     Task<Status> write_l1(Queue& queue, std::uint64_t offset, std::uint64_t entries) const;
 
+    /// As long as the refcounts of these clusters may be wrong, so may be COPIED flags: tables
+    /// below `tables_end`, and data below `data_end`, count as shared with others. 0, 0: all are
+    /// right.
+    void distrust(std::uint64_t tables_end, std::uint64_t data_end) {
+        distrusted_tables_ = tables_end;
+        distrusted_data_ = data_end;
+    }
+
+    [[nodiscard]] const std::vector<std::uint64_t>& l1() const { return l1_; }
     [[nodiscard]] std::uint64_t l1_offset() const { return l1_offset_; }
     [[nodiscard]] std::uint64_t l1_size() const { return l1_.size(); }
     /// Guest clusters that one L2 table covers.
@@ -111,6 +120,8 @@ class ClusterMap {
     std::uint64_t l1_offset_ = 0;
     bool moved_ = false;  // the header does not say so yet
     bool l1_committing_ = false;
+    std::uint64_t distrusted_tables_ = 0;  // bytes of the file
+    std::uint64_t distrusted_data_ = 0;
     std::set<std::uint64_t> dirty_sectors_;
 };
 

@@ -15,7 +15,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
@@ -23,6 +25,7 @@
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
+#include "qcow/background.hpp"
 #include "qcow/buffer.hpp"
 #include "qcow/census.hpp"
 #include "qcow/commit.hpp"
@@ -104,14 +107,27 @@ class Image final : public Disk {
     bool claim(std::uint64_t offset, std::uint64_t length);
 
     // image_repair.cpp
+    /// An image with the dirty bit while its clusters are counted.
+    struct Repair {
+        Census census;
+        std::vector<std::uint64_t> l1;  // as it was before our first change
+    };
+    Status begin_repair();
     Task<Status> repair(Queue& queue);
-    Task<Status> count_all(Queue& queue, Census& census);
+    Detached repair_behind(lunkit_queue* handle);
+    Task<Status> repair_counts(Queue& queue, std::uint64_t& wrong);
+    Task<Result<std::uint64_t>> adopt(Queue& queue, const Census& census);
+    Task<Status> clear_dirty_bit(Queue& queue);
+    Status give_up(const Error& error);
+    Status count_own(Census& census) const;
+    Task<Status> count_tables(Queue& queue, Census& census, std::span<const std::uint64_t> l1);
 
     /// Before the first change of the file.
     Task<Status> prepare(Queue& queue);
     Task<Result<bool>> mark_bitmaps(Queue& queue);
     /// Every result of an operation passes here: damage that was found is remembered in the header.
     Task<Status> settle(Queue& queue, Status status);
+    Task<Status> write_features(Queue& queue);
     /// `uncommitted`: entries that this request depends upon are not in the file.
     Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;
@@ -174,10 +190,13 @@ class Image final : public Disk {
     RangeLock ranges_;
     AsyncMutex prepare_mutex_;
     AsyncMutex grow_mutex_;
+    AsyncMutex features_mutex_;  // of incompatible_features in the file
     bool prepared_ = false;
+    std::unique_ptr<Repair> repair_;
     bool unrepairable_ = false;
     SnapshotTable snapshots_;
     bool corrupt_ = false;
+    Background background_{ranges_};
 };
 
 }  // namespace lunkit::qcow

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "known_bugs.hpp"
 #include "rig/crash_run.hpp"
 #include "rig/plugin_test.hpp"
 
@@ -63,6 +64,53 @@ TEST_P(Crash, AfterFailedOperationsNothingIsLostEither) {
     options.clean_close = true;
     run(options);
 }
+
+constexpr std::uint64_t kIncompatibleFeatures = 72;  // where the header has them
+
+class CrashOfADirtyImage : public PluginTest, public testing::WithParamInterface<const char*> {};
+
+// The power goes, and the image is closed, while its clusters are counted. Where the dirty bit's
+// removal is held back, the first write does not wait for it.
+TEST_P(CrashOfADirtyImage, LosesNothingWhileItIsMended) {
+    for (const bool held : {false, true}) {
+        CrashOptions options;
+        options.workload.requests = 20;
+        options.workload.longest = 64 * 1024;
+        options.most_cuts = 120 / kShare;
+        options.qemu_every = 100;
+        options.reopen_every = 40;
+        options.seed = setting("LUNKIT_SEED", 1) + (held ? 1 : 0);
+        options.config = config_of(options.seed);
+        options.settle = false;
+        if (held) {
+            options.script = [](Workload& workload,
+                                RecordingHost& host) -> std::optional<std::string> {
+                host.hold([](FileCall call, std::uint64_t offset, std::uint64_t) {
+                    return call == FileCall::kWrite && offset == kIncompatibleFeatures;
+                });
+                workload.start(Verb::kWrite, {kHole, 8}, LUNKIT_IO_FUA);
+                workload.settle();
+                const bool waited = workload.in_flight() != 0;
+                host.release_held();
+                auto finding = workload.run();
+                return waited ? "the write waited for the repair" : finding;
+            };
+        }
+        const CrashReport report = run_crash(entry(), *find_kind(GetParam()), options);
+        EXPECT_FALSE(report.finding) << *report.finding;
+        EXPECT_FALSE(report.refused) << *report.refused;
+        std::cout << report.cuts << " cuts, " << report.states << " states\n";
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kind, CrashOfADirtyImage,
+                         testing::Values("lazy-dirty", "dirty-c512", "dirty-snapshot",
+                                         "dirty-zlib"),
+                         [](const auto& made) {
+                             std::string name = made.param;
+                             std::ranges::replace(name, '-', '_');
+                             return name;
+                         });
 
 struct Growth {
     const char* kind;

@@ -34,6 +34,7 @@ struct CrashOptions {
     std::uint64_t grown_size =
         0;                    ///< bytes that the script makes the disk grow to; 0 = it does not
     bool clean_close = true;  ///< an orderly end, itself subject to cuts
+    bool settle = true;       ///< what goes on in the background has ended before
     std::string keep;         ///< folder for the files of a bad cut; empty: not kept
 };
 
