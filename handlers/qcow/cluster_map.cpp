@@ -208,6 +208,13 @@ Task<Status> ClusterMap::make_writable(Queue& queue, std::uint64_t guest_cluster
     co_return Status{};
 }
 
+void ClusterMap::drop_table(std::uint64_t guest_cluster, UnlinkedClusters& unlinked) {
+    const std::uint64_t l1_index = guest_cluster / clusters_per_table();
+    unlinked.push_back({geometry_.cluster_of(table_at(l1_index)), false});
+    l1_[l1_index] = 0;
+    dirty_sectors_.insert(l1_index * 8 / kSector);
+}
+
 Task<void> ClusterMap::forget(Queue& queue, std::uint64_t host_cluster) {
     const ByteRange range{geometry_.start_of(host_cluster), geometry_.cluster_size()};
     co_await slices_.forget(queue, range);

@@ -56,6 +56,8 @@ class ClusterMap {
     [[nodiscard]] bool has_table(std::uint64_t guest_cluster) const;
     /// Replaces an entry of a writable table; `place` has a slice.
     void set_state(const Place& place, std::uint64_t guest_cluster, const ClusterState& state);
+    /// Forgets the L2 table of `guest_cluster`, which has one.
+    void drop_table(std::uint64_t guest_cluster, UnlinkedClusters& unlinked);
     /// Moves to a larger L1 table, at `offset` and written already by write_l1().
     void adopt_l1(std::uint64_t offset, std::uint64_t entries);
     Task<Status> write_l1(Queue& queue, std::uint64_t offset, std::uint64_t entries) const;

@@ -72,6 +72,10 @@ class Disk : public Source {
     virtual Task<Status> grow(Queue& /*queue*/, std::uint64_t /*size*/) {
         co_return failure(EROFS, file().path() + " is served read-only");
     }
+    /// What lies behind goes. Nobody uses that any more. Durable when it completes.
+    virtual Task<Status> shrink(Queue& /*queue*/, std::uint64_t /*size*/) {
+        co_return failure(EROFS, file().path() + " is served read-only");
+    }
 
   protected:
     /// `backing`: or nullptr.

@@ -82,6 +82,7 @@ class Image final : public Disk {
     /// Options::counts.
     Task<Result<Verdict>> verify(Queue& queue, bool repair) override;
     Task<Status> grow(Queue& queue, std::uint64_t size) override;
+    Task<Status> shrink(Queue& queue, std::uint64_t size) override;
 
   private:
     /// Consecutive guest clusters and the host clusters they are about to get.
@@ -160,7 +161,7 @@ class Image final : public Disk {
     [[nodiscard]] bool is_zeros(const ClusterState& state, std::uint64_t guest_cluster) const;
     Task<Status> link(Queue& queue, Target target, ByteRange filled);
     Task<void> give_back(Queue& queue, Target target);
-    void unlink(const ClusterState& old, bool punch);
+    void unlink(const ClusterState& old, bool punch, UnlinkedClusters& to) const;
 
     // image_clear.cpp
     Task<Status> clear_locked(Queue& queue, ByteRange range, Space space, std::uint64_t disk_end);
@@ -173,8 +174,13 @@ class Image final : public Disk {
                                        Space space) const;
     Task<Status> clear_part(Queue& queue, ByteRange range);
 
-    // image_grow.cpp
+    // image_resize.cpp
+    [[nodiscard]] Status check_resizable() const;
+    Task<Status> write_size(Queue& queue, std::uint64_t size);
     Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
+    Task<Status> drop(Queue& queue, ByteRange range);
+    Task<Status> drop_clusters(Queue& queue, std::uint64_t first, std::uint64_t end);
+    Task<Result<bool>> drop_table(Queue& queue, std::uint64_t first, std::uint64_t end);
 
     /// Where host clusters of data are.
     [[nodiscard]] ImageFile& data_file() { return data_file_ ? *data_file_ : file_; }
@@ -189,7 +195,7 @@ class Image final : public Disk {
     Commit commit_;
     RangeLock ranges_;
     AsyncMutex prepare_mutex_;
-    AsyncMutex grow_mutex_;
+    AsyncMutex resize_mutex_;
     AsyncMutex features_mutex_;  // of incompatible_features in the file
     bool prepared_ = false;
     std::unique_ptr<Repair> repair_;

@@ -59,6 +59,7 @@ Result<QcowOptions> parse_options(std::string_view config) {
     options.path = keys.target();
     TRY(options.read_only, keys.boolean("readonly", false));
     TRY(options.create, keys.boolean("create", false));
+    TRY(options.shrink, keys.boolean("shrink", false));
     TRY(options.snapshot, keys.text("snapshot", ""));
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));

@@ -66,7 +66,7 @@ Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request)
                                            usable, request.size));
     }
     return std::unique_ptr<QcowDevice>(
-        new QcowDevice(request.host, std::move(image), request.block_size));
+        new QcowDevice(request.host, std::move(image), request.block_size, options.shrink));
 }
 
 Status QcowDevice::check_config(const CheckRequest& request) {
@@ -173,15 +173,24 @@ Task<Result<std::uint32_t>> QcowDevice::extents(Queue& queue, const IoRequest& i
 }
 
 Status QcowDevice::resize(std::uint64_t size) {
-    if (size == info().size) {
+    const std::uint64_t present = info().size;
+    if (size == present) {
         return {};
+    }
+    const bool shrinks = size < present;
+    if (shrinks && !may_shrink_) {
+        return failure(EPERM,
+                       fmt::format("the disk in {} would be cut from {} to {} bytes and lose what "
+                                   "is behind; shrink=on allows it",
+                                   image_->file().path(), present, size));
     }
     lunkit_queue* const queue = queue_.load(std::memory_order_acquire);
     if (queue == nullptr) {
         return failure(EAGAIN, "the device has not served a request yet; try again after one");
     }
-    return call_on<Status>(host_, queue,
-                           [this, size](Queue& on_queue) { return image_->grow(on_queue, size); });
+    return call_on<Status>(host_, queue, [this, size, shrinks](Queue& on_queue) {
+        return shrinks ? image_->shrink(on_queue, size) : image_->grow(on_queue, size);
+    });
 }
 
 Status QcowDevice::set_write_cache(bool enabled) {

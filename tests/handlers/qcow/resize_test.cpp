@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disks that grow while they are served.
+// Disks that grow and shrink while they are served.
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <thread>
@@ -10,6 +11,8 @@
 
 namespace lunkit::qcow {
 namespace {
+
+using ::testing::HasSubstr;
 
 class Resized : public QcowRig {
   protected:
@@ -45,5 +48,46 @@ TEST_F(Resized, GrowsAndTheNewPartReadsAsZeros) {
     expect_clean("image");
     expect_content("image", model);
 }
+TEST_F(Resized, ShrinksOnlyWhenAllowedTo) {
+    create("image", "", 4 * kMiB);
+    open("image");
+    const Status cut = device_->resize(2 * kMiB);
+    ASSERT_FALSE(cut);
+    EXPECT_THAT(cut.error().what, ::testing::AllOf(HasSubstr("4194304"), HasSubstr("shrink=on")));
+    EXPECT_EQ(4 * kMiB, device_->info().size);
+}
+TEST_F(Resized, ShrinksAsQemuImgDoesAndSnapshotsKeepTheirs) {
+    constexpr std::uint64_t kEnd = 5 * kMiB + 512;
+    create("image", "cluster_size=4k", 8 * kMiB);
+    qemu_io("image", "write -P 1 1M 6M");
+    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+    qemu_io("image", "write -P 2 2M 5M;write -z 6M 64k");
+    const std::string before = content_by_qemu("image");
+    std::filesystem::copy_file(folder_ / "image", folder_ / "theirs");
+    qemu_img({"resize", "-q", "--shrink", folder_ / "theirs", std::to_string(kEnd)});
+    open("image", ";shrink=on");
+    const std::uint64_t blocks = blocks_of("image");
+    ASSERT_TRUE(write(7 * kMiB, std::string(kMiB, 'x')));  // goes as well
+    ASSERT_NO_FATAL_FAILURE(resize(kEnd));
+    EXPECT_EQ(before.substr(0, kEnd), read(0, kEnd));
+    ASSERT_TRUE(flush());
+    EXPECT_GT(blocks, blocks_of("image"));
+    close();
+    expect_clean("image");
+    EXPECT_EQ(0, call({"qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", folder_ / "image",
+                       folder_ / "theirs"}))
+        << printed_;
+    ASSERT_TRUE(try_open("image", 0, ";snapshot=kept"));
+    EXPECT_EQ(8 * kMiB, device_->info().size);
+    EXPECT_EQ(std::string(6 * kMiB, '\1'), read(kMiB, 6 * kMiB));
+    // What was cut off does not come back.
+    close();
+    open("image");
+    ASSERT_NO_FATAL_FAILURE(resize(8 * kMiB));
+    EXPECT_EQ(std::string(3 * kMiB - 512, '\0'), read(kEnd, 3 * kMiB - 512));
+    close();
+    expect_clean("image");
+}
+
 }  // namespace
 }  // namespace lunkit::qcow

@@ -76,6 +76,7 @@ constexpr ImageKind kKinds[] = {
      .size = 2 * kMiB,
      .snapshot = true,
      .toy = true},
+    {.name = "snapshot-c512", .options = "cluster_size=512", .size = kMiB, .snapshot = true},
     {.name = "snapshot-zlib", .options = "compat=v3", .compressed = true, .snapshot = true},
     {.name = "snapshot-extl2", .options = "extended_l2=on", .snapshot = true},
     {.name = "snapshot-lazy", .options = "lazy_refcounts=on", .snapshot = true},
