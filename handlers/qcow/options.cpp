@@ -42,9 +42,6 @@ Status check_secret(const QcowOptions& options) {
     if (secret.credential.find('/') != std::string::npos || secret.credential.starts_with('.')) {
         return failure(EINVAL, "secret_credential: '" + secret.credential + "' is not a name");
     }
-    if (secret.given() && options.create) {
-        return failure(EINVAL, "create=on makes no encrypted image: 'qemu-img create' does");
-    }
     return {};
 }
 

@@ -28,7 +28,8 @@ struct QcowOptions {
 inline constexpr const char* kConfigHelp =
     "<absolute path>[;key=value]...\n"
     "  readonly=on|off    serve it read-only (off)\n"
-    "  create=on|off      make a missing image, empty, of the LUN's size (off)\n"
+    "  create=on|off      make a missing image, empty, of the LUN's size (off); with a secret:\n"
+    "                     encrypted\n"
     "  shrink=on|off      let a resize cut off what lies behind (off)\n"
     "  snapshot=<id>      serve this internal snapshot, read-only\n"
     "  cache=<size>       memory for metadata (32M)\n"

@@ -38,13 +38,18 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
 }
 
 /// Whether open() could create the image later.
-Status check_folder_of(const std::string& path) {
+Status check_creatable(const QcowOptions& options) {
+    const std::string& path = options.path;
     const std::string folder(folder_of(path));
     if (::access((folder + "/").c_str(), W_OK | X_OK) != 0) {
         return failure(errno, path + " cannot be created: " + folder +
                                   "/: " + std::generic_category().message(errno));
     }
-    return {};
+    if (!options.secret.given()) {
+        return {};
+    }
+    const Result<SecretBytes> passphrase = read_secret(options.secret);
+    return passphrase ? Status{} : Status{std::unexpected(passphrase.error())};
 }
 
 }  // namespace
@@ -77,11 +82,12 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     ChainRequest chain = chain_request(options, false);
     const bool writable = !chain.options.read_only;
     chain.for_writing = writable;
+    chain.without_key = true;  // who asks waits for the answer, and may ask often
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
     const Result<std::unique_ptr<Disk>> opened = open_chain(request.host, chain);
     if (!opened && options.create && ::access(options.path.c_str(), F_OK) != 0 && errno == ENOENT) {
-        return check_folder_of(options.path);
+        return check_creatable(options);
     }
     if (!opened) {
         return std::unexpected(opened.error());
