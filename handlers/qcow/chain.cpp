@@ -17,6 +17,7 @@
 #include "qcow/confined_path.hpp"
 #include "qcow/header.hpp"
 #include "qcow/luks.hpp"
+#include "qcow/luks_format.hpp"
 #include "qcow/new_image.hpp"
 #include "qcow/qcow1_image.hpp"
 #include "qcow/sector_cipher.hpp"
@@ -178,6 +179,9 @@ Result<std::unique_ptr<SectorCipher>> unlock(Chain& chain, const ImageFile& file
     };
     const auto open = [&]() -> Result<std::unique_ptr<SectorCipher>> {
         TRY(const LuksHeader luks, parse_luks(start, area.length));
+        if (chain.request.without_key) {
+            return nullptr;
+        }
         return unlock_luks(luks, read, *chain.passphrase);
     };
     Result<std::unique_ptr<SectorCipher>> cipher = open();
@@ -280,16 +284,25 @@ Status check_not_in_clear(const ChainRequest& request, const AnyHeader& header) 
 }  // namespace
 
 Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size) {
-    Result<std::uint64_t> bytes = new_image_bytes(size);
+    const bool encrypted = request.secret.given();
+    Result<std::uint64_t> bytes = new_image_bytes(size, encrypted);
     if (!bytes) {
         return failure(bytes.error().code, request.path + ": " + bytes.error().what);
+    }
+    std::vector<std::byte> luks;
+    if (encrypted) {
+        if (::access(request.path.c_str(), F_OK) == 0) {
+            return {};  // not for nothing: it takes seconds
+        }
+        TRY(const SecretBytes passphrase, read_secret(request.secret));
+        TRY(luks, format_luks(passphrase));
     }
     TRY(ImageFile file, ImageFile::open(host, request.path, request.file_flags | LUNKIT_FILE_CREATE,
                                         nullptr, *bytes));
     if (file.info().was_created == 0) {
         return {};
     }
-    const Status written = write_new_image(file, size);
+    const Status written = write_new_image(file, size, luks);
     if (!written) {
         (void)::unlink(request.path.c_str());  // it is not an image; the error says what matters
         return failure(written.error().code,

@@ -25,6 +25,8 @@ struct ChainRequest {
     std::string backing_format;  ///< of backing files whose format no image tells; or empty
     SecretSource secret;         ///< of all encrypted images of the chain
     bool locked = false;         ///< only metadata is wanted: encrypted images stay locked
+    bool without_key = false;    ///< the same, but the secret and LUKS' headers are looked at; keys
+                                 ///< are not derived, which takes seconds
     bool for_writing = false;    ///< refuse what is not to be written, though options.read_only
     std::uint32_t file_flags =
         0;  ///< LUNKIT_FILE_* for the top image and its data, beside READ_ONLY
@@ -33,8 +35,8 @@ struct ChainRequest {
 /// Images deeper than this are refused.
 inline constexpr int kMaxChainDepth = 32;
 
-/// A new image at request.path, for a disk of `size` bytes; nothing where there is a file already.
-/// Worker thread; blocks.
+/// A new image at request.path, for a disk of `size` bytes, encrypted if there is a secret; nothing
+/// where there is a file already. Worker thread; blocks.
 Status create_missing(const lunkit_host& host, const ChainRequest& request, std::uint64_t size);
 
 /// The header of an image, checked: of version 2 or 3, or of version 1. Worker thread; blocks.

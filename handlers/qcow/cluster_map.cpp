@@ -87,6 +87,9 @@ Result<ClusterState> ClusterMap::state(const Place& place, std::uint64_t guest_c
     TRY(ClusterState state,
         decode(geometry_, load_entry(geometry_, entry_at(place, guest_cluster)), file_.end()));
     CHECK(check_place(state, guest_cluster));
+    if (state.host_offset < distrusted_data_ && !geometry_.data_file) {
+        state.copied = false;
+    }
     return state;
 }
 
@@ -184,10 +187,10 @@ Task<Status> ClusterMap::make_writable(Queue& queue, std::uint64_t guest_cluster
                                        Refcounts& refcounts, ClusterSet& metadata,
                                        UnlinkedClusters& unlinked) {
     const std::uint64_t l1_index = guest_cluster / clusters_per_table();
-    if ((l1_[l1_index] & kCopiedFlag) != 0) {
+    const std::uint64_t old = table_at(l1_index);
+    if ((l1_[l1_index] & kCopiedFlag) != 0 && old >= distrusted_tables_) {
         co_return Status{};
     }
-    const std::uint64_t old = table_at(l1_index);
     CO_TRY(const Refcounts::Run run, co_await refcounts.allocate(queue, 1, 1));
     const std::uint64_t cluster = geometry_.cluster_of(run.offset);
     co_await forget(queue, cluster);
@@ -203,6 +206,13 @@ Task<Status> ClusterMap::make_writable(Queue& queue, std::uint64_t guest_cluster
         unlinked.push_back({geometry_.cluster_of(old), false});
     }
     co_return Status{};
+}
+
+void ClusterMap::drop_table(std::uint64_t guest_cluster, UnlinkedClusters& unlinked) {
+    const std::uint64_t l1_index = guest_cluster / clusters_per_table();
+    unlinked.push_back({geometry_.cluster_of(table_at(l1_index)), false});
+    l1_[l1_index] = 0;
+    dirty_sectors_.insert(l1_index * 8 / kSector);
 }
 
 Task<void> ClusterMap::forget(Queue& queue, std::uint64_t host_cluster) {

@@ -17,22 +17,12 @@
 #include "qcow/cluster_set.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/l2_entry.hpp"
+#include "qcow/mapping.hpp"
 #include "qcow/refcounts.hpp"
 #include "qcow/slice_cache.hpp"
 #include "qcow/unlinked.hpp"
 
 namespace lunkit::qcow {
-
-/// A run of guest bytes in the same state.
-struct Mapping {
-    Kind kind = Kind::kUnallocated;
-    std::uint64_t length = 0;             ///< guest bytes, at least 1
-    std::uint64_t host_offset = 0;        ///< kData, kCompressed: where it begins
-    bool owned = false;                   ///< kData: may be overwritten in place
-    bool reserved = false;                ///< kZero: it has host clusters
-    bool committed = true;                ///< kData: who reads the file finds it so too
-    std::uint32_t compressed_length = 0;  ///< kCompressed: bytes; `length` ends with the cluster
-};
 
 class ClusterMap {
   public:
@@ -66,10 +56,21 @@ class ClusterMap {
     [[nodiscard]] bool has_table(std::uint64_t guest_cluster) const;
     /// Replaces an entry of a writable table; `place` has a slice.
     void set_state(const Place& place, std::uint64_t guest_cluster, const ClusterState& state);
+    /// Forgets the L2 table of `guest_cluster`, which has one.
+    void drop_table(std::uint64_t guest_cluster, UnlinkedClusters& unlinked);
     /// Moves to a larger L1 table, at `offset` and written already by write_l1().
     void adopt_l1(std::uint64_t offset, std::uint64_t entries);
     Task<Status> write_l1(Queue& queue, std::uint64_t offset, std::uint64_t entries) const;
 
+    /// As long as the refcounts of these clusters may be wrong, so may be COPIED flags: tables
+    /// below `tables_end`, and data below `data_end`, count as shared with others. 0, 0: all are
+    /// right.
+    void distrust(std::uint64_t tables_end, std::uint64_t data_end) {
+        distrusted_tables_ = tables_end;
+        distrusted_data_ = data_end;
+    }
+
+    [[nodiscard]] const std::vector<std::uint64_t>& l1() const { return l1_; }
     [[nodiscard]] std::uint64_t l1_offset() const { return l1_offset_; }
     [[nodiscard]] std::uint64_t l1_size() const { return l1_.size(); }
     /// Guest clusters that one L2 table covers.
@@ -121,6 +122,8 @@ class ClusterMap {
     std::uint64_t l1_offset_ = 0;
     bool moved_ = false;  // the header does not say so yet
     bool l1_committing_ = false;
+    std::uint64_t distrusted_tables_ = 0;  // bytes of the file
+    std::uint64_t distrusted_data_ = 0;
     std::set<std::uint64_t> dirty_sectors_;
 };
 

@@ -137,7 +137,7 @@ Task<Status> Commit::release(Queue& queue) {
     if (releasable_.empty()) {
         co_return Status{};
     }
-    const UnlinkedClusters released = std::exchange(releasable_, {});
+    const UnlinkedClusters released = take_releasable();
     co_await punch(queue, released);
     AsyncMutex::Guard guard(metadata_.mutex);
     co_await guard.acquire(queue);
@@ -150,6 +150,20 @@ Task<Status> Commit::release(Queue& queue) {
         }
     }
     co_return Status{};
+}
+
+UnlinkedClusters Commit::take_releasable() {
+    UnlinkedClusters all = std::exchange(releasable_, {});
+    const auto frozen = std::ranges::partition(all, [this](const Unlinked& unlinked) {
+        return !metadata_.refcounts.is_frozen(unlinked.cluster);
+    });
+    frozen_.insert(frozen_.end(), frozen.begin(), frozen.end());
+    all.erase(frozen.begin(), frozen.end());
+    return all;
+}
+
+void Commit::thaw() {
+    append(releasable_, std::exchange(frozen_, {}));
 }
 
 /// While their counts are still up nobody else can have the clusters.
@@ -217,7 +231,7 @@ Status Commit::write_blocking(const Batch& batch) {
 }
 
 Status Commit::release_blocking() {
-    for (const Unlinked& unlinked : std::exchange(releasable_, {})) {
+    for (const Unlinked& unlinked : take_releasable()) {
         CHECK(metadata_.refcounts.release_blocking(unlinked.cluster));
     }
     return {};

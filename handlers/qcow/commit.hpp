@@ -76,6 +76,9 @@ class Commit {
     /// For close(), after the last request: the same, without a queue.
     Status run_blocking();
 
+    /// Refcounts::thaw() was called: clusters that waited for it are released by the next commit.
+    void thaw();
+
   private:
     struct Batch {
         Refcounts::Batch counts;
@@ -95,6 +98,7 @@ class Commit {
     Task<Status> barrier(Queue& queue);
     [[nodiscard]] Status barrier_blocking() const;
     Task<Status> release(Queue& queue);
+    [[nodiscard]] UnlinkedClusters take_releasable();
     Task<void> punch(Queue& queue, const UnlinkedClusters& released);
     Status write_blocking(const Batch& batch);
     Status release_blocking();
@@ -111,6 +115,7 @@ class Commit {
     bool can_punch_ = true;
     UnlinkedClusters written_;     // removal written, no barrier since
     UnlinkedClusters releasable_;  // removal durable
+    UnlinkedClusters frozen_;      // the same, but their counts may be wrong yet
 };
 
 }  // namespace lunkit::qcow

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disk: the top image of a chain, of whatever version, as QcowDevice serves it.
+// Disk: an image of whatever version. Its reading is here: a range is mapped piece by piece, and
+// each piece comes from the image's file, from its backing file, or is zeros.
 #pragma once
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -12,7 +14,9 @@
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
+#include "qcow/compressed_reader.hpp"
 #include "qcow/image_file.hpp"
+#include "qcow/mapping.hpp"
 #include "qcow/source.hpp"
 
 namespace lunkit::qcow {
@@ -33,14 +37,15 @@ class Disk : public Source {
         kKeep,     ///< stays reserved, where there is some
     };
 
-    [[nodiscard]] virtual const ImageFile& file() const = 0;
-    [[nodiscard]] virtual std::uint64_t cluster_size() const = 0;
+    [[nodiscard]] const ImageFile& file() const { return file_; }
+    [[nodiscard]] std::uint64_t cluster_size() const { return cluster_size_; }
     [[nodiscard]] virtual bool read_only() const = 0;
     /// Whether the image, opened read-only, could be opened for writing; why not, as a sentence.
     [[nodiscard]] virtual Status check_writable() const = 0;
     virtual Task<Status> read(Queue& queue, const IoRequest& io) = 0;
-    virtual Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range,
-                                                std::span<Extent> extents) = 0;
+    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range, std::span<Extent> extents);
+    Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
+                            std::uint64_t data_offset, std::uint64_t length) override;
 
     /// Whether a cleared range can be made to read as zeros without writing them.
     [[nodiscard]] virtual bool can_clear() const { return false; }
@@ -67,6 +72,37 @@ class Disk : public Source {
     virtual Task<Status> grow(Queue& /*queue*/, std::uint64_t /*size*/) {
         co_return failure(EROFS, file().path() + " is served read-only");
     }
+    /// What lies behind goes. Nobody uses that any more. Durable when it completes.
+    virtual Task<Status> shrink(Queue& /*queue*/, std::uint64_t /*size*/) {
+        co_return failure(EROFS, file().path() + " is served read-only");
+    }
+
+  protected:
+    /// `backing`: or nullptr.
+    Disk(ImageFile file, CompressionType compression, std::uint64_t cluster_size,
+         std::unique_ptr<Source> backing);
+
+    /// The state at `offset`, below mapped_end(), for at most `length` bytes.
+    virtual Task<Result<Mapping>> map(Queue& queue, std::uint64_t offset, std::uint64_t length) = 0;
+    /// How far map() tells anything; behind it are zeros.
+    [[nodiscard]] virtual std::uint64_t mapped_end() const = 0;
+    /// The guest's bytes from a host cluster. As ImageFile::read.
+    virtual Task<Status> read_data(Queue& queue, std::uint64_t host_offset, const lunkit_data& data,
+                                   std::uint64_t data_offset, std::uint64_t length) = 0;
+
+    [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
+        return backing_ != nullptr && offset < backing_->size();
+    }
+
+    ImageFile file_;
+    std::unique_ptr<Source> backing_;
+
+  private:
+    Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
+                             const lunkit_data& data, std::uint64_t data_offset);
+
+    const std::uint64_t cluster_size_;
+    CompressedReader compressed_;
 };
 
 }  // namespace lunkit::qcow

@@ -231,9 +231,8 @@ Status check_luks(const Header& header, const Raw& raw) {
 /// header.encryption_header is what the extension says.
 Status check_encryption(const Header& header, const Raw& raw) {
     constexpr std::uint32_t kAes = 1;
-    constexpr std::uint32_t kLuks = 2;
     const std::uint32_t method = raw.u32(32);
-    if (header.encryption_header.has_value() != (method == kLuks)) {
+    if (header.encryption_header.has_value() != (method == kCryptLuks)) {
         return bad("crypt_method and the encryption header extension contradict each other");
     }
     switch (method) {
@@ -241,7 +240,7 @@ Status check_encryption(const Header& header, const Raw& raw) {
             return {};
         case kAes:
             return failure(ENOTSUP, std::string(kAesRefused));
-        case kLuks:
+        case kCryptLuks:
             return check_luks(header, raw);
         default:
             return bad(fmt::format("crypt_method {} is not known", method));

@@ -33,6 +33,10 @@ inline constexpr std::uint32_t kMaxSnapshots = 65536;
 inline constexpr std::uint64_t kMaxSnapshotTableBytes = 64ULL << 20U;
 inline constexpr std::uint64_t kMaxEncryptionHeaderBytes = 16ULL << 20U;
 
+/// crypt_method of LUKS, and the type of the header extension that goes with it.
+inline constexpr std::uint32_t kCryptLuks = 2;
+inline constexpr std::uint32_t kEncryptionHeaderExtension = 0x0537be77U;
+
 /// Why an image with crypt_method 1 is refused, of whatever version.
 inline constexpr std::string_view kAesRefused =
     "crypt_method 1 (AES-CBC) is broken by design and not supported; convert the image with "

@@ -19,7 +19,7 @@ enum ExtensionType : std::uint32_t {
     kBackingFormat = 0xe2792acaU,
     kFeatureNames = 0x6803f857U,
     kBitmaps = 0x23852875U,
-    kEncryptionHeader = 0x0537be77U,
+    kEncryptionHeader = kEncryptionHeaderExtension,
     kDataFileName = 0x44415441U,
 };
 

@@ -28,17 +28,16 @@ Status named(const ImageFile& file, Status status) {
 }  // namespace
 
 Image::Image(ImageFile file, Header header, Options options, Parts parts)
-    : file_(std::move(file)),
+    : Disk(std::move(file), header.compression_type, header.cluster_size(),
+           std::move(parts.backing)),
       data_file_(std::move(parts.data_file)),
       header_(std::move(header)),
       geometry_(header_),
       options_(std::move(options)),
-      backing_(std::move(parts.backing)),
       data_(data_file(), header_.encryption_header.has_value(), std::move(parts.cipher)),
       size_(header_.size),
       metadata_(file_, geometry_, options_.cache_bytes),
-      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_),
-      compressed_(file_, header_.compression_type, geometry_.cluster_size()) {}
+      commit_(file_, data_file_ ? &*data_file_ : nullptr, metadata_) {}
 
 Result<std::unique_ptr<Image>> Image::open(ImageFile file, Header header, Options options,
                                            Parts parts) {
@@ -120,6 +119,7 @@ Status Image::load_snapshots() {
 }
 
 Image::~Image() {
+    background_.stop();
     if (options_.read_only || corrupt_) {
         return;
     }
@@ -135,12 +135,15 @@ Image::~Image() {
     }
 }
 
-/// Refcounts that may be wrong are counted anew first, as everything else relies on them.
+/// Refcounts that may be wrong are counted anew, and nothing relies on them until then.
 /// Autoclear features describe data that we are about to change without keeping them up to date. So
 /// their bits go first, durably (rule R14). Bitmaps have a gentler way: each is marked as in use.
 Task<Status> Image::prepare(Queue& queue) {
     if (corrupt_) {
         co_return failure(EIO, file_.path() + " is corrupt, refusing to write");
+    }
+    if (unrepairable_) {
+        co_return failure(EROFS);
     }
     if (prepared_) {
         co_return Status{};
@@ -151,7 +154,12 @@ Task<Status> Image::prepare(Queue& queue) {
         co_return Status{};
     }
     if (header_.has(kDirty)) {
-        CO_CHECK(co_await repair(queue));
+        CO_CHECK(begin_repair());
+        if (file_.is_block_device()) {
+            CO_CHECK(co_await repair(queue));  // there is no room behind its end
+        } else {
+            repair_behind(queue.handle());
+        }
     }
     if (header_.autoclear_features == 0) {
         prepared_ = true;
@@ -196,13 +204,20 @@ Task<Status> Image::settle(Queue& queue, Status status) {
     file_.host().log(nullptr, LUNKIT_LOG_ERROR, text.c_str());
     if (geometry_.version >= 3) {
         header_.incompatible_features |= kCorrupt;
-        std::vector<std::byte> bytes(8);
-        store_be(bytes.data(), header_.incompatible_features);
         // If the mark cannot be written, writes are refused all the same while we run.
-        (void)co_await file_.write_bytes(queue, field::kIncompatibleFeatures, bytes);
-        (void)co_await file_.flush(queue);
+        (void)co_await write_features(queue);
     }
     co_return status;
+}
+
+/// Durably. Two at once would leave either's.
+Task<Status> Image::write_features(Queue& queue) {
+    AsyncMutex::Guard guard(features_mutex_);
+    co_await guard.acquire(queue);
+    std::vector<std::byte> bytes(8);
+    store_be(bytes.data(), header_.incompatible_features);
+    CO_CHECK(co_await file_.write_bytes(queue, field::kIncompatibleFeatures, bytes));
+    co_return co_await file_.flush(queue);
 }
 
 ByteRange Image::lock_range(ByteRange range) const {
@@ -221,6 +236,13 @@ Task<Status> Image::finish_change(Queue& queue, bool durable, bool uncommitted) 
         co_return co_await commit_.run(queue, Commit::Until::kLinked);
     }
     co_return Status{};
+}
+
+Task<Status> Image::read(Queue& queue, const IoRequest& io) {
+    RangeLock::Guard guard(ranges_, lock_range(io.range()), RangeLock::Mode::kShared);
+    co_await guard.acquire(queue);
+    Status status = co_await read_range(queue, io.offset, *io.data, io.data_offset, io.length);
+    co_return co_await settle(queue, std::move(status));
 }
 
 Task<Status> Image::flush(Queue& queue) {

@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
@@ -24,10 +25,10 @@
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
+#include "qcow/background.hpp"
 #include "qcow/buffer.hpp"
 #include "qcow/census.hpp"
 #include "qcow/commit.hpp"
-#include "qcow/compressed_reader.hpp"
 #include "qcow/disk.hpp"
 #include "qcow/guest_data.hpp"
 #include "qcow/header.hpp"
@@ -67,8 +68,6 @@ class Image final : public Disk {
     Image& operator=(Image&&) = delete;
 
     [[nodiscard]] std::uint64_t size() const override { return size_.load(); }
-    [[nodiscard]] const ImageFile& file() const override { return file_; }
-    [[nodiscard]] std::uint64_t cluster_size() const override { return geometry_.cluster_size(); }
     [[nodiscard]] bool read_only() const override { return options_.read_only; }
     [[nodiscard]] Status check_writable() const override;
     [[nodiscard]] bool can_clear() const override {
@@ -80,14 +79,10 @@ class Image final : public Disk {
     Task<Status> clear(Queue& queue, ByteRange range, Space space, bool durable) override;
     Task<Status> write_zeros(Queue& queue, ByteRange range, bool durable) override;
     Task<Status> flush(Queue& queue) override;
-    Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range,
-                                        std::span<Extent> extents) override;
     /// Options::counts.
     Task<Result<Verdict>> verify(Queue& queue, bool repair) override;
     Task<Status> grow(Queue& queue, std::uint64_t size) override;
-
-    Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
-                            std::uint64_t data_offset, std::uint64_t length) override;
+    Task<Status> shrink(Queue& queue, std::uint64_t size) override;
 
   private:
     /// Consecutive guest clusters and the host clusters they are about to get.
@@ -113,24 +108,40 @@ class Image final : public Disk {
     bool claim(std::uint64_t offset, std::uint64_t length);
 
     // image_repair.cpp
+    /// An image with the dirty bit while its clusters are counted.
+    struct Repair {
+        Census census;
+        std::vector<std::uint64_t> l1;  // as it was before our first change
+    };
+    Status begin_repair();
     Task<Status> repair(Queue& queue);
-    Task<Status> count_all(Queue& queue, Census& census);
+    Detached repair_behind(lunkit_queue* handle);
+    Task<Status> repair_counts(Queue& queue, std::uint64_t& wrong);
+    Task<Result<std::uint64_t>> adopt(Queue& queue, const Census& census);
+    Task<Status> clear_dirty_bit(Queue& queue);
+    Status give_up(const Error& error);
+    Status count_own(Census& census) const;
+    Task<Status> count_tables(Queue& queue, Census& census, std::span<const std::uint64_t> l1);
 
     /// Before the first change of the file.
     Task<Status> prepare(Queue& queue);
     Task<Result<bool>> mark_bitmaps(Queue& queue);
     /// Every result of an operation passes here: damage that was found is remembered in the header.
     Task<Status> settle(Queue& queue, Status status);
+    Task<Status> write_features(Queue& queue);
     /// `uncommitted`: entries that this request depends upon are not in the file.
     Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;
-    [[nodiscard]] bool backing_covers(std::uint64_t offset) const {
-        return backing_ != nullptr && offset < backing_->size();
-    }
 
-    // image_read.cpp
-    Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
-                             const lunkit_data& data, std::uint64_t data_offset);
+    Task<Result<Mapping>> map(Queue& queue, std::uint64_t offset, std::uint64_t length) override {
+        return metadata_.map.map(queue, offset, length);
+    }
+    /// Whole clusters have an entry, also where the disk ends within the last.
+    [[nodiscard]] std::uint64_t mapped_end() const override { return geometry_.round_up(size()); }
+    Task<Status> read_data(Queue& queue, std::uint64_t host_offset, const lunkit_data& data,
+                           std::uint64_t data_offset, std::uint64_t length) override {
+        return data_.read(queue, host_offset, data, data_offset, length);
+    }
 
     // image_write.cpp; what is called *_locked has the range exclusively
     /// How far a request was written in place, and what of that holds already.
@@ -150,7 +161,7 @@ class Image final : public Disk {
     [[nodiscard]] bool is_zeros(const ClusterState& state, std::uint64_t guest_cluster) const;
     Task<Status> link(Queue& queue, Target target, ByteRange filled);
     Task<void> give_back(Queue& queue, Target target);
-    void unlink(const ClusterState& old, bool punch);
+    void unlink(const ClusterState& old, bool punch, UnlinkedClusters& to) const;
 
     // image_clear.cpp
     Task<Status> clear_locked(Queue& queue, ByteRange range, Space space, std::uint64_t disk_end);
@@ -163,30 +174,35 @@ class Image final : public Disk {
                                        Space space) const;
     Task<Status> clear_part(Queue& queue, ByteRange range);
 
-    // image_grow.cpp
+    // image_resize.cpp
+    [[nodiscard]] Status check_resizable() const;
+    Task<Status> write_size(Queue& queue, std::uint64_t size);
     Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
+    Task<Status> drop(Queue& queue, ByteRange range);
+    Task<Status> drop_clusters(Queue& queue, std::uint64_t first, std::uint64_t end);
+    Task<Result<bool>> drop_table(Queue& queue, std::uint64_t first, std::uint64_t end);
 
     /// Where host clusters of data are.
     [[nodiscard]] ImageFile& data_file() { return data_file_ ? *data_file_ : file_; }
 
-    ImageFile file_;
     std::optional<ImageFile> data_file_;
     Header header_;
     Geometry geometry_;
     Options options_;
-    std::unique_ptr<Source> backing_;
     GuestData data_;  // the only way to what host clusters of data hold
     std::atomic<std::uint64_t> size_{0};
     Metadata metadata_;
     Commit commit_;
     RangeLock ranges_;
     AsyncMutex prepare_mutex_;
-    AsyncMutex grow_mutex_;
+    AsyncMutex resize_mutex_;
+    AsyncMutex features_mutex_;  // of incompatible_features in the file
     bool prepared_ = false;
+    std::unique_ptr<Repair> repair_;
     bool unrepairable_ = false;
     SnapshotTable snapshots_;
     bool corrupt_ = false;
-    CompressedReader compressed_;
+    Background background_{ranges_};
 };
 
 }  // namespace lunkit::qcow

@@ -143,7 +143,7 @@ Task<Result<std::uint64_t>> Image::clear_slice(Queue& queue, std::uint64_t first
         }
         metadata_.map.set_state(place, first, state);
         if (!state.placed && !geometry_.data_file) {
-            unlink(old, true);
+            unlink(old, true, metadata_.unlinked);
         }
     }
     co_return first;

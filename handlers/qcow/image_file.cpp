@@ -117,7 +117,7 @@ Task<Status> ImageFile::resize(Queue& queue, std::uint64_t size) {
     };
     const Outcome outcome = co_await queue.offload(this, work);
     CO_CHECK(to_status(outcome));
-    wrote_until(size);
+    end_ = size;
     co_return Status{};
 }
 

@@ -49,7 +49,6 @@ class ImageFile {
                       std::uint32_t flags);
     Task<Status> discard(Queue& queue, std::uint64_t offset, std::uint64_t length);
     Task<Status> flush(Queue& queue);
-    /// Longer.
     Task<Status> resize(Queue& queue, std::uint64_t size);
 
     Status read_blocking(std::uint64_t offset, std::span<std::byte> to) const;

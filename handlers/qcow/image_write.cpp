@@ -282,7 +282,7 @@ Task<Status> Image::link(Queue& queue, Target target, ByteRange filled) {
         state.zeroed &= ~bits;
         metadata_.map.set_state(place, guest_cluster, state);
         if (!target.own) {
-            unlink(old[i], false);
+            unlink(old[i], false, metadata_.unlinked);
         }
     }
     co_return Status{};
@@ -302,7 +302,7 @@ Task<void> Image::give_back(Queue& queue, Target target) {
 }
 
 /// The host clusters of an entry that has been replaced. Compressed data may lie in two.
-void Image::unlink(const ClusterState& old, bool punch) {
+void Image::unlink(const ClusterState& old, bool punch, UnlinkedClusters& to) const {
     if (!old.placed) {
         return;
     }
@@ -311,7 +311,7 @@ void Image::unlink(const ClusterState& old, bool punch) {
         old.host_offset + (compressed ? old.compressed_length : geometry_.cluster_size()) - 1;
     for (std::uint64_t cluster = geometry_.cluster_of(old.host_offset);
          cluster <= geometry_.cluster_of(last_byte); ++cluster) {
-        metadata_.unlinked.push_back({cluster, punch});
+        to.push_back({cluster, punch});
     }
 }
 

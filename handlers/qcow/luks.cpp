@@ -16,18 +16,12 @@
 #include "lunkit/io_request.hpp"
 #include "lunkit/try.hpp"
 #include "qcow/big_endian.hpp"
+#include "qcow/luks_key.hpp"
 
 namespace lunkit::qcow {
 
 namespace {
 
-constexpr std::array kMagic = {'L', 'U', 'K', 'S', '\xba', '\xbe'};
-constexpr std::size_t kSlots = 8;
-constexpr std::size_t kSlotLength = 48;
-constexpr std::size_t kFirstSlot = 208;
-constexpr std::uint32_t kSlotInUse = 0x00ac71f3U;
-constexpr std::uint32_t kSlotFree = 0x0000deadU;
-constexpr std::uint32_t kStripes = 4000;  // what everybody writes, and QEMU insists on
 // Whoever made the image decides how long we work: at most some minutes for a wrong passphrase.
 constexpr std::uint32_t kMostIterations = 100'000'000;
 constexpr std::uint64_t kMostRounds = 400'000'000;  // of the hash, all slots together
@@ -68,14 +62,14 @@ Status check_iterations(std::uint32_t iterations, const char* field) {
 }
 
 Status read_slots(std::span<const std::byte> start, std::uint64_t area_length, LuksHeader& header) {
-    for (std::size_t i = 0; i < kSlots; ++i) {
+    for (std::size_t i = 0; i < kLuksSlots; ++i) {
         const std::span<const std::byte> bytes =
-            start.subspan(kFirstSlot + i * kSlotLength, kSlotLength);
+            start.subspan(kLuksFirstSlot + i * kLuksSlotLength, kLuksSlotLength);
         const std::uint32_t active = u32(bytes, 0);
-        if (active == kSlotFree) {
+        if (active == kLuksSlotFree) {
             continue;
         }
-        if (active != kSlotInUse) {
+        if (active != kLuksSlotInUse) {
             return bad(
                 fmt::format("key slot {}: active {:#010x} is neither in use nor free", i, active));
         }
@@ -84,7 +78,7 @@ Status read_slots(std::span<const std::byte> start, std::uint64_t area_length, L
         std::ranges::copy(bytes.subspan(8, slot.salt.size()), slot.salt.begin());
         slot.offset = u32(bytes, 40) * kCryptSector;
         CHECK(check_iterations(slot.iterations, "a key slot's iterations"));
-        if (u32(bytes, 44) != kStripes) {
+        if (u32(bytes, 44) != kLuksStripes) {
             return bad(fmt::format("key slot {}: stripes {} is not 4000", i, u32(bytes, 44)));
         }
         if (slot.offset < kLuksHeaderLength ||
@@ -119,49 +113,6 @@ Status check_work(const LuksHeader& header) {
     return {};
 }
 
-Result<SecretBytes> derive_key(int hash, std::span<const std::byte> passphrase,
-                               std::span<const std::byte> salt, std::uint32_t iterations,
-                               std::size_t length) {
-    TRY(SecretBytes key, SecretBytes::allocate(length));
-    const gcry_error_t error =
-        gcry_kdf_derive(passphrase.data(), passphrase.size(), GCRY_KDF_PBKDF2, hash, salt.data(),
-                        salt.size(), iterations, length, key.span().data());
-    if (error != 0) {
-        return failure(EIO, fmt::format("libgcrypt: {}", gcry_strerror(error)));
-    }
-    return key;
-}
-
-/// "H1" of the specification: spreads each bit over its digest-sized piece.
-void diffuse(int hash, std::span<std::byte> block, std::span<std::byte> input,
-             std::span<std::byte> digest) {
-    for (std::size_t at = 0, piece = 0; at < block.size(); at += digest.size(), ++piece) {
-        const std::size_t length = std::min(digest.size(), block.size() - at);
-        store_be(input.data(), static_cast<std::uint32_t>(piece));
-        std::memcpy(input.data() + 4, block.data() + at, length);
-        gcry_md_hash_buffer(hash, digest.data(), input.data(), 4 + length);
-        std::memcpy(block.data() + at, digest.data(), length);
-    }
-}
-
-/// "AFmerge": the key whose `kStripes` stripes these are.
-Result<SecretBytes> merge_stripes(int hash, std::span<const std::byte> stripes,
-                                  std::size_t key_length) {
-    const std::size_t digest_length = gcry_md_get_algo_dlen(hash);
-    TRY(SecretBytes key, SecretBytes::allocate(key_length));
-    TRY(const SecretBytes digest, SecretBytes::allocate(digest_length));
-    TRY(const SecretBytes input, SecretBytes::allocate(4 + digest_length));
-    for (std::size_t stripe = 0; stripe < kStripes; ++stripe) {
-        for (std::size_t i = 0; i < key_length; ++i) {
-            key.span()[i] ^= stripes[stripe * key_length + i];
-        }
-        if (stripe + 1 < kStripes) {
-            diffuse(hash, key.span(), input.span(), digest.span());
-        }
-    }
-    return key;
-}
-
 /// The master key from one slot, or nothing if the passphrase is another's.
 Result<std::optional<SecretBytes>> open_slot(const LuksHeader& header, const LuksSlot& slot,
                                              const LuksReader& read,
@@ -188,11 +139,11 @@ Result<std::optional<SecretBytes>> open_slot(const LuksHeader& header, const Luk
 }  // namespace
 
 std::size_t LuksHeader::material_length() const {
-    return (cipher.key_length * kStripes + kCryptSector - 1) / kCryptSector * kCryptSector;
+    return (cipher.key_length * kLuksStripes + kCryptSector - 1) / kCryptSector * kCryptSector;
 }
 
 Result<LuksHeader> parse_luks(std::span<const std::byte> start, std::uint64_t area_length) {
-    if (start.size() < kLuksHeaderLength || std::memcmp(start.data(), kMagic.data(), 6) != 0) {
+    if (start.size() < kLuksHeaderLength || std::memcmp(start.data(), kLuksMagic.data(), 6) != 0) {
         return bad("it does not begin with LUKS' magic");
     }
     if (const auto version = load_be<std::uint16_t>(start.data() + 6); version != 1) {

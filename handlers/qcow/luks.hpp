@@ -30,6 +30,12 @@
 namespace lunkit::qcow {
 
 inline constexpr std::size_t kLuksHeaderLength = 592;
+inline constexpr std::array kLuksMagic = {'L', 'U', 'K', 'S', '\xba', '\xbe'};
+inline constexpr std::size_t kLuksSlots = 8;
+inline constexpr std::size_t kLuksFirstSlot = 208;
+inline constexpr std::size_t kLuksSlotLength = 48;
+inline constexpr std::uint32_t kLuksSlotInUse = 0x00ac71f3U;
+inline constexpr std::uint32_t kLuksSlotFree = 0x0000deadU;
 
 struct LuksSlot {
     std::uint32_t iterations = 0;
@@ -58,8 +64,8 @@ struct LuksHeader {
 /// Reads from the area: offset in it, where to.
 using LuksReader = std::function<Status(std::uint64_t offset, std::span<std::byte> to)>;
 
-/// The cipher of the data. Worker thread; takes as long as its maker wanted a guess to take, a
-/// second or two for each slot. EKEYREJECTED: no slot opens with the passphrase.
+/// The cipher of the data. Worker thread; blocks: it takes as long as its maker wanted a guess to
+/// take, a second or two for each slot. EKEYREJECTED: no slot opens with the passphrase.
 [[nodiscard]] Result<std::unique_ptr<SectorCipher>> unlock_luks(const LuksHeader& header,
                                                                 const LuksReader& read,
                                                                 const SecretBytes& passphrase);

@@ -42,8 +42,22 @@ Status check_secret(const QcowOptions& options) {
     if (secret.credential.find('/') != std::string::npos || secret.credential.starts_with('.')) {
         return failure(EINVAL, "secret_credential: '" + secret.credential + "' is not a name");
     }
-    if (secret.given() && options.create) {
-        return failure(EINVAL, "create=on makes no encrypted image: 'qemu-img create' does");
+    return {};
+}
+
+/// Of keys that have some values only.
+Status check_values(const QcowOptions& options, const std::string& commit) {
+    constexpr std::uint64_t kLeastCache = 64ULL << 10U;
+    constexpr std::uint64_t kMostCache = 64ULL << 30U;
+    if (options.cache_bytes < kLeastCache || options.cache_bytes > kMostCache) {
+        return failure(EINVAL, "cache: expected 64K to 64G");
+    }
+    if (commit != "write" && commit != "flush") {
+        return failure(EINVAL, "commit=" + commit + ": expected write or flush");
+    }
+    const std::string& format = options.backing_format;
+    if (!format.empty() && format != "raw" && format != "qcow2" && format != "qcow") {
+        return failure(EINVAL, "backing_format=" + format + ": expected raw, qcow2 or qcow");
     }
     return {};
 }
@@ -52,13 +66,12 @@ Status check_secret(const QcowOptions& options) {
 
 Result<QcowOptions> parse_options(std::string_view config) {
     constexpr std::uint64_t kCache = 32ULL << 20U;
-    constexpr std::uint64_t kLeastCache = 64ULL << 10U;
-    constexpr std::uint64_t kMostCache = 64ULL << 30U;
     TRY(ConfigString keys, ConfigString::parse(config));
     QcowOptions options;
     options.path = keys.target();
     TRY(options.read_only, keys.boolean("readonly", false));
     TRY(options.create, keys.boolean("create", false));
+    TRY(options.shrink, keys.boolean("shrink", false));
     TRY(options.snapshot, keys.text("snapshot", ""));
     TRY(options.cache_bytes, keys.bytes("cache", kCache));
     TRY(const std::string commit, keys.text("commit", "write"));
@@ -71,16 +84,7 @@ Result<QcowOptions> parse_options(std::string_view config) {
     if (!options.path.starts_with('/')) {
         return failure(EINVAL, "'" + options.path + "' is not an absolute path");
     }
-    if (options.cache_bytes < kLeastCache || options.cache_bytes > kMostCache) {
-        return failure(EINVAL, "cache: expected 64K to 64G");
-    }
-    if (commit != "write" && commit != "flush") {
-        return failure(EINVAL, "commit=" + commit + ": expected write or flush");
-    }
-    const std::string& format = options.backing_format;
-    if (!format.empty() && format != "raw" && format != "qcow2" && format != "qcow") {
-        return failure(EINVAL, "backing_format=" + format + ": expected raw, qcow2 or qcow");
-    }
+    CHECK(check_values(options, commit));
     CHECK(check_secret(options));
     options.lazy = commit == "flush";
     TRY(options.backing_folder, folder_for("backing", std::move(backing), options.path));

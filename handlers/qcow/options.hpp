@@ -15,6 +15,7 @@ struct QcowOptions {
     std::string path;  ///< absolute
     bool read_only = false;
     bool create = false;            ///< make the image if there is none
+    bool shrink = false;            ///< let a resize cut data off
     std::string snapshot;           ///< empty: the disk as it is
     std::uint64_t cache_bytes = 0;  ///< of metadata
     bool lazy = false;              ///< see Image::Options
@@ -27,7 +28,9 @@ struct QcowOptions {
 inline constexpr const char* kConfigHelp =
     "<absolute path>[;key=value]...\n"
     "  readonly=on|off    serve it read-only (off)\n"
-    "  create=on|off      make a missing image, empty, of the LUN's size (off)\n"
+    "  create=on|off      make a missing image, empty, of the LUN's size (off); with a secret:\n"
+    "                     encrypted\n"
+    "  shrink=on|off      let a resize cut off what lies behind (off)\n"
     "  snapshot=<id>      serve this internal snapshot, read-only\n"
     "  cache=<size>       memory for metadata (32M)\n"
     "  commit=write|flush when a write is in a new place, its metadata goes to the file before "

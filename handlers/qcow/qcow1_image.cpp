@@ -9,7 +9,6 @@
 
 #include "lunkit/try.hpp"
 #include "qcow/big_endian.hpp"
-#include "qcow/extent_list.hpp"
 #include "qcow/l2_entry.hpp"
 
 namespace lunkit::qcow {
@@ -20,11 +19,9 @@ constexpr std::uint64_t kSlice = 4096;  // of an L2 table
 
 Qcow1Image::Qcow1Image(ImageFile file, Qcow1Header header, std::uint64_t cache_bytes,
                        std::unique_ptr<Source> backing)
-    : file_(std::move(file)),
+    : Disk(std::move(file), CompressionType::kDeflate, header.cluster_size(), std::move(backing)),
       header_(std::move(header)),
-      backing_(std::move(backing)),
-      slices_(file_, std::min(kSlice, header_.l2_bytes()), cache_bytes),
-      compressed_(file_, CompressionType::kDeflate, header_.cluster_size()) {}
+      slices_(file_, std::min(kSlice, header_.l2_bytes()), cache_bytes) {}
 
 Result<std::unique_ptr<Qcow1Image>> Qcow1Image::open(ImageFile file, Qcow1Header header,
                                                      std::uint64_t cache_bytes,
@@ -105,75 +102,6 @@ Task<Result<Mapping>> Qcow1Image::map(Queue& queue, std::uint64_t offset, std::u
 
 Task<Status> Qcow1Image::read(Queue& queue, const IoRequest& io) {
     co_return co_await read_range(queue, io.offset, *io.data, io.data_offset, io.length);
-}
-
-Task<Status> Qcow1Image::read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
-                                    std::uint64_t data_offset, std::uint64_t length) {
-    for (std::uint64_t done = 0; done < length;) {
-        const std::uint64_t at = offset + done;
-        if (at >= size()) {
-            co_return fill_zeros(file_.host(), data, data_offset + done, length - done);
-        }
-        CO_TRY(const Mapping mapping,
-               co_await map(queue, at, std::min(length - done, size() - at)));
-        Status status = co_await read_mapped(queue, mapping, at, data, data_offset + done);
-        if (!status) {
-            if (status.error().offset != LUNKIT_NO_OFFSET) {
-                status.error().offset += done;
-            }
-            co_return status;
-        }
-        done += mapping.length;
-    }
-    co_return Status{};
-}
-
-Task<Status> Qcow1Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
-                                     const lunkit_data& data, std::uint64_t data_offset) {
-    switch (mapping.kind) {
-        case Kind::kData:
-            co_return co_await file_.read(queue, mapping.host_offset, data, data_offset,
-                                          mapping.length);
-        case Kind::kCompressed:
-            co_return co_await compressed_.read(
-                queue, {mapping.host_offset, mapping.compressed_length}, within_cluster(offset),
-                data, data_offset, mapping.length);
-        case Kind::kUnallocated:
-        case Kind::kZero:
-            break;
-    }
-    if (backing_ == nullptr) {
-        co_return fill_zeros(file_.host(), data, data_offset, mapping.length);
-    }
-    Status status = co_await backing_->read_range(queue, offset, data, data_offset, mapping.length);
-    if (!status && status.error().error_class == ErrorClass::kInternal) {
-        status.error().error_class = ErrorClass::kMedium;  // not this image's damage
-    }
-    co_return status;
-}
-
-Task<Result<std::uint32_t>> Qcow1Image::extents(Queue& queue, ByteRange range,
-                                                std::span<Extent> extents) {
-    constexpr int kMostLookups = 4096;  // a caller resumes; nobody waits for a whole disk
-    ExtentList list(extents);
-    std::uint64_t at = range.offset;
-    for (int lookups = 0; at < range.end() && lookups < kMostLookups; ++lookups) {
-        CO_TRY(const Mapping mapping, co_await map(queue, at, range.end() - at));
-        std::uint64_t length = mapping.length;
-        std::uint32_t flags = 0;
-        if (mapping.kind == Kind::kUnallocated) {
-            if (backing_ != nullptr && at < backing_->size()) {
-                length = std::min(length, backing_->size() - at);
-            } else {
-                flags = LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO;
-            }
-        }
-        if (!list.add(length, flags)) {
-            break;
-        }
-        at += length;
-    }
-    co_return list.count();
 }
 
 }  // namespace lunkit::qcow

@@ -38,13 +38,18 @@ ChainRequest chain_request(const QcowOptions& options, bool read_only) {
 }
 
 /// Whether open() could create the image later.
-Status check_folder_of(const std::string& path) {
+Status check_creatable(const QcowOptions& options) {
+    const std::string& path = options.path;
     const std::string folder(folder_of(path));
     if (::access((folder + "/").c_str(), W_OK | X_OK) != 0) {
         return failure(errno, path + " cannot be created: " + folder +
                                   "/: " + std::generic_category().message(errno));
     }
-    return {};
+    if (!options.secret.given()) {
+        return {};
+    }
+    const Result<SecretBytes> passphrase = read_secret(options.secret);
+    return passphrase ? Status{} : Status{std::unexpected(passphrase.error())};
 }
 
 }  // namespace
@@ -66,7 +71,7 @@ Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request)
                                            usable, request.size));
     }
     return std::unique_ptr<QcowDevice>(
-        new QcowDevice(request.host, std::move(image), request.block_size));
+        new QcowDevice(request.host, std::move(image), request.block_size, options.shrink));
 }
 
 Status QcowDevice::check_config(const CheckRequest& request) {
@@ -77,11 +82,12 @@ Status QcowDevice::check_config(const CheckRequest& request) {
     ChainRequest chain = chain_request(options, false);
     const bool writable = !chain.options.read_only;
     chain.for_writing = writable;
+    chain.without_key = true;  // who asks waits for the answer, and may ask often
     chain.options.read_only = true;
     chain.file_flags = LUNKIT_FILE_NO_LOCK;  // it may be served already
     const Result<std::unique_ptr<Disk>> opened = open_chain(request.host, chain);
     if (!opened && options.create && ::access(options.path.c_str(), F_OK) != 0 && errno == ENOENT) {
-        return check_folder_of(options.path);
+        return check_creatable(options);
     }
     if (!opened) {
         return std::unexpected(opened.error());
@@ -173,15 +179,24 @@ Task<Result<std::uint32_t>> QcowDevice::extents(Queue& queue, const IoRequest& i
 }
 
 Status QcowDevice::resize(std::uint64_t size) {
-    if (size == info().size) {
+    const std::uint64_t present = info().size;
+    if (size == present) {
         return {};
+    }
+    const bool shrinks = size < present;
+    if (shrinks && !may_shrink_) {
+        return failure(EPERM,
+                       fmt::format("the disk in {} would be cut from {} to {} bytes and lose what "
+                                   "is behind; shrink=on allows it",
+                                   image_->file().path(), present, size));
     }
     lunkit_queue* const queue = queue_.load(std::memory_order_acquire);
     if (queue == nullptr) {
         return failure(EAGAIN, "the device has not served a request yet; try again after one");
     }
-    return call_on<Status>(host_, queue,
-                           [this, size](Queue& on_queue) { return image_->grow(on_queue, size); });
+    return call_on<Status>(host_, queue, [this, size, shrinks](Queue& on_queue) {
+        return shrinks ? image_->shrink(on_queue, size) : image_->grow(on_queue, size);
+    });
 }
 
 Status QcowDevice::set_write_cache(bool enabled) {

@@ -26,15 +26,16 @@ class QcowDevice final : public BlockDevice {
     Task<Status> write_zeroes(Queue& queue, const IoRequest& io) override;
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
                                         std::span<Extent> extents) override;
-    /// Grows; runs on the device's queue while this thread waits.
+    /// Runs on the device's queue while this thread waits.
     Status resize(std::uint64_t size) override;
     /// From the next request on. Whoever switches it off then flushes, to make what was written
     /// before durable.
     Status set_write_cache(bool enabled) override;
 
   private:
-    QcowDevice(const lunkit_host& host, std::unique_ptr<Disk> image, std::uint32_t block_size)
-        : host_(host), image_(std::move(image)), block_size_(block_size) {}
+    QcowDevice(const lunkit_host& host, std::unique_ptr<Disk> image, std::uint32_t block_size,
+               bool may_shrink)
+        : host_(host), image_(std::move(image)), block_size_(block_size), may_shrink_(may_shrink) {}
     [[nodiscard]] bool durable(const IoRequest& io) const {
         return io.fua() || write_through_.load(std::memory_order_relaxed);
     }
@@ -43,6 +44,7 @@ class QcowDevice final : public BlockDevice {
     const lunkit_host& host_;
     std::unique_ptr<Disk> image_;
     const std::uint32_t block_size_;
+    const bool may_shrink_;
     std::atomic<bool> write_through_{false};
     std::atomic<lunkit_queue*> queue_{nullptr};  // where requests come from; for resize
 };

@@ -5,6 +5,9 @@
 // absent, and counts itself. A larger table cannot do so: it needs a run of clusters, which itself
 // wants blocks, for which there may be no room in the old table. So one area behind all described
 // clusters takes everything: the payload, the new table, and the blocks that describe the area.
+//
+// Where counts are frozen, what is absent or not described may be in use all the same: then a block
+// and an area begin behind that.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -23,19 +26,38 @@ namespace lunkit::qcow {
 Task<Status> Refcounts::describe(Queue& queue, std::uint64_t cluster) {
     const std::uint64_t index = block_index(cluster);
     if (index < table_.size()) {
-        co_return co_await add_block(queue, index);
+        co_return co_await add_block(queue, index, std::max(first_of_block(index), frozen_));
     }
     CO_CHECK(co_await append(queue, 0, true));
     co_return Status{};
 }
 
-Task<Status> Refcounts::add_block(Queue& queue, std::uint64_t index) {
-    const std::uint64_t cluster = first_of_block(index);
+/// The same for one that is frozen: its block is elsewhere.
+Task<Status> Refcounts::describe_frozen(Queue& queue, std::uint64_t cluster) {
+    const std::uint64_t index = block_index(cluster);
+    if (index >= table_.size()) {
+        co_return check_counted(cluster);
+    }
+    CO_TRY(const Run run, co_await allocate(queue, 1, 1));
+    if (has_block(cluster)) {
+        (void)co_await release(queue, geometry_.cluster_of(run.offset));  // else it leaks, no more
+        co_return Status{};  // the new cluster's own block is this one
+    }
+    CO_TRY(const Buffer block, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    std::memset(block.data(), 0, block.size());
+    co_await slices_.forget(queue, {run.offset, geometry_.cluster_size()});
+    CO_CHECK(co_await file_.write_bytes(queue, run.offset, block.span()));
+    set_table_entry(index, run.offset);
+    co_return Status{};
+}
+
+/// Block `index`, which counts `cluster`, where it lies.
+Task<Status> Refcounts::add_block(Queue& queue, std::uint64_t index, std::uint64_t cluster) {
     CO_CHECK(check_usable(cluster, 1));
     const std::uint64_t offset = geometry_.start_of(cluster);
     CO_TRY(const Buffer block, Buffer::allocate(file_.host(), geometry_.cluster_size()));
     std::memset(block.data(), 0, block.size());
-    store_refcount(block.data(), geometry_.refcount_order, 0, 1);
+    store_refcount(block.data(), geometry_.refcount_order, cluster - first_of_block(index), 1);
     co_await slices_.forget(queue, {offset, geometry_.cluster_size()});
     CO_CHECK(co_await file_.write_bytes(queue, offset, block.span()));
     (void)run_at(cluster, 1);  // it is not fresh any more
@@ -49,12 +71,13 @@ Result<Refcounts::Layout> Refcounts::lay_out(std::uint64_t payload, bool grow_ta
     while (described > 0 && table_[described - 1] == 0) {
         --described;
     }
-    Layout layout{std::max<std::uint64_t>(first_of_block(described), 1), payload, 0, 0};
+    Layout layout{std::max({first_of_block(described), frozen_, std::uint64_t{1}}), payload, 0, 0};
+    const std::uint64_t first = block_index(layout.start);
     for (;;) {
         const Layout before = layout;
         const std::uint64_t last =
             block_index(layout.end() > layout.start ? layout.end() - 1 : layout.start);
-        layout.blocks = last - described + 1;
+        layout.blocks = last - first + 1;
         if (grow_table || last >= table_.size()) {
             const std::uint64_t entries =
                 std::max<std::uint64_t>(table_.size() + table_.size() / 2, last + 1);

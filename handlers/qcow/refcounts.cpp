@@ -250,25 +250,26 @@ Status Refcounts::count_own(Census& census) const {
 
 Task<Result<Refcounts::Difference>> Refcounts::compare(Queue& queue, const Census& census) {
     Difference difference;
-    const std::span<const std::uint32_t> counts = census.counts();
-    for (std::uint64_t cluster = 0; cluster < counts.size(); ++cluster) {
+    for (std::uint64_t cluster = 0; cluster < census.clusters(); ++cluster) {
         CO_TRY(const std::uint64_t said, co_await count(queue, cluster));
-        difference.too_high += said > counts[cluster] ? 1 : 0;
-        difference.too_low += said < counts[cluster] ? 1 : 0;
+        difference.too_high += said > census.count(cluster) ? 1 : 0;
+        difference.too_low += said < census.count(cluster) ? 1 : 0;
     }
     co_return difference;
 }
 
-Task<Result<std::uint64_t>> Refcounts::adopt(Queue& queue, const Census& census) {
-    std::uint64_t wrong = 0;
-    const std::span<const std::uint32_t> counts = census.counts();
-    for (std::uint64_t cluster = 0; cluster < counts.size(); ++cluster) {
-        const std::uint64_t wanted = counts[cluster];
+Task<Result<Refcounts::Adopted>> Refcounts::adopt(Queue& queue, const Census& census,
+                                                  std::uint64_t first) {
+    const std::uint64_t end =
+        std::min(census.clusters(), (first & ~(counters_per_slice() - 1)) + counters_per_slice());
+    Adopted adopted{end, 0};
+    for (std::uint64_t cluster = first; cluster < end; ++cluster) {
+        const std::uint64_t wanted = census.count(cluster);
         if (!has_block(cluster)) {
-            if (wanted != 0) {
-                co_return std::unexpected(check_counted(cluster).error());
+            if (wanted == 0) {
+                continue;
             }
-            continue;
+            CO_CHECK(co_await describe_frozen(queue, cluster));
         }
         if (wanted > max_refcount(geometry_.refcount_order)) {
             co_return corruption(
@@ -283,10 +284,20 @@ Task<Result<std::uint64_t>> Refcounts::adopt(Queue& queue, const Census& census)
         }
         store_refcount(slice->data(), geometry_.refcount_order, index, wanted);
         slices_.mark_dirty(*slice);
-        ++wrong;
+        ++adopted.wrong;
+        hint_ = wanted == 0 && !is_frozen(cluster) ? std::min(hint_, cluster) : hint_;
     }
+    co_return adopted;
+}
+
+void Refcounts::freeze(std::uint64_t end) {
+    frozen_ = end;
+    hint_ = std::max(hint_, end);
+}
+
+void Refcounts::thaw() {
+    frozen_ = 0;
     hint_ = 1;
-    co_return wrong;
 }
 
 void Refcounts::set_table_entry(std::uint64_t index, std::uint64_t block_offset) {

@@ -13,6 +13,9 @@
 // wanted them, and that read as zeros. A pointer to one of them needs no barrier of its own. A
 // crash leaks what is in stock, which are holes of the file; close() gives it back.
 //
+// While the counts of an image with the dirty bit are counted anew, what was there before is
+// frozen: all that is new, blocks and tables included, goes behind it (see image_repair.cpp).
+//
 // allocate(), release() and reserve() change counters across awaits: the caller holds the image's
 // metadata mutex.
 #pragma once
@@ -71,8 +74,18 @@ class Refcounts {
     Task<Result<Difference>> compare(Queue& queue, const Census& census);
     /// The table and its blocks are counted too.
     Status count_own(Census& census) const;
-    /// Makes all counts what the census says; gives how many were not.
-    Task<Result<std::uint64_t>> adopt(Queue& queue, const Census& census);
+    struct Adopted {
+        std::uint64_t next = 0;   ///< cluster
+        std::uint64_t wrong = 0;  ///< counts that were not what they are now
+    };
+    /// Makes the counts of `first` and some that follow what the census says.
+    Task<Result<Adopted>> adopt(Queue& queue, const Census& census, std::uint64_t first);
+
+    /// The counts of clusters below `end` may be wrong: nothing relies on them, nothing of that is
+    /// handed out, and who wants to release one waits for thaw().
+    void freeze(std::uint64_t end);
+    void thaw();
+    [[nodiscard]] bool is_frozen(std::uint64_t cluster) const { return cluster < frozen_; }
 
     struct Batch {
         std::vector<PendingWrite> counters;
@@ -137,7 +150,8 @@ class Refcounts {
 
     void scan(const Slice& slice, Search& search) const;
     Task<Status> describe(Queue& queue, std::uint64_t cluster);
-    Task<Status> add_block(Queue& queue, std::uint64_t index);
+    Task<Status> describe_frozen(Queue& queue, std::uint64_t cluster);
+    Task<Status> add_block(Queue& queue, std::uint64_t index, std::uint64_t cluster);
     Task<Result<std::uint64_t>> append(Queue& queue, std::uint64_t payload, bool grow_table);
     [[nodiscard]] Result<Layout> lay_out(std::uint64_t payload, bool grow_table) const;
     Task<Status> write_blocks(Queue& queue, Layout layout);
@@ -166,6 +180,7 @@ class Refcounts {
     std::uint64_t hint_ = 1;                 // no cluster below is free
     std::uint64_t fresh_from_ = 0;           // nothing at or behind this cluster was ever written
     std::uint64_t limit_ = 0;                // clusters that the file can have
+    std::uint64_t frozen_ = 0;               // clusters from 0 on; see freeze()
 };
 
 }  // namespace lunkit::qcow

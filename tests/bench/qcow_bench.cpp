@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The qcow handler against `qemu-img bench`: the same requests, on copies of the same image, in the
-// same folder, taking turns; medians. 32 requests in flight; writes are flushed every so often,
+// The qcow handler against `qemu-img bench`, and against the file handler on a raw image of the
+// same disk: the same requests, on copies of the same image, in the same folder, taking turns;
+// medians. 32 requests in flight; writes are flushed every so often,
 // with nothing in flight meanwhile, by both.
-//   qcow_bench [FOLDER] [ROUNDS]
+//   qcow_bench [FOLDER] [ROUNDS] [NAME]     NAME: a part of the only cases' names
 // qemu-img's process may lose what was not flushed. So may ours with commit=flush; with
 // commit=write it may not, and that is the price seen between the two columns.
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -119,12 +121,11 @@ class Load {
     bool failed_ = false;
 };
 
-double ours(const host::HandlerRegistry& handlers, const Case& wanted, const std::string& image,
-            const std::string& keys) {
+double ours(const host::HandlerRegistry& handlers, const Case& wanted, std::string config) {
     core::WorkerPool pool;
     auto queue = core::make_queue(core::EngineChoice::kAuto, pool, std::chrono::microseconds(0));
     host::OpenDevice request;
-    request.config = "qcow/" + image + keys;
+    request.config = std::move(config);
     request.name = "bench";
     auto device = handlers.open(std::move(request));
     if (!queue || !device) {
@@ -186,6 +187,7 @@ std::vector<Case> cases() {
     constexpr std::uint64_t k64 = 65536;
     return {
         {"read 4 KiB, cached", false, k4, k64 + k4, 60000, full},
+        {"read 4 KiB, compressed", false, k4, k64, 8000, compressed},
         {"overwrite 4 KiB", true, k4, k64, 16000, full},
         {"allocating write 4 KiB", true, k4, k64, 8000, empty},
         {"write 4 KiB over compressed", true, k4, k64, 4000, compressed},
@@ -197,38 +199,48 @@ std::vector<Case> cases() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::string folder = argc > 1 ? argv[1] : ".";
+    const std::string folder = std::filesystem::absolute(argc > 1 ? argv[1] : ".").string();
     const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;  // NOLINT(cert-err34-c): by hand
     host::HandlerRegistry handlers;
-    if (const Status loaded = handlers.load(QCOW_PLUGIN); !loaded) {
-        std::cerr << "qcow_bench: " << loaded.error().what << '\n';
-        return 1;
+    for (const char* const plugin : {QCOW_PLUGIN, FILE_PLUGIN}) {
+        if (const Status loaded = handlers.load(plugin); !loaded) {
+            std::cerr << "qcow_bench: " << loaded.error().what << '\n';
+            return 1;
+        }
     }
-    std::cout << fmt::format("{:30} {:>12} {:>12} {:>12}  {}\n", "requests a second",
-                             "commit=write", "commit=flush", "qemu-img", "ratios");
+    std::cout << fmt::format("{:30}{:>13}{:>13}{:>11}{:>11}{:>14}{:>13}\n", "requests a second",
+                             "commit=write", "commit=flush", "qemu-img", "raw file", "write/qemu",
+                             "raw/write");
+    const std::string_view only = argc > 3 ? argv[3] : "";
     for (const Case& wanted : cases()) {
+        if (std::string_view(wanted.name).find(only) == std::string_view::npos) {
+            continue;
+        }
         const std::string image = folder + "/bench.qcow2";
         wanted.make(image + ".original");
         std::vector<double> write;
         std::vector<double> flush;
         std::vector<double> qemu;
-        const auto fresh = [&]() -> const std::string& {
-            std::filesystem::copy_file(image + ".original", image,
-                                       std::filesystem::copy_options::overwrite_existing);
+        std::vector<double> raw;
+        call({"qemu-img", "convert", "-f", "qcow2", "-O", "raw", image + ".original",
+              image + ".flat"});
+        const auto fresh = [&](const char* suffix = ".original") -> const std::string& {
+            call({"cp", "--sparse=always", image + suffix, image});
             call({"sync", image});
             return image;
         };
         for (int round = 0; round < rounds; ++round) {
-            write.push_back(ours(handlers, wanted, fresh(), ""));
-            flush.push_back(ours(handlers, wanted, fresh(), ";commit=flush"));
+            write.push_back(ours(handlers, wanted, "qcow/" + fresh()));
+            flush.push_back(ours(handlers, wanted, "qcow/" + fresh() + ";commit=flush"));
             qemu.push_back(theirs(wanted, fresh()));
+            raw.push_back(ours(handlers, wanted, "file/" + fresh(".flat")));
         }
-        const double peer = median(qemu);
-        std::cout << fmt::format("{:30} {:12.0f} {:12.0f} {:12.0f}  {:.2f} {:.2f}\n", wanted.name,
-                                 median(write), median(flush), peer, median(write) / peer,
-                                 median(flush) / peer)
+        std::cout << fmt::format("{:30}{:13.0f}{:13.0f}{:11.0f}{:11.0f}{:14.2f}{:13.2f}\n",
+                                 wanted.name, median(write), median(flush), median(qemu),
+                                 median(raw), median(write) / median(qemu),
+                                 median(raw) / median(write))
                   << std::flush;
-        for (const char* const suffix : {"", ".original", ".original.raw"}) {
+        for (const char* const suffix : {"", ".original", ".original.raw", ".flat"}) {
             std::filesystem::remove(image + suffix);
         }
     }

@@ -19,22 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class QcowDeviceTest : public QcowRig {
-  protected:
-    void patch(const std::string& image, off_t at, std::string_view bytes) {
-        const UniqueFd fd(::open((folder_ / image).c_str(), O_RDWR | O_CLOEXEC));
-        ASSERT_EQ(static_cast<ssize_t>(bytes.size()),
-                  ::pwrite(fd.get(), bytes.data(), bytes.size(), at));
-    }
-    std::string bytes_at(const std::string& image, std::size_t at, std::size_t length) {
-        return test::read_file(folder_ / image).substr(at, length);
-    }
-    std::uint64_t blocks_of(const std::string& image) {
-        struct stat status{};
-        EXPECT_EQ(0, ::stat((folder_ / image).c_str(), &status));
-        return static_cast<std::uint64_t>(status.st_blocks);
-    }
-};
+class QcowDeviceTest : public QcowRig {};
 
 TEST_F(QcowDeviceTest, ALunOfAnotherSizeIsRefusedWithBothSizes) {
     create("image", "", 4 * kMiB);
@@ -104,53 +89,6 @@ TEST_F(QcowDeviceTest, CorruptImagesAreServedReadOnlyOnly) {
     EXPECT_THAT(why_not("image"), HasSubstr("marked as corrupt"));
     EXPECT_EQ("", why_not("image", 0, ";readonly=on"));
 }
-class DirtyImage : public QcowDeviceTest {
-  protected:
-    /// As a writer leaves it that defers refcounts and is killed: they are all 0 but for the first.
-    void make_dirty(const std::string& options) {
-        create("image", options, 4 * kMiB);
-        qemu_io("image", "write -P 1 0 1M;write -P 2 2M 64k");
-        qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
-        qemu_io("image", "write -P 3 512k 1M");
-        model_ = content_by_qemu("image");
-        patch("image", 72, std::string("\0\0\0\0\0\0\0\1", 8));
-        patch("image", 0x20000 + 8, std::string(1000, '\0'));
-    }
-    std::string model_;
-};
-TEST_F(DirtyImage, IsMendedBeforeTheFirstWrite) {
-    make_dirty("lazy_refcounts=on");
-    open("image");
-    EXPECT_EQ(model_, read(0, 4 * kMiB));
-    EXPECT_EQ('\1', bytes_at("image", 72, 8)[7]);
-    ASSERT_TRUE(write(3 * kMiB, std::string(kMiB, 'n')));
-    EXPECT_EQ('\0', bytes_at("image", 72, 8)[7]);
-    model_.replace(3 * kMiB, kMiB, kMiB, 'n');
-    close();
-    expect_clean("image");
-    expect_content("image", model_);
-}
-TEST_F(DirtyImage, WithTwoOwnersOfOneClusterIsNotWritten) {
-    make_dirty("lazy_refcounts=on");
-    // The active L1 table's entry, of a table of its own, becomes the snapshot's too.
-    const std::string header = bytes_at("image", 0, 104);
-    const auto number = [](const std::string& bytes) {
-        std::uint64_t value = 0;
-        for (const char byte : bytes) {
-            value = value << 8U | static_cast<unsigned char>(byte);
-        }
-        return value;
-    };
-    const std::uint64_t active = number(header.substr(40, 8));
-    const std::uint64_t snapshots = number(header.substr(64, 8));
-    const std::uint64_t kept = number(bytes_at("image", snapshots, 8));
-    patch("image", static_cast<off_t>(kept), bytes_at("image", active, 8));
-    open("image");
-    EXPECT_EQ(model_, read(0, 4 * kMiB));
-    EXPECT_FALSE(write(0, std::string(512, 'x')));
-    EXPECT_FALSE(write(0, std::string(512, 'x')));
-    EXPECT_EQ('\1', bytes_at("image", 72, 8)[7]);
-}
 TEST_F(QcowDeviceTest, FoundDamageSetsTheCorruptBitAndStopsWrites) {
     create("image", "", 4 * kMiB);
     qemu_io("image", "write -P 1 0 64k");
@@ -215,27 +153,6 @@ TEST_F(QcowDeviceTest, ExtentsTellDataFromZerosFromHoles) {
     EXPECT_EQ(LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO, found[1].flags);
     EXPECT_EQ(LUNKIT_EXTENT_ZERO, found[2].flags);
     EXPECT_EQ(4 * kMiB - (320U << 10U), found[3].length);
-}
-TEST_F(QcowDeviceTest, GrowsAndTheNewPartReadsAsZeros) {
-    create("image", "cluster_size=4k", kMiB + 512);
-    open("image");
-    ASSERT_TRUE(write(0, noise(kMiB + 512, 1)));
-    std::string model = read(0, kMiB + 512);
-    std::optional<Status> grown;
-    std::thread other([&] { grown = device_->resize(40 * kMiB); });
-    // The call is posted to the queue: requests turn its loop until it has run.
-    while (device_->info().size != 40 * kMiB) {
-        ASSERT_EQ(model.substr(0, 512), read(0, 512));
-    }
-    other.join();
-    ASSERT_TRUE(*grown) << grown->error().what;
-    model.resize(40 * kMiB, '\0');
-    EXPECT_EQ(model, read(0, 40 * kMiB));
-    ASSERT_TRUE(write(39 * kMiB, std::string(4096, 'x')));
-    model.replace(39 * kMiB, 4096, std::string(4096, 'x'));
-    close();
-    expect_clean("image");
-    expect_content("image", model);
 }
 TEST_F(QcowDeviceTest, WithoutWriteCacheEachWriteIsInTheFileWhenItCompletes) {
     create("image", "", 4 * kMiB);

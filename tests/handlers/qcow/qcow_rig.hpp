@@ -3,13 +3,16 @@
 // qemu-img again. What needs qemu-img skips without it, and says so.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +23,7 @@
 #include <thread>
 #include "core/engine_queue.hpp"
 #include "host/handler_registry.hpp"
+#include "lunkit/unique_fd.hpp"
 #include "support/child_process.hpp"
 #include "support/engine_rig.hpp"
 #include "support/run_task.hpp"
@@ -161,6 +165,19 @@ class QcowRig : public ::testing::Test {
         const auto count = run(device_->extents(*queue_, io, std::span<Extent>(found)));
         found.resize(count.value_or(0));
         return found;
+    }
+    void patch(const std::string& image, off_t at, std::string_view bytes) {
+        const UniqueFd fd(::open((folder_ / image).c_str(), O_RDWR | O_CLOEXEC));
+        ASSERT_EQ(static_cast<ssize_t>(bytes.size()),
+                  ::pwrite(fd.get(), bytes.data(), bytes.size(), at));
+    }
+    std::string bytes_at(const std::string& image, std::size_t at, std::size_t length) {
+        return test::read_file(folder_ / image).substr(at, length);
+    }
+    std::uint64_t blocks_of(const std::string& image) {
+        struct stat status{};
+        EXPECT_EQ(0, ::stat((folder_ / image).c_str(), &status));
+        return static_cast<std::uint64_t>(status.st_blocks);
     }
     /// `length` bytes that differ from those of another seed.
     static std::string noise(std::size_t length, std::uint64_t seed) {

@@ -45,6 +45,9 @@ class LivePart {
         if (!finding && options_.fault_every == 0) {
             finding = workload.read_all();
         }
+        if (options_.settle && options_.clean_close) {
+            workload.settle();
+        }
         if (options_.clean_close || finding) {
             (*subject)->close();
         } else {
@@ -76,14 +79,15 @@ class LivePart {
             });
     }
 
-    /// An orderly end leaves nothing to repair.
+    /// An orderly end leaves nothing to repair, unless the repair itself has not ended.
     [[nodiscard]] std::optional<std::string> check_closed() const {
         const auto image = read_file(image_.path());
         if (!image) {
             return image.error().what;
         }
         const CheckReport check = check_image(*image);
-        if (!check.sound() || check.dirty || check.leaked_clusters != 0) {
+        const bool unmended = image_.kind().dirty && !options_.settle && check.dirty;
+        if (!check.sound() || (!unmended && (check.dirty || check.leaked_clusters != 0))) {
             return "after an orderly close: " + check.text();
         }
         return image_.kind().data_file_raw ? check_raw_data() : std::nullopt;

@@ -26,15 +26,15 @@ struct CrashOptions {
     std::uint64_t seed = 1;
     WorkloadOptions workload = {};
     Script script = {};
-    unsigned most_cuts = 0;       ///< 0 = at every step
-    unsigned qemu_every = 500;    ///< states from one qemu-img confirmation to the next; 0 = none
-    unsigned reopen_every = 400;  ///< the same for opening by the handler
-    unsigned fault_every = 0;     ///< one of so many file operations fails; 0 = none
-    std::string config = {};      ///< further ";key=value" for the handler
-    std::uint64_t grown_size =
-        0;                    ///< bytes that the script makes the disk grow to; 0 = it does not
-    bool clean_close = true;  ///< an orderly end, itself subject to cuts
-    std::string keep;         ///< folder for the files of a bad cut; empty: not kept
+    unsigned most_cuts = 0;        ///< 0 = at every step
+    unsigned qemu_every = 500;     ///< states from one qemu-img confirmation to the next; 0 = none
+    unsigned reopen_every = 400;   ///< the same for opening by the handler
+    unsigned fault_every = 0;      ///< one of so many file operations fails; 0 = none
+    std::string config = {};       ///< further ";key=value" for the handler
+    std::uint64_t other_size = 0;  ///< bytes that the script makes of the disk; 0 = it does not
+    bool clean_close = true;       ///< an orderly end, itself subject to cuts
+    bool settle = true;            ///< what goes on in the background has ended before
+    std::string keep;              ///< folder for the files of a bad cut; empty: not kept
 };
 
 struct CrashReport {

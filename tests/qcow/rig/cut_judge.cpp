@@ -115,10 +115,10 @@ std::optional<std::string> CutJudge::judge_content(ImageView image, Survival sur
         return reader.error().what;
     }
     const std::uint64_t sectors = (*reader)->sectors();
-    if (sectors != model_.sectors() && sectors != options_.grown_size / kSector) {
+    if (sectors != model_.sectors() && sectors != options_.other_size / kSector) {
         return fmt::format("the disk has {} sectors", sectors);
     }
-    for (std::uint64_t number = 0; number < model_.sectors(); ++number) {
+    for (std::uint64_t number = 0; number < std::min(sectors, model_.sectors()); ++number) {
         const std::byte* const sector = (*reader)->sector(number);
         if (sector == nullptr) {
             return fmt::format("sector {}: {}", number, (*reader)->why());

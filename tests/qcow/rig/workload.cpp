@@ -40,6 +40,7 @@ Workload::Workload(const WorkloadOptions& options, Subject& subject, RecordingHo
       host_(host),
       log_(log),
       model_(model),
+      sectors_(model.sectors()),
       random_(options.seed),
       opaque_((random_() & 1) != 0) {}
 
@@ -52,7 +53,7 @@ void Workload::found(std::string what) {
 }
 
 Workload::Range Workload::random_range() {
-    const std::uint64_t sectors = model_.sectors();
+    const std::uint64_t sectors = sectors_;
     const std::uint64_t hot = options_.hot_bytes / kSector;
     const std::uint64_t first = below(hot == 0 || below(8) == 0 ? sectors : std::min(hot, sectors));
     // Lengths of every magnitude, short ones more often.
@@ -184,10 +185,19 @@ std::optional<std::string> Workload::drain() {
     return finding_;
 }
 
-void Workload::grow(std::uint64_t bytes) {
-    if (const Status status = subject_.resize(bytes); !status) {
-        found("growing: " + status.error().what);
+void Workload::resize(std::uint64_t bytes) {
+    const std::uint64_t sectors = std::min(bytes / kSector, model_.sectors());
+    std::optional<Generation> cut;  // what lay behind reads as zeros, should the disk grow again
+    if (sectors < sectors_) {
+        cut = model_.begin(Change::kZero, sectors, sectors_ - sectors, log_.guest_step());
     }
+    if (const Status status = subject_.resize(bytes); !status) {
+        found("resizing: " + status.error().what);
+    }
+    if (cut) {
+        model_.complete(*cut, log_.guest_step(), true);
+    }
+    sectors_ = sectors;
 }
 
 std::optional<std::string> Workload::run() {
@@ -204,8 +214,8 @@ std::optional<std::string> Workload::run() {
 
 std::optional<std::string> Workload::read_all() {
     constexpr std::uint64_t kPiece = 512;
-    for (std::uint64_t at = 0; at < model_.sectors() && !finding_; at += kPiece) {
-        perform(Verb::kRead, {at, std::min(kPiece, model_.sectors() - at)});
+    for (std::uint64_t at = 0; at < sectors_ && !finding_; at += kPiece) {
+        perform(Verb::kRead, {at, std::min(kPiece, sectors_ - at)});
     }
     return finding_;
 }

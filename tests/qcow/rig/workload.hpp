@@ -65,8 +65,8 @@ class Workload {
         start(verb, range, flags);
         (void)drain();  // what it finds is kept, and told by the next caller
     }
-    /// The disk; the model keeps its size, nothing is requested behind that.
-    void grow(std::uint64_t bytes);
+    /// The disk. The model keeps its size; nothing is requested behind that, nor behind the disk.
+    void resize(std::uint64_t bytes);
     [[nodiscard]] std::size_t in_flight() const { return in_flight_.size(); }
 
   private:
@@ -84,6 +84,7 @@ class Workload {
     RecordingHost& host_;
     WriteLog& log_;
     SectorModel& model_;
+    std::uint64_t sectors_;  // that may be requested
     std::mt19937_64 random_;
     bool opaque_;
     std::vector<std::unique_ptr<InFlight>> in_flight_;

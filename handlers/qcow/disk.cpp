@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Image: reading.
+#include "qcow/disk.hpp"
+
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "lunkit/try.hpp"
 #include "qcow/extent_list.hpp"
-#include "qcow/image.hpp"
 
 namespace lunkit::qcow {
 
-Task<Status> Image::read(Queue& queue, const IoRequest& io) {
-    RangeLock::Guard guard(ranges_, lock_range(io.range()), RangeLock::Mode::kShared);
-    co_await guard.acquire(queue);
-    Status status = co_await read_range(queue, io.offset, *io.data, io.data_offset, io.length);
-    co_return co_await settle(queue, std::move(status));
-}
+Disk::Disk(ImageFile file, CompressionType compression, std::uint64_t cluster_size,
+           std::unique_ptr<Source> backing)
+    : file_(std::move(file)),
+      backing_(std::move(backing)),
+      cluster_size_(cluster_size),
+      compressed_(file_, compression, cluster_size) {}
 
-Task<Status> Image::read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
-                               std::uint64_t data_offset, std::uint64_t length) {
-    // Whole clusters have an entry, also where the disk ends within the last.
-    const std::uint64_t end = geometry_.round_up(size());
+Task<Status> Disk::read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
+                              std::uint64_t data_offset, std::uint64_t length) {
+    const std::uint64_t end = mapped_end();
     for (std::uint64_t done = 0; done < length;) {
         const std::uint64_t at = offset + done;
         if (at >= end) {
             co_return fill_zeros(file_.host(), data, data_offset + done, length - done);
         }
-        CO_TRY(const Mapping mapping,
-               co_await metadata_.map.map(queue, at, std::min(length - done, end - at)));
+        CO_TRY(const Mapping mapping, co_await map(queue, at, std::min(length - done, end - at)));
         Status status = co_await read_mapped(queue, mapping, at, data, data_offset + done);
         if (!status) {
             if (status.error().offset != LUNKIT_NO_OFFSET) {
@@ -40,16 +37,16 @@ Task<Status> Image::read_range(Queue& queue, std::uint64_t offset, const lunkit_
     co_return Status{};
 }
 
-Task<Status> Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
-                                const lunkit_data& data, std::uint64_t data_offset) {
+Task<Status> Disk::read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
+                               const lunkit_data& data, std::uint64_t data_offset) {
     switch (mapping.kind) {
         case Kind::kData:
-            co_return co_await data_.read(queue, mapping.host_offset, data, data_offset,
-                                          mapping.length);
+            co_return co_await read_data(queue, mapping.host_offset, data, data_offset,
+                                         mapping.length);
         case Kind::kCompressed:
             co_return co_await compressed_.read(
                 queue, {mapping.host_offset, mapping.compressed_length},
-                geometry_.within_cluster(offset), data, data_offset, mapping.length);
+                offset & (cluster_size_ - 1), data, data_offset, mapping.length);
         case Kind::kUnallocated:
             if (backing_ != nullptr) {
                 Status status =
@@ -66,13 +63,13 @@ Task<Status> Image::read_mapped(Queue& queue, Mapping mapping, std::uint64_t off
     co_return fill_zeros(file_.host(), data, data_offset, mapping.length);
 }
 
-Task<Result<std::uint32_t>> Image::extents(Queue& queue, ByteRange range,
-                                           std::span<Extent> extents) {
+Task<Result<std::uint32_t>> Disk::extents(Queue& queue, ByteRange range,
+                                          std::span<Extent> extents) {
     constexpr int kMostLookups = 4096;  // a caller resumes; nobody waits for a whole disk
     ExtentList list(extents);
     std::uint64_t at = range.offset;
     for (int lookups = 0; at < range.end() && lookups < kMostLookups; ++lookups) {
-        CO_TRY(const Mapping mapping, co_await metadata_.map.map(queue, at, range.end() - at));
+        CO_TRY(const Mapping mapping, co_await map(queue, at, range.end() - at));
         std::uint64_t length = mapping.length;
         std::uint32_t flags = 0;
         if (mapping.kind == Kind::kZero) {
