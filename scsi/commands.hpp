@@ -93,6 +93,13 @@ Ending get_event_status_notification(Unit& unit, Command& command);
 Ending read_disc_information(Unit& unit, Command& command);
 Ending mechanism_status(Unit& unit, Command& command);
 
+// zones.cpp: of a zoned unit
+Task<Ending> report_zones(Unit& unit, Queue& queue, Command& command);
+Task<Ending> open_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> close_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> finish_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> reset_write_pointer(Unit& unit, Queue& queue, Command& command);
+
 // extended_copy.cpp
 Task<Ending> extended_copy_lid1(Unit& unit, Queue& queue, Command& command);
 Task<Ending> extended_copy_lid4(Unit& unit, Queue& queue, Command& command);

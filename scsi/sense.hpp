@@ -57,6 +57,9 @@ inline constexpr AdditionalSense kParameterListLengthError{0x1a, 0x00};
 inline constexpr AdditionalSense kMiscompareDuringVerifyOperation{0x1d, 0x00};
 inline constexpr AdditionalSense kInvalidCommandOperationCode{0x20, 0x00};
 inline constexpr AdditionalSense kLogicalBlockAddressOutOfRange{0x21, 0x00};
+inline constexpr AdditionalSense kUnalignedWriteCommand{0x21, 0x04};
+inline constexpr AdditionalSense kWriteBoundaryViolation{0x21, 0x05};
+inline constexpr AdditionalSense kAttemptToReadInvalidData{0x21, 0x06};
 inline constexpr AdditionalSense kInvalidTokenOperationUnsupportedTokenType{0x23, 0x01};
 inline constexpr AdditionalSense kInvalidTokenOperationTokenUnknown{0x23, 0x04};
 inline constexpr AdditionalSense kInvalidTokenOperationTokenExpired{0x23, 0x07};
@@ -87,6 +90,7 @@ inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
 inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
 inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};
 inline constexpr AdditionalSense kInsufficientResourcesToCreateRodToken{0x55, 0x0d};
+inline constexpr AdditionalSense kInsufficientZoneResources{0x55, 0x0e};
 }  // namespace asc
 
 /// Which field of CDB or parameter list is wrong (SPC-5 4.5.2.4.2, sense key specific data); with
