@@ -72,10 +72,12 @@ inline constexpr std::uint8_t kReportLuns = 0xa0;
 inline constexpr std::uint8_t kMaintenanceIn = 0xa3;
 inline constexpr std::uint8_t kRead12 = 0xa8;
 inline constexpr std::uint8_t kWrite12 = 0xaa;
+inline constexpr std::uint8_t kReadDiscStructure = 0xad;
 inline constexpr std::uint8_t kWriteAndVerify12 = 0xae;
 inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 inline constexpr std::uint8_t kMechanismStatus = 0xbd;
+inline constexpr std::uint8_t kReadCd = 0xbe;
 }  // namespace operation_code
 
 /// SERVICE ACTION of ZBC OUT and IN, SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN,

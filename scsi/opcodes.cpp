@@ -286,6 +286,8 @@ constexpr Opcode kOpcodes[] = {
                   kTransfers, kMedium, read_blocks)),
     opcode({op::kWrite12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
            kTransfers, kWrites, write_blocks),
+    multimedia(opcode({op::kReadDiscStructure, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                      kQuick, kMedium, read_disc_structure)),
     opcode(
         {op::kWriteAndVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
         kTransfers, kWrites, write_and_verify),
@@ -295,6 +297,8 @@ constexpr Opcode kOpcodes[] = {
            read_defect_data_12),
     multimedia(opcode({op::kMechanismStatus, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, kQuick, kPlain,
                       mechanism_status)),
+    multimedia(opcode({op::kReadCd, 0x1c, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x07, 0},
+                      kTransfers, kMedium, read_cd)),
 };
 constexpr std::size_t kOpcodeCount = std::size(kOpcodes);
 static_assert(kOpcodeCount <= kMaxOpcodes);
