@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "scsi/buffer.hpp"
+
 namespace lunkit::scsi {
 namespace {
 
@@ -48,6 +50,12 @@ BlockLimits make_block_limits(const DeviceInfo& info, const LogicalUnitOptions& 
     }
     limits.maximum_write_same_length =
         blocks_within(kMaxWriteSameBytes, info.max_write_zeroes, 0, block);
+    if (info.type == DeviceType::kZoned) {
+        // In one piece: nothing else gets between, and a take-over repeats all of it or nothing.
+        limits.maximum_write_same_length =
+            blocks_within(kMaxBufferSize, info.max_write_zeroes, 0, block);
+        limits.maximum_compare_and_write_length = 0;
+    }
     // TRANSFER LENGTH of WRITE ATOMIC(16) has two bytes.
     limits.maximum_atomic_transfer_length = static_cast<std::uint16_t>(std::min<std::uint64_t>(
         {info.max_atomic_write / block, transfer, std::numeric_limits<std::uint16_t>::max()}));

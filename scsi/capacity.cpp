@@ -48,7 +48,9 @@ Ending read_capacity_16(Unit& unit, Command& command) {
     }
     ParameterData data;
     data.be64(unit.capacity_blocks() - 1).be32(unit.options.block_size);
-    data.u8(0);  // no protection information
+    // ZBC-2, RC_BASIS: the last address of all zones. No protection information.
+    constexpr unsigned kOfTheLogicalUnit = 0x10;
+    data.u8(unit.is_zoned() ? kOfTheLogicalUnit : 0U);
     data.u8(physical_block_exponent(unit));
     data.u8(provisioning).u8(0);  // LOWEST ALIGNED LOGICAL BLOCK ADDRESS 0
     data.zeros(16);

@@ -10,7 +10,7 @@
 
 namespace lunkit::scsi {
 
-/// SPC-5, SBC-4, MMC-6: OPERATION CODE.
+/// SPC-5, SBC-4, MMC-6, ZBC-2: OPERATION CODE.
 namespace operation_code {
 inline constexpr std::uint8_t kTestUnitReady = 0x00;
 inline constexpr std::uint8_t kRequestSense = 0x03;
@@ -63,6 +63,8 @@ inline constexpr std::uint8_t kVerify16 = 0x8f;
 inline constexpr std::uint8_t kPreFetch16 = 0x90;
 inline constexpr std::uint8_t kSynchronizeCache16 = 0x91;
 inline constexpr std::uint8_t kWriteSame16 = 0x93;
+inline constexpr std::uint8_t kZbcOut = 0x94;
+inline constexpr std::uint8_t kZbcIn = 0x95;
 inline constexpr std::uint8_t kWriteAtomic16 = 0x9c;
 inline constexpr std::uint8_t kServiceActionIn16 = 0x9e;
 inline constexpr std::uint8_t kServiceActionOut16 = 0x9f;
@@ -70,15 +72,22 @@ inline constexpr std::uint8_t kReportLuns = 0xa0;
 inline constexpr std::uint8_t kMaintenanceIn = 0xa3;
 inline constexpr std::uint8_t kRead12 = 0xa8;
 inline constexpr std::uint8_t kWrite12 = 0xaa;
+inline constexpr std::uint8_t kReadDiscStructure = 0xad;
 inline constexpr std::uint8_t kWriteAndVerify12 = 0xae;
 inline constexpr std::uint8_t kVerify12 = 0xaf;
 inline constexpr std::uint8_t kReadDefectData12 = 0xb7;
 inline constexpr std::uint8_t kMechanismStatus = 0xbd;
+inline constexpr std::uint8_t kReadCd = 0xbe;
 }  // namespace operation_code
 
-/// SERVICE ACTION of SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN, the third-party
-/// copy commands and the variable-length CDBs.
+/// SERVICE ACTION of ZBC OUT and IN, SANITIZE, SERVICE ACTION IN(16) and OUT(16), MAINTENANCE IN,
+/// the third-party copy commands and the variable-length CDBs.
 namespace service_action {
+inline constexpr std::uint8_t kCloseZone = 0x01;
+inline constexpr std::uint8_t kFinishZone = 0x02;
+inline constexpr std::uint8_t kOpenZone = 0x03;
+inline constexpr std::uint8_t kResetWritePointer = 0x04;
+inline constexpr std::uint8_t kReportZones = 0x00;
 inline constexpr std::uint8_t kOverwrite = 0x01;
 inline constexpr std::uint8_t kBlockErase = 0x02;
 inline constexpr std::uint8_t kExitFailureMode = 0x1f;

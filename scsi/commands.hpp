@@ -21,6 +21,7 @@ Ending read_capacity_16(Unit& unit, Command& command);
 
 // read_write.cpp: READ and WRITE (6), (10), (12), (16), (32)
 Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command);
+Task<Ending> read_blocks_of(Unit& unit, Queue& queue, Command& command, BlockCdb cdb);
 Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command);
 
 // verify.cpp: VERIFY and WRITE AND VERIFY (10), (12), (16), (32)
@@ -92,6 +93,15 @@ Ending get_configuration(Unit& unit, Command& command);
 Ending get_event_status_notification(Unit& unit, Command& command);
 Ending read_disc_information(Unit& unit, Command& command);
 Ending mechanism_status(Unit& unit, Command& command);
+Ending read_disc_structure(Unit& unit, Command& command);
+Task<Ending> read_cd(Unit& unit, Queue& queue, Command& command);
+
+// zones.cpp: of a zoned unit
+Task<Ending> report_zones(Unit& unit, Queue& queue, Command& command);
+Task<Ending> open_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> close_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> finish_zone(Unit& unit, Queue& queue, Command& command);
+Task<Ending> reset_write_pointer(Unit& unit, Queue& queue, Command& command);
 
 // extended_copy.cpp
 Task<Ending> extended_copy_lid1(Unit& unit, Queue& queue, Command& command);

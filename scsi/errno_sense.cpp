@@ -4,6 +4,7 @@
 #include "scsi/errno_sense.hpp"
 
 #include <cerrno>
+#include <span>
 
 namespace lunkit::scsi {
 namespace {
@@ -81,6 +82,15 @@ constexpr Row kTable[] = {
     status_row(EBADE, StatusCode::kReservationConflict),
 };
 
+// LUNKIT_ERROR_ZONE: the rules of ZBC-2.
+constexpr Row kZoneTable[] = {
+    sense_row(EINVAL, When::kAlways, SenseKey::kIllegalRequest, asc::kUnalignedWriteCommand),
+    sense_row(EFBIG, When::kAlways, SenseKey::kIllegalRequest, asc::kWriteBoundaryViolation),
+    sense_row(EXDEV, When::kAlways, SenseKey::kIllegalRequest, asc::kAttemptToReadInvalidData),
+    sense_row(ETOOMANYREFS, When::kAlways, SenseKey::kDataProtect, asc::kInsufficientZoneResources),
+    sense_row(EPERM, When::kAlways, SenseKey::kIllegalRequest, asc::kInvalidFieldInCdb),
+};
+
 bool fits(When when, Direction direction) {
     switch (when) {
         case When::kAlways:
@@ -97,7 +107,8 @@ bool fits(When when, Direction direction) {
 
 const Row& find(const Error& error, Direction direction) {
     const Row* found = direction == Direction::kRead ? &kReadFailure : &kWriteFailure;
-    for (const Row& row : kTable) {
+    const bool is_rule = error.error_class == ErrorClass::kZone;
+    for (const Row& row : is_rule ? std::span<const Row>(kZoneTable) : std::span(kTable)) {
         if (row.code == error.code && fits(row.when, direction)) {
             found = &row;
             break;

@@ -23,18 +23,20 @@ void put_standard_data(ParameterData& data, const Unit& unit, const Identity& id
     constexpr unsigned kDescriptorSpc4 = 0x0460;
     constexpr unsigned kDescriptorSbc3 = 0x04c0;
     constexpr unsigned kDescriptorMmc6 = 0x04e0;
+    constexpr unsigned kDescriptorZbc = 0x0620;
     constexpr unsigned kRmb = 0x80;
     const bool is_cd = unit.is_cd();
     data.u8(static_cast<unsigned>(unit.info.type));  // connected
     data.u8(is_cd ? kRmb : 0U);
     data.u8(kSpc4).u8(kResponseDataFormat).u8(kStandardLength - 5);
-    data.u8(kTpgsImplicit | (is_cd ? 0U : kThirdPartyCopy));
+    data.u8(kTpgsImplicit | (is_cd || unit.is_zoned() ? 0U : kThirdPartyCopy));
     data.u8(0).u8(kCmdque);
     data.ascii(identity.vendor, 8).ascii(identity.product, 16).ascii(identity.revision, 4);
     data.zeros(22);
     data.be16(kDescriptorSam5)
         .be16(kDescriptorSpc4)
-        .be16(is_cd ? kDescriptorMmc6 : kDescriptorSbc3);
+        .be16(is_cd ? kDescriptorMmc6 : kDescriptorSbc3)
+        .be16(unit.is_zoned() ? kDescriptorZbc : 0U);
     data.zeros(kStandardLength - data.size());
 }
 

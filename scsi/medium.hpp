@@ -33,6 +33,13 @@ class Medium final : public BlockDevice {
         return device_.extents(queue, io, extents);
     }
     Task<Result<Space>> space(Queue& queue) override { return device_.space(queue); }
+    Task<Result<std::uint32_t>> report_zones(Queue& queue, const IoRequest& io,
+                                             std::span<Zone> zones) override {
+        return device_.report_zones(queue, io, zones);
+    }
+    Task<Status> manage_zones(Queue& queue, ZoneAction action, const IoRequest& io) override {
+        return device_.manage_zones(queue, action, io);
+    }
     /// Bytes that requests have changed, discarding left out: what may have taken space.
     [[nodiscard]] std::uint64_t written() const { return written_; }
     Task<Status> write(Queue& queue, const IoRequest& io) override;

@@ -22,6 +22,37 @@ std::uint64_t blocks_of(const Unit& unit) {
     return unit.capacity_blocks();
 }
 
+bool is_dvd(const Unit& unit) {
+    return blocks_of(unit) > kMostBlocksOfACd;
+}
+
+Ending wrong_kind_of_medium() {
+    return check_condition(SenseKey::kIllegalRequest, asc::kCannotReadMediumIncompatibleFormat);
+}
+
+// ECMA-267: a layer holds so many blocks, in units of ECC blocks of 16; what is longer has two.
+constexpr std::uint64_t kMostBlocksOfALayer = 2'298'496;
+constexpr std::uint64_t kEccBlock = 16;
+
+// MMC-6 6.22, format 00h: of a pressed disc of 120 mm, written from the inside to the outside
+// on each of its layers.
+void put_physical_format(ParameterData& data, const Unit& unit) {
+    constexpr unsigned kDvdRomVersion1 = 0x01;
+    constexpr unsigned kAnyRate = 0x0f;
+    constexpr unsigned kTwoLayers = 0x20;
+    constexpr unsigned kEmbossed = 0x01;
+    constexpr std::uint64_t kFirstSector = 0x030000;
+    constexpr std::size_t kLength = 2048;
+    const std::size_t begin = data.size();
+    const std::uint64_t blocks = blocks_of(unit);
+    const bool has_two = blocks > kMostBlocksOfALayer;
+    const std::uint64_t of_first = (blocks / 2 + kEccBlock - 1) / kEccBlock * kEccBlock;
+    data.u8(kDvdRomVersion1).u8(kAnyRate).u8(kEmbossed | (has_two ? kTwoLayers : 0U)).u8(0);
+    data.be32(kFirstSector).be32(kFirstSector + blocks - 1);
+    data.be32(has_two ? kFirstSector + of_first - 1 : 0);
+    data.zeros(kLength - (data.size() - begin));
+}
+
 // MMC-6 table 4: minutes, seconds and frames of a 75th of a second, from 2 seconds before LBA 0.
 void put_msf(ParameterData& data, std::uint64_t logical_block_address) {
     constexpr std::uint64_t kFrames = 75;
@@ -90,8 +121,8 @@ Ending read_toc_pma_atip(Unit& unit, Command& command) {
     return good();
 }
 
-// MMC-6 6.6. CD Read and DVD Read are not among the features: they promise READ CD and READ DISC
-// STRUCTURE, which the unit does not have.
+// MMC-6 6.6. CD Read is not among the features: it promises all of READ CD, of which the unit has
+// what the image of a disc holds.
 Ending get_configuration(Unit& unit, Command& command) {
     enum class Which : std::uint8_t { kAll = 0, kCurrent = 1, kOne = 2 };
     const Cdb cdb(command.cdb);
@@ -101,7 +132,7 @@ Ending get_configuration(Unit& unit, Command& command) {
     }
     const auto which = static_cast<Which>(rt);
     const unsigned from = cdb.be16(2);
-    const bool fits_a_cd = blocks_of(unit) <= kMostBlocksOfACd;
+    const bool fits_a_cd = !is_dvd(unit);
     ParameterData data;
     data.be32(0).be16(0).be16(fits_a_cd ? kProfileCdRom : kProfileDvdRom);
     const auto put = [&](Feature feature, std::initializer_list<std::uint8_t> more) {
@@ -120,6 +151,7 @@ Ending get_configuration(Unit& unit, Command& command) {
     put({0x0002, 1, true, true}, {0x02, 0, 0, 0});               // morphing: events are polled for
     put({0x0003, 2, true, true}, {0, 0, 0, 0});                  // removable: a caddy that stays
     put({0x0010, 0, false, true}, {0, 0, 0x08, 0, 0, 1, 0, 0});  // random readable: 2048 each
+    put({0x001f, 0, false, !fits_a_cd}, {0, 0, 0, 0});           // DVD read
     put({0x0105, 1, true, true}, {0, 0, 0, 0});                  // time-out
     data.set(0, data.size() - 4, 4);
     deliver(command, data.view(), cdb.be16(7));
@@ -175,6 +207,81 @@ Ending mechanism_status(Unit& /*unit*/, Command& command) {
     data.zeros(8);
     deliver(command, data.view(), Cdb(command.cdb).be16(8));
     return good();
+}
+
+// MMC-6 6.22. What the lead-in of a DVD tells: of its format, that it is not encrypted, and which
+// of these there are.
+Ending read_disc_structure(Unit& unit, Command& command) {
+    constexpr std::uint8_t kPhysicalFormat = 0x00;
+    constexpr std::uint8_t kCopyright = 0x01;
+    constexpr std::uint8_t kStructureList = 0xff;
+    constexpr unsigned kReadable = 0x40;
+    const Cdb cdb(command.cdb);
+    if (cdb.bits(1, 3, 0) != 0) {  // of a BD
+        return invalid_field_in_cdb(1, 3);
+    }
+    if (!is_dvd(unit)) {
+        return wrong_kind_of_medium();
+    }
+    if (cdb.byte(6) > (blocks_of(unit) > kMostBlocksOfALayer ? 1 : 0)) {
+        return invalid_field_in_cdb(6);
+    }
+    ParameterData data;
+    static_assert(ParameterData::kCapacity >= 2052);
+    data.be16(0).be16(0);
+    switch (cdb.byte(7)) {
+        case kPhysicalFormat:
+            put_physical_format(data, unit);
+            break;
+        case kCopyright:
+            data.zeros(4);  // no protection, of no region
+            break;
+        case kStructureList:
+            data.u8(kPhysicalFormat).u8(kReadable).be16(2052);
+            data.u8(kCopyright).u8(kReadable).be16(8);
+            break;
+        default:
+            return invalid_field_in_cdb(7);
+    }
+    data.set(0, data.size() - 2, 2);
+    deliver(command, data.view(), cdb.be16(8));
+    return good();
+}
+
+// MMC-6 6.19. The user data of mode 1 sectors; their headers, error correction and subchannels are
+// not in the image of a disc.
+Task<Ending> read_cd(Unit& unit, Queue& queue, Command& command) {
+    constexpr std::uint8_t kAnyType = 0;
+    constexpr std::uint8_t kMode1 = 2;
+    constexpr std::uint8_t kLastType = 5;
+    constexpr std::uint8_t kNothing = 0x00;
+    constexpr std::uint8_t kUserData = 0x10;
+    const Cdb cdb(command.cdb);
+    const std::uint8_t type = cdb.bits(1, 4, 2);
+    if (is_dvd(unit)) {
+        co_return wrong_kind_of_medium();
+    }
+    if (type > kLastType) {
+        co_return invalid_field_in_cdb(1, 4);
+    }
+    if (type != kAnyType && type != kMode1) {
+        co_return check_condition(SenseKey::kIllegalRequest, asc::kIllegalModeForThisTrack);
+    }
+    if (cdb.byte(9) != kNothing && cdb.byte(9) != kUserData) {
+        co_return invalid_field_in_cdb(9);
+    }
+    if (cdb.bits(10, 2, 0) != 0) {
+        co_return invalid_field_in_cdb(10, 2);
+    }
+    BlockCdb block;
+    block.logical_block_address = cdb.be32(2);
+    block.number_of_logical_blocks = cdb.be24(6);
+    block.length_at = 6;
+    if (cdb.byte(9) == kNothing) {
+        const auto refusal = check_block_cdb(unit, block, unit.limits.maximum_transfer_length);
+        co_return refusal ? *refusal : good();
+    }
+    co_return co_await read_blocks_of(unit, queue, command, block);
 }
 
 }  // namespace lunkit::scsi

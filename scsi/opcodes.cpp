@@ -70,14 +70,28 @@ constexpr Opcode block_32(std::uint16_t action, std::uint8_t flags, std::uint16_
 constexpr Opcode by_target(const Usage& usage) {
     return {usage[0], {}, length_of(usage), usage, kQuick, {.by_target = true}, nullptr, nullptr};
 }
-/// A CD or DVD has it as well as a disk, or it alone.
+/// All device types have it; without one of these, disks and zoned disks do.
 constexpr Opcode common(Opcode entry) {
-    entry.traits.types = Traits::Types::kBoth;
+    entry.traits.types = kAllTypes;
     return entry;
 }
 constexpr Opcode multimedia(Opcode entry) {
-    entry.traits.types = Traits::Types::kCdDvd;
+    entry.traits.types = kCdDvd;
     return entry;
+}
+/// Would write a zone in another order than its write pointer goes, or all of them.
+constexpr Opcode not_zoned(Opcode entry) {
+    entry.traits.types = kBlock;
+    return entry;
+}
+constexpr Opcode zoned(Opcode entry) {
+    entry.traits.types = kZoned;
+    return entry;
+}
+constexpr Opcode zbc_out(std::uint8_t action, Run run) {
+    return zoned(with_service_action(opcode({op::kZbcOut, action, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                             0xff, 0xff, 0xff, 0, 0, 0xff, 0xff, 0x01, 0},
+                                            kSlow, kWrites, run)));
 }
 
 constexpr Opcode persistent_reserve_in(std::uint8_t action) {
@@ -97,7 +111,7 @@ constexpr std::uint8_t kDpoBytchk = 0x16;
 constexpr Opcode kOpcodes[] = {
     common(opcode({op::kTestUnitReady}, kQuick, kMedium, test_unit_ready)),
     common(opcode({op::kRequestSense, 0x01, 0, 0, 0xff, 0}, kQuick, kAlways, request_sense)),
-    opcode({op::kFormatUnit, 0xff, 0, 0, 0x03, 0}, kWholeMedium, kRewrites, format_unit),
+    not_zoned(opcode({op::kFormatUnit, 0xff, 0, 0, 0x03, 0}, kWholeMedium, kRewrites, format_unit)),
     opcode({op::kRead6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kMedium, read_blocks),
     opcode({op::kWrite6, 0x1f, 0xff, 0xff, 0xff, 0}, kTransfers, kWrites, write_blocks),
     common(opcode({op::kInquiry, 0x01, 0xff, 0xff, 0xff, 0}, kQuick, kAlways, inquiry)),
@@ -133,18 +147,20 @@ constexpr Opcode kOpcodes[] = {
                   read_buffer_10)),
     opcode({op::kWriteSame10, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0}, kSlow, kWrites,
            write_same),
-    opcode({op::kUnmap, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kSlow, kUnmaps, unmap),
+    not_zoned(opcode({op::kUnmap, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kSlow, kUnmaps, unmap)),
     multimedia(opcode({op::kReadTocPmaAtip, 0x02, 0x0f, 0, 0, 0, 0xff, 0xff, 0xff, 0}, kQuick,
                       kMedium, read_toc_pma_atip)),
     multimedia(opcode({op::kGetConfiguration, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick,
                       kAlways, get_configuration)),
-    with_service_action(opcode({op::kSanitize, 0xa0 | sa::kOverwrite, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
-                               kWholeMedium, kRewrites, sanitize_overwrite)),
-    with_service_action(
+    not_zoned(with_service_action(
+        opcode({op::kSanitize, 0xa0 | sa::kOverwrite, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kWholeMedium,
+               kRewrites, sanitize_overwrite))),
+    not_zoned(with_service_action(
         opcode({op::kSanitize, 0xa0 | sa::kBlockErase, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kWholeMedium,
-               kErases, sanitize_block_erase)),
-    with_service_action(opcode({op::kSanitize, sa::kExitFailureMode, 0, 0, 0, 0, 0, 0xff, 0xff, 0},
-                               kQuick, kRepairs, sanitize_exit_failure_mode)),
+               kErases, sanitize_block_erase))),
+    not_zoned(with_service_action(
+        opcode({op::kSanitize, sa::kExitFailureMode, 0, 0, 0, 0, 0, 0xff, 0xff, 0}, kQuick,
+               kRepairs, sanitize_exit_failure_mode))),
     multimedia(opcode({op::kGetEventStatusNotification, 0x01, 0, 0, 0xff, 0, 0, 0xff, 0xff, 0},
                       kQuick, kAlways, get_event_status_notification)),
     opcode({op::kLogSelect, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0}, kQuick, kPlain, log_select),
@@ -177,45 +193,48 @@ constexpr Opcode kOpcodes[] = {
     block_32(sa::kWrite32, kDpoFua, kTransfers, kWrites, write_blocks),
     block_32(sa::kWriteAndVerify32, kDpoBytchk, kTransfers, kWrites, write_and_verify),
     block_32(sa::kWriteSame32, 0x19, kSlow, kWrites, write_same),
-    with_service_action(opcode({op::kThirdPartyCopyOut, sa::kExtendedCopyLid1, 0, 0, 0, 0, 0, 0, 0,
-                                0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kSlow, kWrites, extended_copy_lid1)),
-    with_service_action(opcode({op::kThirdPartyCopyOut, sa::kExtendedCopyLid4, 0, 0, 0, 0, 0, 0, 0,
-                                0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kSlow, kWrites, extended_copy_lid4)),
-    with_service_action(opcode({op::kThirdPartyCopyOut, sa::kPopulateToken, 0, 0, 0, 0, 0xff, 0xff,
-                                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kTransfers, kMedium, populate_token)),
-    with_service_action(opcode({op::kThirdPartyCopyOut, sa::kWriteUsingToken, 0, 0, 0, 0, 0xff,
-                                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kSlow, kWrites, write_using_token)),
-    with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyStatusLid1, 0xff, 0, 0, 0, 0,
-                                0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, receive_copy_status_lid1)),
-    with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyOperatingParameters, 0, 0, 0,
-                                0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, receive_copy_operating_parameters)),
-    with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyFailureDetailsLid1, 0xff, 0,
-                                0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, receive_copy_failure_details_lid1)),
-    with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyStatusLid4, 0xff, 0xff, 0xff,
-                                0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, receive_copy_status_lid4)),
-    with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveRodTokenInformation, 0xff, 0xff,
-                                0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kQuick, kPlain, receive_rod_token_information)),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyOut, sa::kExtendedCopyLid1, 0, 0, 0, 0,
+                                          0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kSlow, kWrites, extended_copy_lid1))),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyOut, sa::kExtendedCopyLid4, 0, 0, 0, 0,
+                                          0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kSlow, kWrites, extended_copy_lid4))),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyOut, sa::kPopulateToken, 0, 0, 0, 0,
+                                          0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kTransfers, kMedium, populate_token))),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyOut, sa::kWriteUsingToken, 0, 0, 0, 0,
+                                          0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kSlow, kWrites, write_using_token))),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyStatusLid1, 0xff,
+                                          0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kQuick, kPlain, receive_copy_status_lid1))),
+    not_zoned(
+        with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyOperatingParameters, 0,
+                                    0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                   kQuick, kPlain, receive_copy_operating_parameters))),
+    not_zoned(with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyFailureDetailsLid1,
+                                          0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                         kQuick, kPlain, receive_copy_failure_details_lid1))),
+    not_zoned(
+        with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveCopyStatusLid4, 0xff, 0xff,
+                                    0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                   kQuick, kPlain, receive_copy_status_lid4))),
+    not_zoned(
+        with_service_action(opcode({op::kThirdPartyCopyIn, sa::kReceiveRodTokenInformation, 0xff,
+                                    0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                   kQuick, kPlain, receive_rod_token_information))),
     opcode({op::kRead16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0, 0},
            kTransfers, kMedium, read_blocks),
-    opcode({op::kCompareAndWrite, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,
-            0xff, 0, 0},
-           kTransfers, kWrites, compare_and_write),
+    not_zoned(opcode({op::kCompareAndWrite, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                      0, 0, 0, 0xff, 0, 0},
+                     kTransfers, kWrites, compare_and_write)),
     opcode({op::kWrite16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0, 0},
            kTransfers, kWrites, write_blocks),
-    opcode({op::kOrwrite16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0, 0},
-           kTransfers, kWrites, orwrite),
+    not_zoned(opcode({op::kOrwrite16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                      0xff, 0xff, 0xff, 0, 0},
+                     kTransfers, kWrites, orwrite)),
     opcode({op::kWriteAndVerify16, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0xff, 0xff, 0, 0},
            kTransfers, kWrites, write_and_verify),
@@ -231,18 +250,26 @@ constexpr Opcode kOpcodes[] = {
     opcode({op::kWriteSame16, 0x19, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
             0xff, 0xff, 0, 0},
            kSlow, kWrites, write_same),
-    opcode({op::kWriteAtomic16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xff,
-            0xff, 0, 0},
-           kTransfers, kWritesAtomically, write_atomic),
+    zbc_out(sa::kCloseZone, close_zone),
+    zbc_out(sa::kFinishZone, finish_zone),
+    zbc_out(sa::kOpenZone, open_zone),
+    zbc_out(sa::kResetWritePointer, reset_write_pointer),
+    zoned(with_service_action(opcode({op::kZbcIn, sa::kReportZones, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbf, 0},
+                                     kTransfers, kMedium, report_zones))),
+    not_zoned(opcode({op::kWriteAtomic16, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                      0, 0, 0xff, 0xff, 0, 0},
+                     kTransfers, kWritesAtomically, write_atomic)),
     with_service_action(opcode({op::kServiceActionIn16, sa::kReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0,
                                 0xff, 0xff, 0xff, 0xff, 0, 0},
                                kQuick, kCapacity, read_capacity_16)),
     with_service_action(opcode({op::kServiceActionIn16, sa::kGetLbaStatus16, 0xff, 0xff, 0xff, 0xff,
                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0},
                                kTransfers, kMedium, get_lba_status_16)),
-    with_service_action(opcode({op::kServiceActionOut16, sa::kWriteScattered16, kDpoFua, 0, 0xff,
-                                0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
-                               kTransfers, kWrites, write_scattered)),
+    not_zoned(
+        with_service_action(opcode({op::kServiceActionOut16, sa::kWriteScattered16, kDpoFua, 0,
+                                    0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                                   kTransfers, kWrites, write_scattered))),
     common(opcode({op::kReportLuns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}, kQuick,
                   kAlways, report_luns)),
     common(with_service_action(opcode({op::kMaintenanceIn, 0xe0 | sa::kReportTargetPortGroups, 0, 0,
@@ -259,6 +286,8 @@ constexpr Opcode kOpcodes[] = {
                   kTransfers, kMedium, read_blocks)),
     opcode({op::kWrite12, kDpoFua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
            kTransfers, kWrites, write_blocks),
+    multimedia(opcode({op::kReadDiscStructure, 0x0f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0},
+                      kQuick, kMedium, read_disc_structure)),
     opcode(
         {op::kWriteAndVerify12, kDpoBytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0},
         kTransfers, kWrites, write_and_verify),
@@ -268,6 +297,8 @@ constexpr Opcode kOpcodes[] = {
            read_defect_data_12),
     multimedia(opcode({op::kMechanismStatus, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, kQuick, kPlain,
                       mechanism_status)),
+    multimedia(opcode({op::kReadCd, 0x1c, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x07, 0},
+                      kTransfers, kMedium, read_cd)),
 };
 constexpr std::size_t kOpcodeCount = std::size(kOpcodes);
 static_assert(kOpcodeCount <= kMaxOpcodes);
@@ -306,8 +337,7 @@ constexpr std::array<Slot, 256> make_index() {
 constexpr std::array<Slot, 256> kIndex = make_index();
 
 bool is_of_its_type(const Opcode& opcode, const Unit& unit) {
-    const auto own = unit.is_cd() ? Traits::Types::kCdDvd : Traits::Types::kBlock;
-    return opcode.traits.types == Traits::Types::kBoth || opcode.traits.types == own;
+    return opcode.traits.types.has(unit.info.type);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "scsi/cdb.hpp"
 #include "scsi/commands.hpp"
+#include "scsi/device_types.hpp"
 
 namespace lunkit::scsi {
 
@@ -28,8 +29,7 @@ struct Opcode {
         /// Takes the medium for itself, also one that was left unusable.
         bool rewrites_medium = false;
         bool by_target = false;  ///< reservations: LIO answers before the unit hears of it
-        enum class Types : std::uint8_t { kBlock, kCdDvd, kBoth };
-        Types types = Types::kBlock;  ///< unknown to a unit of another device type
+        DeviceTypes types = kBlock | kZoned;  ///< unknown to a unit of another device type
     };
 
     std::uint8_t operation_code = 0;

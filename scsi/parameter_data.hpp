@@ -43,7 +43,7 @@ inline void fetch(const Command& command, std::uint64_t offset, std::span<std::u
 /// larger answers see that nothing does.
 class ParameterData {
   public:
-    static constexpr std::size_t kCapacity = 2048;
+    static constexpr std::size_t kCapacity = 2052;  // READ DISC STRUCTURE of a DVD
 
     ParameterData& u8(unsigned value) {
         if (size_ < kCapacity) {

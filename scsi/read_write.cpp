@@ -43,7 +43,10 @@ Task<Ending> read_part_of_block(Unit& unit, Queue& queue, const Command& command
 }  // namespace
 
 Task<Ending> read_blocks(Unit& unit, Queue& queue, Command& command) {
-    const BlockCdb cdb = decode_block_cdb(Cdb(command.cdb));
+    return read_blocks_of(unit, queue, command, decode_block_cdb(Cdb(command.cdb)));
+}
+
+Task<Ending> read_blocks_of(Unit& unit, Queue& queue, Command& command, BlockCdb cdb) {
     if (const auto refusal = check_block_cdb(unit, cdb, unit.limits.maximum_transfer_length)) {
         co_return *refusal;
     }
@@ -101,6 +104,7 @@ Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command) {
                  flags | (cdb.dpo ? LUNKIT_IO_DPO : 0U));
     io.length = length;
     io.tag = command.tag;
+    io.progress = unit.progress_of(command);
     const Status done = co_await unit.device.write(queue, io);
     if (!done) {
         co_return unit.log.write.failed(

@@ -57,6 +57,9 @@ inline constexpr AdditionalSense kParameterListLengthError{0x1a, 0x00};
 inline constexpr AdditionalSense kMiscompareDuringVerifyOperation{0x1d, 0x00};
 inline constexpr AdditionalSense kInvalidCommandOperationCode{0x20, 0x00};
 inline constexpr AdditionalSense kLogicalBlockAddressOutOfRange{0x21, 0x00};
+inline constexpr AdditionalSense kUnalignedWriteCommand{0x21, 0x04};
+inline constexpr AdditionalSense kWriteBoundaryViolation{0x21, 0x05};
+inline constexpr AdditionalSense kAttemptToReadInvalidData{0x21, 0x06};
 inline constexpr AdditionalSense kInvalidTokenOperationUnsupportedTokenType{0x23, 0x01};
 inline constexpr AdditionalSense kInvalidTokenOperationTokenUnknown{0x23, 0x04};
 inline constexpr AdditionalSense kInvalidTokenOperationTokenExpired{0x23, 0x07};
@@ -79,6 +82,7 @@ inline constexpr AdditionalSense kNotReadyToReadyChange{0x28, 0x00};  // medium 
 inline constexpr AdditionalSense kModeParametersChanged{0x2a, 0x01};
 inline constexpr AdditionalSense kCapacityDataHasChanged{0x2a, 0x09};
 inline constexpr AdditionalSense kCommandSequenceError{0x2c, 0x00};
+inline constexpr AdditionalSense kCannotReadMediumIncompatibleFormat{0x30, 0x02};
 inline constexpr AdditionalSense kMediumFormatCorrupted{0x31, 0x00};
 inline constexpr AdditionalSense kFormatCommandFailed{0x31, 0x01};
 inline constexpr AdditionalSense kSanitizeCommandFailed{0x31, 0x03};
@@ -87,6 +91,8 @@ inline constexpr AdditionalSense kSavingParametersNotSupported{0x39, 0x00};
 inline constexpr AdditionalSense kLogicalUnitFailedSelfTest{0x3e, 0x03};
 inline constexpr AdditionalSense kInternalTargetFailure{0x44, 0x00};
 inline constexpr AdditionalSense kInsufficientResourcesToCreateRodToken{0x55, 0x0d};
+inline constexpr AdditionalSense kInsufficientZoneResources{0x55, 0x0e};
+inline constexpr AdditionalSense kIllegalModeForThisTrack{0x64, 0x00};
 }  // namespace asc
 
 /// Which field of CDB or parameter list is wrong (SPC-5 4.5.2.4.2, sense key specific data); with

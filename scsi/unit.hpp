@@ -65,6 +65,7 @@ struct Unit {
 
     [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
     [[nodiscard]] bool is_cd() const { return info.type == DeviceType::kCdDvd; }
+    [[nodiscard]] bool is_zoned() const { return info.type == DeviceType::kZoned; }
     [[nodiscard]] bool write_protected() const {
         return info.read_only || mode.software_write_protect;
     }
@@ -80,6 +81,11 @@ struct Unit {
     /// The same for one that changes the medium: durable at once when FUA or WCE = 0 ask for it.
     [[nodiscard]] std::uint32_t write_flags(const Command& command, bool fua) const {
         return io_flags(command) | (fua || !mode.write_cache_enabled ? LUNKIT_IO_FUA : 0U);
+    }
+
+    /// For a request of `command` that its zone takes only once.
+    [[nodiscard]] std::uint64_t* progress_of(const Command& command) const {
+        return is_zoned() ? command.progress : nullptr;
     }
 
     /// SYNCHRONIZE CACHE of everything.

@@ -128,6 +128,7 @@ Task<Ending> write_and_verify(Unit& unit, Queue& queue, Command& command) {
                  flags | (cdb.dpo ? LUNKIT_IO_DPO : 0U));
     io.length = length;
     io.tag = command.tag;
+    io.progress = unit.progress_of(command);
     const Status done = co_await unit.device.write(queue, io);
     if (!done) {
         co_return unit.log.write.failed(

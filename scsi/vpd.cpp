@@ -6,6 +6,7 @@
 #include <string>
 
 #include "scsi/device_identification.hpp"
+#include "scsi/device_types.hpp"
 #include "scsi/third_party_copy_page.hpp"
 
 namespace lunkit::scsi {
@@ -18,9 +19,9 @@ using PutPage = void (*)(ParameterData& data, const Unit& unit, const Identity& 
 struct VpdPage {
     std::uint8_t page_code;
     PutPage put;
-    bool of_cds_too = true;
+    DeviceTypes types = kAllTypes;
 
-    [[nodiscard]] bool is_of(const Unit& unit) const { return of_cds_too || !unit.is_cd(); }
+    [[nodiscard]] bool is_of(const Unit& unit) const { return types.has(unit.info.type); }
 };
 
 void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& identity);
@@ -80,6 +81,7 @@ void put_block_device_characteristics(ParameterData& data, const Unit& unit,
     // What BLOCK ERASE has erased reads as zeros.
     constexpr unsigned kWabereqReadsSucceed = 0x40;  // 01b
     data.u8(0).u8(unit.info.can_discard ? kWabereqReadsSucceed : 0U);
+    // ZONED of host managed devices is 00b: their peripheral device type says it.
     data.zeros(64 - kHeaderLength - 4);
 }
 
@@ -114,17 +116,30 @@ void put_third_party_copy_page(ParameterData& data, const Unit& unit,
     put_third_party_copy(data, unit);
 }
 
-constexpr std::array<VpdPage, 10> kPages{{
+// ZBC-2, Zoned Block Device Characteristics.
+void put_zoned_block_device_characteristics(ParameterData& data, const Unit& unit,
+                                            const Identity& /*identity*/) {
+    constexpr unsigned kUrswrz = 0x01;  // reads end well wherever the write pointer is
+    constexpr std::uint32_t kNotReported = 0xffffffff;
+    constexpr std::uint32_t kNoLimit = 0xffffffff;
+    data.u8(kUrswrz).zeros(3);
+    data.be32(kNotReported).be32(kNotReported);  // of sequential write preferred zones
+    data.be32(unit.info.max_open_zones != 0 ? unit.info.max_open_zones : kNoLimit);
+    data.zeros(64 - data.size());
+}
+
+constexpr std::array<VpdPage, 11> kPages{{
     {0x00, put_supported_pages},
     {0x80, put_unit_serial_number},
     {0x83, put_device_identification},
     {0x86, put_extended_inquiry_data},
     {0x87, put_mode_page_policy},
-    {0x8f, put_third_party_copy_page, false},
-    {0xb0, put_block_limits, false},
-    {0xb1, put_block_device_characteristics, false},
-    {0xb2, put_logical_block_provisioning, false},
-    {0xb7, put_block_limits_extension, false},
+    {0x8f, put_third_party_copy_page, kBlock},
+    {0xb0, put_block_limits, kBlock | kZoned},
+    {0xb1, put_block_device_characteristics, kBlock | kZoned},
+    {0xb2, put_logical_block_provisioning, kBlock | kZoned},
+    {0xb6, put_zoned_block_device_characteristics, kZoned},
+    {0xb7, put_block_limits_extension, kBlock},
 }};
 
 void put_supported_pages(ParameterData& data, const Unit& unit, const Identity& /*identity*/) {

@@ -27,6 +27,7 @@ Task<Ending> write_pattern(Unit& unit, Queue& queue, const Command& command, Byt
         const std::uint32_t flags = unit.write_flags(command, false);
         IoRequest io(range.offset + done, data, flags);
         io.tag = command.tag;
+        io.progress = unit.progress_of(command);  // of a zoned unit it is the only piece
         const Status written = co_await unit.device.write(queue, io);
         if (!written) {
             co_return ending_of(written.error(), {Direction::kWrite, io.offset / block.size(),
@@ -46,6 +47,7 @@ Task<Ending> write_zeros(Unit& unit, Queue& queue, const Command& command, ByteR
     const std::uint32_t flags = unit.write_flags(command, false);
     IoRequest io(range.offset, range.length, flags | (may_unmap ? LUNKIT_IO_MAY_UNMAP : 0U));
     io.tag = command.tag;
+    io.progress = unit.progress_of(command);
     const Status done = co_await unit.device.write_zeroes(queue, io);
     if (!done && done.error().code == EOPNOTSUPP) {
         Buffer block(unit.options.block_size);

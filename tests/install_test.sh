@@ -12,6 +12,7 @@ wanted=(
     LIB/lunkit/handler_file.so
     LIB/lunkit/handler_qcow.so
     LIB/lunkit/handler_ram.so
+    LIB/lunkit/handler_zbc.so
     usr/include/lunkit/handler.h
     usr/include/lunkit/handler.hpp
     usr/share/pkgconfig/lunkit.pc
@@ -24,6 +25,7 @@ wanted=(
     usr/share/man/man8/lunkitd.8
     usr/share/man/man7/lunkit-file.7
     usr/share/man/man7/lunkit-qcow.7
+    usr/share/man/man7/lunkit-zbc.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
     usr/share/man/man5/lunkit-devices.5

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "lunkit/creatable.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::file {
@@ -33,26 +34,6 @@ Result<std::uint64_t> served_size(const std::string& path, const lunkit_file_inf
     return failure(
         EINVAL, path + " has " + bytes(info.size) + ", but the LUN has " + bytes(wanted) +
                     (info.is_block_device != 0 ? ": it does not fit" : ": they have to be equal"));
-}
-
-/// Whether open() could create the file later.
-Status check_folder_of(const std::string& path) {
-    const std::string folder = path.substr(0, path.rfind('/') + 1);
-    struct stat status{};
-    if (::stat(folder.c_str(), &status) != 0) {
-        const int error = errno;
-        return failure(error, path + " cannot be created: " + folder + ": " +
-                                  std::generic_category().message(error));
-    }
-    if (!S_ISDIR(status.st_mode) || path.ends_with('/')) {
-        return failure(EINVAL, path + " does not name a file");
-    }
-    if (::access(folder.c_str(), W_OK | X_OK) != 0) {
-        const int error = errno;
-        return failure(error, path + " cannot be created: " + folder + ": " +
-                                  std::generic_category().message(error));
-    }
-    return {};
 }
 
 }  // namespace

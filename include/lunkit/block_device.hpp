@@ -24,6 +24,7 @@ namespace lunkit {
 enum class DeviceType : std::uint8_t {
     kBlock = LUNKIT_DEVICE_TYPE_BLOCK,
     kCdDvd = LUNKIT_DEVICE_TYPE_CD_DVD,  ///< read only, blocks of 2048 bytes
+    kZoned = LUNKIT_DEVICE_TYPE_ZONED,   ///< host managed zones
 };
 
 /// What a device is. Bytes throughout; 0 means "as lunkit_device_info says".
@@ -37,6 +38,8 @@ struct DeviceInfo {
     std::uint64_t max_discard = 0;
     std::uint64_t max_write_zeroes = 0;
     std::uint64_t max_atomic_write = 0;  ///< 0: no write is atomic
+    std::uint64_t zone_size = 0;         ///< kZoned: a power of two; the last one may be smaller
+    std::uint32_t max_open_zones = 0;    ///< kZoned: 0: any number
     DeviceType type = DeviceType::kBlock;
     bool read_only = false;
     bool write_cache = true;  ///< completed writes may be lost until flush()
@@ -51,6 +54,12 @@ struct DeviceInfo {
 
 /// One run of bytes in the same state of allocation; flags LUNKIT_EXTENT_*.
 using Extent = lunkit_extent;
+
+/// A zone of a zoned device.
+using Zone = lunkit_zone;
+
+/// ZBC-2: OPEN ZONE, CLOSE ZONE, FINISH ZONE, RESET WRITE POINTER.
+enum class ZoneAction : std::uint8_t { kOpen, kClose, kFinish, kReset };
 
 /// How much room the storage below a device has. Bytes.
 struct Space {
@@ -99,6 +108,17 @@ class BlockDevice {
     /// Fills `extents` from io.offset on, at least one; gives how many. May stop early.
     virtual Task<Result<std::uint32_t>> extents(Queue& /*queue*/, const IoRequest& /*io*/,
                                                 std::span<Extent> /*extents*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+    /// Of a zoned device: fills `zones` from the one of io.offset on, at least one; gives how many.
+    virtual Task<Result<std::uint32_t>> report_zones(Queue& /*queue*/, const IoRequest& /*io*/,
+                                                     std::span<Zone> /*zones*/) {
+        co_return failure(EOPNOTSUPP);
+    }
+    /// Of a zoned device: on the whole zones of io's range, or with LUNKIT_IO_ALL_ZONES on those of
+    /// all zones that ZBC-2 says. Durable when it completes. Errors as LUNKIT_ERROR_ZONE says.
+    virtual Task<Status> manage_zones(Queue& /*queue*/, ZoneAction /*action*/,
+                                      const IoRequest& /*io*/) {
         co_return failure(EOPNOTSUPP);
     }
     /// EOPNOTSUPP where the device cannot tell.

@@ -53,6 +53,13 @@ enum lunkit_error_class {
     LUNKIT_ERROR_MEDIUM = 1,    /* the stored data cannot be read or written */
     LUNKIT_ERROR_INTERNAL = 2,  /* the handler's own state is damaged (metadata, a bug) */
     LUNKIT_ERROR_TRANSPORT = 3, /* the way to the storage failed; another path may work */
+    /* A rule of zoned devices (ZBC-2); the errno says which:
+     *   EINVAL        a write that does not begin at the zone's write pointer
+     *   EFBIG         a write of blocks that are not all in one sequential write required zone
+     *   EXDEV         a read over zones of two types
+     *   ETOOMANYREFS  no more zones can be open
+     *   EPERM         this zone, as it is, does not take this */
+    LUNKIT_ERROR_ZONE = 4,
 };
 
 /* One asynchronous operation in flight. Owned by whoever started it. */
@@ -90,6 +97,7 @@ struct lunkit_data {
 #define LUNKIT_IO_NO_FALLBACK (1u << 4) /* write_zeroes: -EOPNOTSUPP rather than writing zeros slowly */
 #define LUNKIT_IO_REPLAY (1u << 5)      /* re-executed after a take-over; may have been done before */
 #define LUNKIT_IO_ATOMIC (1u << 6)      /* write: all of it or nothing, see max_atomic_write */
+#define LUNKIT_IO_ALL_ZONES (1u << 7)   /* open_zones and its like: those that can, of all zones */
 
 /* A request. offset and length are bytes of the device, multiples of its block size. */
 struct lunkit_io {
@@ -102,7 +110,9 @@ struct lunkit_io {
     uint64_t tag;                   /* the front end's name for the command, for logs and traces */
     /* compare_and_write: NULL, or a word of the request that outlives the process; 0 at first. Set
        it to 1 (a plain store) between a comparison that succeeded and the writing. If it is 1 when
-       the call comes (then with LUNKIT_IO_REPLAY), write without comparing: it was done. */
+       the call comes (then with LUNKIT_IO_REPLAY), write without comparing: it was done.
+       write, write_zeroes and the zone operations of a zoned device have it as well; there it is
+       the handler's to use: what it left is in it again when the request is repeated. */
     uint64_t *progress;
     uint64_t reserved[1];
 };
@@ -120,6 +130,30 @@ struct lunkit_extent_list {
     uint32_t capacity;
     uint32_t count;                /* out; at least 1 on success. May end before io->offset +
                                       io->length: the caller resumes behind the last one. */
+};
+
+/* A zone; the numbers of types and conditions are those of ZBC-2 REPORT ZONES. Bytes. */
+#define LUNKIT_ZONE_CONVENTIONAL 1u
+#define LUNKIT_ZONE_SEQUENTIAL_WRITE_REQUIRED 2u
+#define LUNKIT_ZONE_NOT_WRITE_POINTER 0x0u
+#define LUNKIT_ZONE_EMPTY 0x1u
+#define LUNKIT_ZONE_IMPLICITLY_OPENED 0x2u
+#define LUNKIT_ZONE_EXPLICITLY_OPENED 0x3u
+#define LUNKIT_ZONE_CLOSED 0x4u
+#define LUNKIT_ZONE_FULL 0xeu
+struct lunkit_zone {
+    uint64_t start;
+    uint64_t length;
+    uint64_t write_pointer; /* where the next write begins; conventional and full zones have none */
+    uint32_t type;
+    uint32_t condition;
+    uint64_t reserved[2];
+};
+struct lunkit_zone_list {
+    struct lunkit_zone *zones; /* room for `capacity`, consecutive from the one of io->offset */
+    uint32_t capacity;
+    uint32_t count;            /* out; at least 1 on success. May end before io->offset +
+                                  io->length: the caller resumes behind the last one. */
 };
 
 /* How much room the storage below a device has. */
@@ -272,6 +306,7 @@ struct lunkit_host {
 /* What a device is to SCSI: its PERIPHERAL DEVICE TYPE (SPC-5 6.7.2). */
 #define LUNKIT_DEVICE_TYPE_BLOCK 0x00u  /* direct access block device */
 #define LUNKIT_DEVICE_TYPE_CD_DVD 0x05u /* read only, blocks of 2048 bytes (MMC-6) */
+#define LUNKIT_DEVICE_TYPE_ZONED 0x14u  /* host managed zoned block device (ZBC-2) */
 
 struct lunkit_device_info {
     uint32_t struct_size;
@@ -290,8 +325,9 @@ struct lunkit_device_info {
      * Not for a handler whose write is blocking. */
     uint64_t max_atomic_write;
     uint32_t device_type; /* LUNKIT_DEVICE_TYPE_* */
-    uint32_t reserved32;
-    uint64_t reserved[6];
+    uint32_t max_open_zones; /* zoned: how many can be open at a time, 0 = any number */
+    uint64_t zone_size;      /* zoned: bytes, a power of two; the last zone may be smaller */
+    uint64_t reserved[5];
 };
 
 #define LUNKIT_OPEN_READ_ONLY (1u << 0)
@@ -413,8 +449,21 @@ struct lunkit_handler {
                   size_t error_size);
     int (*set_write_cache)(void *device, int enabled, char *error, size_t error_size);
 
-    /* Slots for version 1 features to come (zones: report, open, close, finish, reset, append). */
-    void (*zone_operations[6])(void);
+    /* Of a zoned device, which has all of them and gets its requests on one queue. It sees to the
+     * rules: it ends what breaks one with LUNKIT_ERROR_ZONE, and its writes of one zone run in the
+     * order of their calls. The operations are ZBC-2's OPEN, CLOSE and FINISH ZONE and RESET WRITE
+     * POINTER, on the whole zones of io's range (EPERM: not all of them have a write pointer). */
+    int (*report_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
+                        struct lunkit_zone_list *list, struct lunkit_completion *completion);
+    int (*open_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
+                      struct lunkit_completion *completion);
+    int (*close_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
+                       struct lunkit_completion *completion);
+    int (*finish_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
+                        struct lunkit_completion *completion);
+    int (*reset_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
+                       struct lunkit_completion *completion);
+    void (*reserved_for_zones)(void); /* append */
 
     /* Fills `space`, whose struct_size is set. Asked now and then while the device is written to,
      * and for what initiators ask: not for each request. */

@@ -153,6 +153,8 @@ inline void fill(lunkit_device_info& to, const DeviceInfo& from) {
     info.max_write_zeroes = from.max_write_zeroes;
     info.max_atomic_write = from.max_atomic_write;
     info.device_type = static_cast<std::uint32_t>(from.type);
+    info.zone_size = from.zone_size;
+    info.max_open_zones = from.max_open_zones;
     std::memcpy(&to, &info, std::min<std::size_t>(to.struct_size, sizeof info));
 }
 
@@ -303,6 +305,26 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         completion->result = 0;
         co_return LUNKIT_DONE;
     }
+    static Request run_report_zones(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                                    lunkit_zone_list* list, lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        Result<std::uint32_t> count =
+            co_await device.report_zones(queue, request, {list->zones, list->capacity});
+        if (!count) {
+            co_return fail(count.error(), completion);
+        }
+        list->count = *count;
+        completion->result = 0;
+        co_return LUNKIT_DONE;
+    }
+    template <ZoneAction Action>
+    static Request run_manage_zones(Device& device, lunkit_queue* handle, const lunkit_io* io,
+                                    lunkit_completion* completion) {
+        HostQueue queue(*host_, handle);
+        const IoRequest request(*io);
+        co_return finish(co_await device.manage_zones(queue, Action, request), completion);
+    }
     static Request run_space(Device& device, lunkit_queue* handle, lunkit_space* space,
                              lunkit_completion* completion) {
         HostQueue queue(*host_, handle);
@@ -334,6 +356,10 @@ class [[gnu::visibility("hidden")]] HandlerTable {
     static int start_extents(void* device, lunkit_queue* queue, const lunkit_io* io,
                              lunkit_extent_list* list, lunkit_completion* completion) {
         return run_extents(self(device), queue, io, list, completion).settle(completion);
+    }
+    static int start_report_zones(void* device, lunkit_queue* queue, const lunkit_io* io,
+                                  lunkit_zone_list* list, lunkit_completion* completion) {
+        return run_report_zones(self(device), queue, io, list, completion).settle(completion);
     }
     static int start_space(void* device, lunkit_queue* queue, lunkit_space* space,
                            lunkit_completion* completion) {
@@ -368,6 +394,17 @@ class [[gnu::visibility("hidden")]] HandlerTable {
 
     template <typename Mine, typename Base>
     static constexpr bool kOverridden = !std::is_same_v<Mine, Base>;
+
+    static void add_zones(lunkit_handler& table) {
+        if constexpr (kOverridden<decltype(&Device::manage_zones),
+                                  decltype(&BlockDevice::manage_zones)>) {
+            table.report_zones = start_report_zones;
+            table.open_zones = start<run_manage_zones<ZoneAction::kOpen>>;
+            table.close_zones = start<run_manage_zones<ZoneAction::kClose>>;
+            table.finish_zones = start<run_manage_zones<ZoneAction::kFinish>>;
+            table.reset_zones = start<run_manage_zones<ZoneAction::kReset>>;
+        }
+    }
 
     static lunkit_handler make(const char* name, const char* description, const char* config_help) {
         lunkit_handler table{};
@@ -417,6 +454,7 @@ class [[gnu::visibility("hidden")]] HandlerTable {
             if constexpr (kOverridden<decltype(&Device::extents), decltype(&Base::extents)>) {
                 table.extents = start_extents;
             }
+            add_zones(table);
             if constexpr (kOverridden<decltype(&Device::space), decltype(&Base::space)>) {
                 table.space = start_space;
             }

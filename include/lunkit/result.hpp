@@ -19,6 +19,7 @@ enum class ErrorClass : std::uint32_t {
     kMedium = LUNKIT_ERROR_MEDIUM,
     kInternal = LUNKIT_ERROR_INTERNAL,
     kTransport = LUNKIT_ERROR_TRANSPORT,
+    kZone = LUNKIT_ERROR_ZONE,
 };
 
 /// Why something failed. `what` is a sentence for people and may be empty on the data path, where

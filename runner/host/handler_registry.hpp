@@ -40,6 +40,7 @@ struct OpenDevice {
     std::function<void(std::uint64_t size)> size_changed;
     /// Any thread, when the device is closed: a successor will open it with take_over. Empty: no.
     std::function<bool()> handing_over;
+    bool zones = false;  ///< the front end can serve a zoned device
 };
 
 /// How closely to look at storage.

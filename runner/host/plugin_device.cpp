@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -47,6 +48,21 @@ std::uint32_t cut_extents(const lunkit_extent_list& list, std::uint64_t length) 
     return count;
 }
 
+/// Whether a handler's list is of zones one behind the other, the first being that of `offset`.
+bool are_consecutive(const lunkit_zone_list& list, std::uint64_t offset) {
+    if (list.count == 0 || list.count > list.capacity || list.zones[0].start > offset) {
+        return false;
+    }
+    std::uint64_t end = list.zones[0].start;
+    for (const Zone& zone : std::span(list.zones, list.count)) {
+        if (zone.start != end || zone.length == 0 || zone.length > ~end) {
+            return false;
+        }
+        end += zone.length;
+    }
+    return list.zones[0].length > offset - list.zones[0].start;
+}
+
 Task<void> wait_until_alone(Queue& queue, Exclusion::Exclusive& alone) {
     (void)co_await alone.acquire(queue);  // always 0
     (void)co_await alone.drain(queue);    // always 0
@@ -58,6 +74,7 @@ PluginDevice::PluginDevice(const lunkit_handler& handler, OpenDevice request)
     : handler_(handler),
       block_size_(request.block_size),
       asked_read_only_(request.read_only),
+      serves_zones_(request.zones),
       one_at_a_time_((handler.flags & LUNKIT_HANDLER_PARALLEL) == 0),
       host_device_{std::move(request.name),
                    [this, told = std::move(request.size_changed)](std::uint64_t size) {
@@ -128,6 +145,46 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
     return device;
 }
 
+/// What the device is to SCSI, of all that adopt() takes over.
+Status PluginDevice::adopt_type(const lunkit_device_info& info, DeviceInfo& known) const {
+    switch (info.device_type) {
+        case LUNKIT_DEVICE_TYPE_BLOCK:
+            return {};
+        case LUNKIT_DEVICE_TYPE_CD_DVD:
+            if (block_size_ != kCdBlock) {
+                return failure(EINVAL, fmt::format("a CD or DVD has blocks of {} bytes; {} are "
+                                                   "asked for (targetcli: "
+                                                   "control=hw_block_size={})",
+                                                   kCdBlock, block_size_, kCdBlock));
+            }
+            known.type = DeviceType::kCdDvd;
+            return {};
+        case LUNKIT_DEVICE_TYPE_ZONED: {
+            if (!serves_zones_) {
+                return failure(EOPNOTSUPP, "a zoned device can be served as a SCSI LUN only");
+            }
+            const bool has_all =
+                handler_.read != nullptr && handler_.write != nullptr &&
+                handler_.report_zones != nullptr && handler_.open_zones != nullptr &&
+                handler_.close_zones != nullptr && handler_.finish_zones != nullptr &&
+                handler_.reset_zones != nullptr;
+            if (!has_all || !std::has_single_bit(info.zone_size) || info.zone_size < block_size_) {
+                return failure(EINVAL, fmt::format("handler '{}' has a zoned device with zones of "
+                                                   "{} bytes{}",
+                                                   handler_.name, info.zone_size,
+                                                   has_all ? "" : " and not all it takes"));
+            }
+            known.type = DeviceType::kZoned;
+            known.zone_size = info.zone_size;
+            known.max_open_zones = info.max_open_zones;
+            return {};
+        }
+        default:
+            return failure(EINVAL, fmt::format("handler '{}' has a device of the unknown type {}",
+                                               handler_.name, info.device_type));
+    }
+}
+
 /// Takes over what the handler says of its device, if that can be served. `wanted_size`: see
 /// lunkit_open::size.
 Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_size) {
@@ -150,22 +207,7 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
     if (wanted_size != 0) {
         known.size = wanted_size;
     }
-    switch (info.device_type) {
-        case LUNKIT_DEVICE_TYPE_BLOCK:
-            break;
-        case LUNKIT_DEVICE_TYPE_CD_DVD:
-            if (block_size_ != kCdBlock) {
-                return failure(EINVAL, fmt::format("a CD or DVD has blocks of {} bytes; {} are "
-                                                   "asked for (targetcli: "
-                                                   "control=hw_block_size={})",
-                                                   kCdBlock, block_size_, kCdBlock));
-            }
-            known.type = DeviceType::kCdDvd;
-            break;
-        default:
-            return failure(EINVAL, fmt::format("handler '{}' has a device of the unknown type {}",
-                                               handler_.name, info.device_type));
-    }
+    CHECK(adopt_type(info, known));
     const bool can_flush = handler_.flush != nullptr || handler_.flush_blocking != nullptr;
     known.write_cache = (info.flags & LUNKIT_DEVICE_WRITE_CACHE) != 0;
     if (known.write_cache && !can_flush) {
@@ -188,7 +230,8 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
                       (handler_.write == nullptr && handler_.write_blocking == nullptr);
     known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
     // Whose blocking calls come one by one is served from one queue: serial_ knows no other.
-    known.parallel = (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 && (!one_at_a_time_ || !blocks());
+    known.parallel = (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 &&
+                     known.type != DeviceType::kZoned && (!one_at_a_time_ || !blocks());
     known.thin = (info.flags & LUNKIT_DEVICE_THIN) != 0;
     known.discard_zeroes = (info.flags & LUNKIT_DEVICE_DISCARD_ZEROES) != 0;
     known.can_discard = (info.flags & LUNKIT_DEVICE_NO_DISCARD) == 0 && has(Deed::kDiscard);
@@ -398,6 +441,56 @@ Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest&
                                         ErrorClass::kInternal});
     }
     co_return count;
+}
+
+Task<Result<std::uint32_t>> PluginDevice::report_zones(Queue& queue, const IoRequest& io,
+                                                       std::span<Zone> zones) {
+    if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || zones.empty()) {
+        co_return failure(EINVAL);
+    }
+    if (info().type != DeviceType::kZoned) {
+        co_return failure(EOPNOTSUPP);
+    }
+    lunkit_zone_list list{zones.data(), static_cast<std::uint32_t>(zones.size()), 0};
+    const Outcome outcome = co_await Operation([&](lunkit_completion* completion) {
+        return handler_.report_zones(device_, queue.handle(), &io, &list, completion);
+    });
+    if (!outcome.ok()) {
+        co_return std::unexpected(to_status(outcome).error());
+    }
+    if (!are_consecutive(list, io.offset)) {
+        co_return std::unexpected(
+            Error{EIO, "the handler gave no valid zones", LUNKIT_NO_OFFSET, ErrorClass::kInternal});
+    }
+    co_return list.count;
+}
+
+PluginDevice::AsyncCall PluginDevice::zone_callback(ZoneAction action) const {
+    switch (action) {
+        case ZoneAction::kOpen:
+            return handler_.open_zones;
+        case ZoneAction::kClose:
+            return handler_.close_zones;
+        case ZoneAction::kFinish:
+            return handler_.finish_zones;
+        default:
+            return handler_.reset_zones;
+    }
+}
+
+Task<Status> PluginDevice::manage_zones(Queue& queue, ZoneAction action, const IoRequest& io) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
+    if (const int error = refusal(io, Access::kChange, 0); error != 0) {
+        co_return failure(error);
+    }
+    if (info().type != DeviceType::kZoned) {
+        co_return failure(EOPNOTSUPP);
+    }
+    const Outcome outcome = co_await call(zone_callback(action), queue, io);
+    co_return to_status(outcome);
 }
 
 Task<Result<Space>> PluginDevice::space(Queue& queue) {

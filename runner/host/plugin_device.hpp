@@ -57,6 +57,9 @@ class PluginDevice final : public BlockDevice {
     Task<Status> or_write(Queue& queue, const IoRequest& io) override;
     Task<Result<std::uint32_t>> extents(Queue& queue, const IoRequest& io,
                                         std::span<Extent> extents) override;
+    Task<Result<std::uint32_t>> report_zones(Queue& queue, const IoRequest& io,
+                                             std::span<Zone> zones) override;
+    Task<Status> manage_zones(Queue& queue, ZoneAction action, const IoRequest& io) override;
     Task<Result<Space>> space(Queue& queue) override;
     Status resize(std::uint64_t size) override;
     Status set_write_cache(bool enabled) override;
@@ -69,6 +72,8 @@ class PluginDevice final : public BlockDevice {
 
     PluginDevice(const lunkit_handler& handler, OpenDevice request);
     Status adopt(const lunkit_device_info& info, std::uint64_t wanted_size);
+    Status adopt_type(const lunkit_device_info& info, DeviceInfo& known) const;
+    [[nodiscard]] AsyncCall zone_callback(ZoneAction action) const;
     std::uint64_t take_size(std::uint64_t size);
     [[nodiscard]] lunkit_device_info blank_info() const;
     [[nodiscard]] std::string sentence(const char* text, int error) const;
@@ -108,6 +113,7 @@ class PluginDevice final : public BlockDevice {
     const lunkit_handler& handler_;
     const std::uint32_t block_size_;
     const bool asked_read_only_;
+    const bool serves_zones_;   // the front end
     const bool one_at_a_time_;  // blocking callbacks
     HostDevice host_device_;
     void* device_ = nullptr;

@@ -186,7 +186,8 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
                              .read_only = false,
                              .take_over = probe.enabled,
                              .size_changed = std::move(order.size_changed),
-                             .handing_over = [stays = order.stays] { return stays->load(); }};
+                             .handing_over = [stays = order.stays] { return stays->load(); },
+                             .zones = true};
     order.stays->store(probe.enabled);
     TRY(std::unique_ptr<BlockDevice> block, world.open_block(std::move(request)));
     if (!ring.is_begun()) {

@@ -45,6 +45,19 @@ AT(lunkit_extent, length, 0);
 AT(lunkit_extent, flags, 8);
 AT(lunkit_extent, reserved32, 12);
 
+SIZE(lunkit_zone, 48);
+AT(lunkit_zone, start, 0);
+AT(lunkit_zone, length, 8);
+AT(lunkit_zone, write_pointer, 16);
+AT(lunkit_zone, type, 24);
+AT(lunkit_zone, condition, 28);
+AT(lunkit_zone, reserved, 32);
+
+SIZE(lunkit_zone_list, 16);
+AT(lunkit_zone_list, zones, 0);
+AT(lunkit_zone_list, capacity, 8);
+AT(lunkit_zone_list, count, 12);
+
 SIZE(lunkit_extent_list, 16);
 AT(lunkit_extent_list, extents, 0);
 AT(lunkit_extent_list, capacity, 8);
@@ -122,7 +135,9 @@ AT(lunkit_device_info, max_discard, 40);
 AT(lunkit_device_info, max_write_zeroes, 48);
 AT(lunkit_device_info, max_atomic_write, 56);
 AT(lunkit_device_info, device_type, 64);
-AT(lunkit_device_info, reserved, 72);
+AT(lunkit_device_info, max_open_zones, 68);
+AT(lunkit_device_info, zone_size, 72);
+AT(lunkit_device_info, reserved, 80);
 
 SIZE(lunkit_open, 112);
 AT(lunkit_open, struct_size, 0);
@@ -196,7 +211,12 @@ AT(lunkit_handler, discard_blocking, 168);
 AT(lunkit_handler, write_zeroes_blocking, 176);
 AT(lunkit_handler, resize, 184);
 AT(lunkit_handler, set_write_cache, 192);
-AT(lunkit_handler, zone_operations, 200);
+AT(lunkit_handler, report_zones, 200);
+AT(lunkit_handler, open_zones, 208);
+AT(lunkit_handler, close_zones, 216);
+AT(lunkit_handler, finish_zones, 224);
+AT(lunkit_handler, reset_zones, 232);
+AT(lunkit_handler, reserved_for_zones, 240);
 AT(lunkit_handler, space, 248);
 AT(lunkit_handler, inspect, 256);
 AT(lunkit_handler, reserved, 264);

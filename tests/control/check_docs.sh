@@ -91,6 +91,13 @@ same "keys of the file handler" "$folder/a" "$folder/b"
 grep -oE 'config\.[a-z]+\("[a-z_]+"' "$root/handlers/file/file_options.hpp" | cut -d'"' -f2 >"$folder/b"
 same "keys that the file handler explains (<) and reads (>)" "$folder/a" "$folder/b"
 
+# The same of the zbc handler.
+grep -oE '\[;[a-z_]+=' "$root/handlers/zbc/zbc_options.hpp" | tr -d '[;=' >"$folder/a"
+sed -nE 's/^\.It Cm ([a-z_]+).*/\1/p' "$docs/lunkit-zbc.7" >"$folder/b"
+same "keys of the zbc handler" "$folder/a" "$folder/b"
+grep -oE '(config\.[a-z]+\(|number\(config, )"[a-z_]+"' "$root/handlers/zbc/zbc_options.cpp" | cut -d'"' -f2 >"$folder/b"
+same "keys that the zbc handler explains (<) and reads (>)" "$folder/a" "$folder/b"
+
 for page in "$docs"/*.[1578]; do
     lint=$(mandoc -T lint -W style "$page" 2>/dev/null | grep -v 'referenced manual not found')
     if [ -n "$lint" ]; then

@@ -7,9 +7,9 @@
 // is missing at the end of the input is zeros).
 //
 // Options: 01h blocks of 4096 bytes, 02h a device that can neither discard nor write atomically,
-// 04h read only, 08h write cache off, 10h a small maximum transfer. Circumstances: 01h the device
-// completes later, 02h its next request fails (which kind and how: the high nibble), 04h the CDB is
-// cut short, 08h a replay.
+// 04h read only, 08h write cache off, 10h a small maximum transfer, 20h zones. Circumstances: 01h
+// the device completes later, 02h its next request fails (which kind and how: the high nibble), 04h
+// the CDB is cut short, 08h a replay.
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -33,6 +33,7 @@ using lunkit::test::MemoryDevice;
 using lunkit::test::run_task;
 
 constexpr std::uint64_t kDeviceSize = std::uint64_t{64} << 10U;
+constexpr std::uint64_t kZoneSize = std::uint64_t{8} << 10U;
 constexpr std::size_t kMaxCommands = 8;
 constexpr std::size_t kMaxData = 20000;
 constexpr StatusCode kUnset{0xee};
@@ -110,6 +111,20 @@ class Session {
         device.properties.read_only = (given & 0x04U) != 0;
         device.properties.min_block_size = (given & 0x01U) != 0 ? 4096 : 512;
         device.properties.max_atomic_write = device.properties.can_discard ? 16384 : 0;
+        if ((given & 0x20U) != 0) {
+            device.properties.type = DeviceType::kZoned;
+            device.properties.can_discard = false;
+            device.properties.max_atomic_write = 0;
+            device.properties.zone_size = kZoneSize;
+            for (std::uint64_t at = 0; at < kDeviceSize; at += kZoneSize) {
+                device.zones.push_back({at,
+                                        kZoneSize,
+                                        at,
+                                        LUNKIT_ZONE_SEQUENTIAL_WRITE_REQUIRED,
+                                        LUNKIT_ZONE_EMPTY,
+                                        {}});
+            }
+        }
         return device;
     }
     static LogicalUnitOptions options_of(std::uint8_t given) {

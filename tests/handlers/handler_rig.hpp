@@ -43,6 +43,7 @@ class HandlerRig : public EngineRig {
         return loaded_handlers({std::string(HANDLER_DIR) + "/handler_file.so",
                                 std::string(HANDLER_DIR) + "/handler_null.so",
                                 std::string(HANDLER_DIR) + "/handler_ram.so",
+                                std::string(HANDLER_DIR) + "/handler_zbc.so",
                                 std::string(TEST_HANDLER_DIR) + "/handler_cpp_face.so"});
     }
     Status try_open(const std::string& config, std::uint64_t size, bool read_only = false,
@@ -55,6 +56,7 @@ class HandlerRig : public EngineRig {
         request.read_only = read_only;
         request.take_over = take_over;
         request.handing_over = [this] { return handing_over_; };
+        request.zones = serves_zones_;
         auto opened = handlers().open(std::move(request));
         if (!opened) {
             return std::unexpected(opened.error());
@@ -110,6 +112,7 @@ class HandlerRig : public EngineRig {
     Result<Space> space() { return run(device_->space(queue())); }
 
     bool handing_over_ = false;
+    bool serves_zones_ = false;
     std::unique_ptr<BlockDevice> device_;
 };
 

@@ -462,8 +462,8 @@ TEST_F(PluginDeviceTest, AtomicWritesAreThoseThatTheHandlerPromises) {
 }
 
 TEST_F(PluginDeviceTest, UnknownDeviceTypeIsRefused) {
-    disk_.info.device_type = 0x14;
-    EXPECT_THAT(try_open(asynchronous()).error().what, HasSubstr("unknown type 20"));
+    disk_.info.device_type = 0x1e;
+    EXPECT_THAT(try_open(asynchronous()).error().what, HasSubstr("unknown type 30"));
 }
 
 TEST_F(PluginDeviceTest, NoAtomicWriteIsLongerThanATransfer) {

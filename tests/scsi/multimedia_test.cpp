@@ -47,7 +47,7 @@ TEST_F(Multimedia, HasTheCommandsOfItsTypeOnly) {
     for (const Opcode& opcode : all_opcodes()) {
         Bytes cdb(opcode.cdb_length);
         cdb[0] = opcode.operation_code;
-        if (opcode.traits.types == Opcode::Traits::Types::kBlock) {
+        if (!opcode.traits.types.has(DeviceType::kCdDvd)) {
             EXPECT_TRUE(is_check(run(cdb), 0x5, 0x2000)) << unsigned{opcode.operation_code};
         }
     }
@@ -115,6 +115,66 @@ TEST_F(Multimedia, DiscIsComplete) {
     EXPECT_EQ(Bytes(disc.begin(), disc.begin() + 9), (Bytes{0, 32, 0x0e, 1, 1, 1, 1, 0x20, 0}));
     EXPECT_TRUE(is_invalid_cdb_field(in({0x51, 1, 0, 0, 0, 0, 0, 0, 255, 0}), 1));
     EXPECT_EQ(in({0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0}).data, Bytes(8));
+}
+
+TEST_F(Multimedia, ReadCdGivesUserDataOfMode1) {
+    const auto cdb = [](std::uint8_t type, std::uint8_t what, std::uint8_t subchannel = 0,
+                        std::uint8_t lba = 2, std::uint8_t count = 3) {
+        return Bytes{0xbe,       static_cast<std::uint8_t>(type << 2U),
+                     0,          0,
+                     0,          lba,
+                     0,          0,
+                     count,      what,
+                     subchannel, 0};
+    };
+    std::ranges::fill(device.bytes().subspan(2 * kCdBlock, 3 * kCdBlock), std::byte{0x77});
+    for (const std::uint8_t type : Bytes{0, 2}) {
+        EXPECT_EQ(in(cdb(type, 0x10), 4 * kCdBlock).data, Bytes(3 * kCdBlock, 0x77));
+        EXPECT_TRUE(in(cdb(type, 0x00), 4 * kCdBlock).data.empty());
+    }
+    for (const std::uint8_t type : Bytes{1, 3, 4, 5}) {
+        EXPECT_TRUE(is_check(in(cdb(type, 0x10), kCdBlock), 0x5, 0x6400)) << unsigned{type};
+    }
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb(6, 0x10), kCdBlock), 1));
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb(0, 0xf8), kCdBlock), 9));  // whole sectors
+    EXPECT_TRUE(is_invalid_cdb_field(in(cdb(0, 0x10, 1), kCdBlock), 10));
+    Bytes behind = cdb(0, 0x10);
+    behind[3] = 1;
+    EXPECT_TRUE(is_check(in(behind, kCdBlock), 0x5, 0x2100));
+    behind[9] = 0;
+    EXPECT_TRUE(is_check(in(behind, kCdBlock), 0x5, 0x2100));
+    resize(500'000);
+    EXPECT_TRUE(is_check(in(cdb(0, 0x10), kCdBlock), 0x5, 0x3002));
+}
+
+TEST_F(Multimedia, DiscStructureOfADvd) {
+    const auto structure = [this](std::uint8_t format, std::uint8_t layer = 0,
+                                  std::uint8_t type = 0) {
+        return in({0xad, type, 0, 0, 0, 0, layer, format, 0x10, 0, 0, 0}, 4096);
+    };
+    EXPECT_TRUE(is_check(structure(0), 0x5, 0x3002));  // a CD has none
+    resize(500'000);
+    const Bytes one = structure(0).data;
+    ASSERT_EQ(one.size(), 2052U);
+    EXPECT_EQ(Bytes(one.begin(), one.begin() + 22),
+              (Bytes{0x08, 0x02, 0,    0,     //
+                     0x01, 0x0f, 0x01, 0,     // DVD-ROM, one layer
+                     0,    0x03, 0,    0,     // from sector 30000h
+                     0,    0x0a, 0xa1, 0x1f,  // to 30000h + 499999
+                     0,    0,    0,    0,    0, 0}));
+    EXPECT_EQ(structure(1).data, (Bytes{0, 6, 0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(structure(0xff).data, (Bytes{0, 10, 0, 0, 0, 0x40, 8, 4, 1, 0x40, 0, 8}));
+    EXPECT_TRUE(is_invalid_cdb_field(structure(2), 7));
+    EXPECT_TRUE(is_invalid_cdb_field(structure(0, 1), 6));
+    EXPECT_TRUE(is_invalid_cdb_field(structure(0, 0, 1), 1));
+    EXPECT_EQ(configuration(2, 0x1f).data,
+              (Bytes{0, 0, 0, 12, 0, 0, 0, 0x10, 0, 0x1f, 1, 4, 0, 0, 0, 0}));
+    resize(4'000'001);
+    const Bytes two = structure(0, 1).data;
+    EXPECT_EQ(two[6], 0x21);
+    EXPECT_EQ(Bytes(two.begin() + 12, two.begin() + 20),
+              (Bytes{0, 0x40, 0x09, 0,        // 30000h + 4000000
+                     0, 0x21, 0x84, 0x7f}));  // 30000h + 2000000 - 1
 }
 
 TEST_F(Multimedia, ModePagesAreThoseOfACd) {

@@ -35,6 +35,8 @@ class MemoryDevice final : public BlockDevice {
         kExtents,
         kOrWrite,
         kSpace,
+        kReportZones,
+        kManageZones,
     };
     struct Request {
         Kind kind;
@@ -59,6 +61,10 @@ class MemoryDevice final : public BlockDevice {
     bool suspends = false;
     /// What space() gives, where properties.can_tell_space.
     Space room;
+    /// What report_zones() gives; writes do not look at them.
+    std::vector<Zone> zones;
+    /// What manage_zones() was asked, beside `requests`.
+    std::vector<ZoneAction> managed;
     /// Everything asked so far.
     std::vector<Request> requests;
     /// Requests outside the device, not of whole blocks, or beyond their own data.
@@ -178,6 +184,28 @@ class MemoryDevice final : public BlockDevice {
             }
         }
         co_return count;
+    }
+    Task<Result<std::uint32_t>> report_zones(Queue& queue, const IoRequest& io,
+                                             std::span<Zone> found) override {
+        const Status status = co_await begin(queue, Kind::kReportZones, io, 0);
+        if (!status) {
+            co_return std::unexpected(status.error());
+        }
+        std::uint32_t count = 0;
+        for (const Zone& zone : zones) {
+            if (zone.start + zone.length > io.offset && count < found.size()) {
+                found[count++] = zone;
+            }
+        }
+        co_return count;
+    }
+    Task<Status> manage_zones(Queue& queue, ZoneAction action, const IoRequest& io) override {
+        managed.push_back(action);
+        Status status = co_await begin(queue, Kind::kManageZones, io, 0);
+        if (status && io.progress != nullptr) {
+            *io.progress = 2;
+        }
+        co_return status;
     }
     Task<Result<Space>> space(Queue& queue) override {
         const Status status = co_await begin(queue, Kind::kSpace, IoRequest(), 0);

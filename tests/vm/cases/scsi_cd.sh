@@ -27,6 +27,8 @@ config=$(sg_get_config "$SG")
 assert_match "$config" 'CD-ROM.*currentP=1' "sg_get_config"
 assert_match "$(sg_opcodes "$SG")" 'Read TOC/PMA/ATIP' "sg_opcodes"
 cdb_in 20 43 00 00 00 00 00 00 00 14 00 | od -An -tx1
+cmp <(cdb_in 2048 be 00 00 00 00 10 00 00 01 10 00 00) <(dd if=/tank/cd.iso bs=2048 skip=16 count=1 status=none)
+sense 'Illegal Request' 'incompatible format' sg_raw -r 2052 "$SG" ad 00 00 00 00 00 00 00 08 04 00 00  # of a DVD
 
 step "mounted"
 mkdir -p /mnt/cd
