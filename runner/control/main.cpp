@@ -135,6 +135,7 @@ int run(const Options& options) {
     lunkit::core::set_log_level(loaded->log_level);
     ignore_broken_pipes();
     raise_file_limit();
+    share_one_heap();
     if (loaded->lock_memory) {
         if (const Status locked = lock_memory(); !locked) {
             return fail(locked.error().what);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/process_setup.hpp"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,6 +44,10 @@ void raise_file_limit() {
         core::log(core::LogLevel::kWarning, {}, "the limit of open files stays at {}: {}",
                   limit.rlim_cur, std::generic_category().message(errno));
     }
+}
+
+void share_one_heap() {
+    (void)::mallopt(M_ARENA_MAX, 1);
 }
 
 void become_io_flusher() {

@@ -12,6 +12,12 @@ void ignore_broken_pipes();
 /// Each device takes a few descriptors: raises RLIMIT_NOFILE as far as it may.
 void raise_file_limit();
 
+/// One heap for all threads. malloc(3) gives each thread an arena of its own, and what devices
+/// leave behind as they come and go is then kept once for each of them; and of those arenas
+/// malloc_trim(3), which the worker pool calls, gives back only a part. The data path allocates
+/// nothing, so that no thread waits for another here.
+void share_one_heap();
+
 /// PR_SET_IO_FLUSHER: memory that the kernel allocates for us must not wait for writes to devices
 /// that we ourselves serve. Threads made later inherit it. Needs CAP_SYS_RESOURCE and Linux 5.6;
 /// logged where it is refused.
