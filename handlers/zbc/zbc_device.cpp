@@ -448,6 +448,3 @@ Task<Status> ZbcDevice::reset_zones(Queue& queue, Zones zones) {
 }
 
 }  // namespace lunkit::zbc
-
-LUNKIT_HANDLER(lunkit::zbc::ZbcDevice, "zbc", "a host managed zoned disk in a file",
-               lunkit::zbc::kConfigHelp);

@@ -66,6 +66,7 @@ class ZoneTable {
     void encode(std::uint64_t zone);
     void mark(std::uint64_t zone);
     Task<Status> settle_marked(Queue& queue);
+    Task<Status> flush(Queue& queue);
     Status write_changed(int fd);
 
     const lunkit_host& host_;
@@ -83,11 +84,10 @@ class ZoneTable {
     // Zones whose `durable` is behind, each once.
     std::vector<std::uint32_t> marked_;
     std::vector<bool> is_marked_;
-    struct Settling {
-        std::uint32_t zone;
-        std::uint64_t written;
-    };
-    std::vector<Settling> now_;  // of the settle() that runs
+    std::vector<std::uint32_t> now_;  // zones of the settle() that runs
+    // Up to where a zone is durable when its settle() has flushed the data: not what was taken back
+    // meanwhile.
+    std::vector<std::uint64_t> flushed_;
 };
 
 }  // namespace lunkit::zbc

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// ZbcDevice: what runs beside what, in which order the file is changed, and what failures leave.
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "ordered_host.hpp"
+#include "support/engine_rig.hpp"
+#include "zbc/zbc_device.hpp"
+
+namespace lunkit::zbc {
+namespace {
+
+using test::pattern;
+using ::testing::ElementsAre;
+
+constexpr std::uint64_t kZone = 64 << 10U;
+constexpr std::uint64_t kZones = 8;
+constexpr std::uint64_t kBlock = 4096;
+
+// Sequential zones only, of which two can be open.
+class ZbcOrder : public ::testing::Test {
+  protected:
+    /// A request that was started.
+    struct Started {
+        std::string bytes;
+        std::unique_ptr<SingleData> data;
+        IoRequest io;
+        std::optional<Status> ended;
+    };
+
+    void SetUp() override { open(";zone_size=64K;max_open=2"); }
+
+    void open(const std::string& options = "", bool take_over = false) {
+        const std::string config = disk_ + options;
+        auto opened = ZbcDevice::open({.config = config,
+                                       .name = "user_0/disk1",
+                                       .size = kZones * kZone,
+                                       .block_size = 512,
+                                       .read_only = false,
+                                       .take_over = take_over,
+                                       .host = host_.table(),
+                                       .host_device = nullptr});
+        ASSERT_TRUE(opened) << opened.error().what;
+        device_ = std::move(*opened);
+        host_.calls.clear();
+    }
+    /// The file as it is at this moment, in another boot: as after a loss of power in which all
+    /// that was written has reached the disk.
+    void lose_power() {
+        std::filesystem::copy_file(disk_, disk_ + ".then");
+        device_.reset();
+        std::filesystem::rename(disk_ + ".then", disk_);
+        forget_boot();
+        open();
+    }
+    void forget_boot() {
+        std::fstream file(disk_, std::ios::binary | std::ios::in | std::ios::out);
+        file.seekp(4096) << std::string(4096, '\0');
+    }
+
+    Started& start_write(std::uint64_t zone, std::uint64_t offset, std::uint64_t length = kBlock,
+                         std::uint32_t flags = 0) {
+        Started& one = started_.emplace_back();
+        one.bytes = pattern(length);
+        one.data = std::make_unique<SingleData>(one.bytes.data(), one.bytes.size());
+        one.io = IoRequest(zone * kZone + offset, *one.data, flags);
+        test::detail::drive(device_->write(host_.queue(), one.io), one.ended, [] {});
+        return one;
+    }
+    Started& start_flush() {
+        Started& one = started_.emplace_back();
+        test::detail::drive(device_->flush(host_.queue()), one.ended, [] {});
+        return one;
+    }
+    Started& start_action(ZoneAction action, std::uint64_t first, std::uint64_t count = 1,
+                          std::uint32_t flags = 0) {
+        Started& one = started_.emplace_back();
+        one.io = IoRequest(first * kZone, count * kZone, flags);
+        test::detail::drive(device_->manage_zones(host_.queue(), action, one.io), one.ended, [] {});
+        return one;
+    }
+    static std::string end(const Started& one) {
+        if (!one.ended) {
+            return "runs";
+        }
+        return *one.ended ? "good" : "error " + std::to_string(one.ended->error().code);
+    }
+    std::string end_of(Started& one) {
+        host_.queue().run_all();
+        return end(one);
+    }
+    void release() {
+        host_.release();
+        host_.queue().run_all();
+    }
+    std::array<Zone, kZones> zones() {
+        std::array<Zone, kZones> found{};
+        const IoRequest all(0, kZones * kZone);
+        (void)test::run_task(host_.queue(), device_->report_zones(host_.queue(), all, found));
+        return found;
+    }
+    std::uint64_t written(std::uint64_t zone) {
+        const Zone one = zones()[zone];
+        return one.write_pointer - one.start;
+    }
+    /// Letters of the conditions: empty, implicitly opened, Explicitly, closed, full.
+    std::string conditions() {
+        std::string text;
+        for (const Zone& one : zones()) {
+            text += one.condition == LUNKIT_ZONE_FULL ? 'f' : "-eiEc"[one.condition];
+        }
+        return text;
+    }
+
+    test::BuildFolder folder_;
+    const std::string disk_ = folder_ / "zoned";
+    test::OrderedHost host_;
+    std::list<Started> started_;
+    std::unique_ptr<ZbcDevice> device_;
+};
+
+// A flush that began before must not make durable what the reset takes back.
+TEST_F(ZbcOrder, AResetIsNotUndoneByAFlushThatRunsBesideIt) {
+    EXPECT_EQ(end_of(start_write(2, 0)), "good");
+    host_.hold("flush");
+    Started& flush = start_flush();
+    Started& reset = start_action(ZoneAction::kReset, 2);
+    ASSERT_EQ(host_.held(), 1U);
+    release();
+    EXPECT_EQ(end(flush), "good");
+    EXPECT_EQ(end(reset), "good");
+    lose_power();
+    EXPECT_EQ(written(2), 0U);
+}
+
+TEST_F(ZbcOrder, AWriteThatCouldNotBeStoredIsNotMadeDurableByAFlushBesideIt) {
+    EXPECT_EQ(end_of(start_write(2, 0, kBlock, LUNKIT_IO_FUA)), "good");
+    host_.hold("write 8192");
+    Started& lost = start_write(2, kBlock);
+    ASSERT_EQ(host_.held(), 1U);
+    host_.fail_held(EIO);  // the table; the flush below waits for its own
+    host_.hold("flush");
+    Started& flush = start_flush();
+    EXPECT_EQ(end_of(lost), "error 5");
+    EXPECT_EQ(end_of(start_write(2, kBlock, 2 * kBlock)), "good");
+    release();
+    EXPECT_EQ(end(flush), "good");
+    lose_power();
+    EXPECT_EQ(written(2), kBlock);  // nothing of it was flushed
+}
+
+}  // namespace
+}  // namespace lunkit::zbc
