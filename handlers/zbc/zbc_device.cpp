@@ -88,8 +88,9 @@ ZbcDevice::ZbcDevice(const OpenRequest& request, File file, const lunkit_file_in
       table_(host_, file_, geometry_),
       opens_(table_, geometry.max_open_zones) {}
 
+// For a successor as well: it may be of the next boot.
 ZbcDevice::~ZbcDevice() {
-    if (is_loaded_ && file_info_.read_only == 0 && host_.handing_over(host_device_) == 0) {
+    if (is_loaded_ && file_info_.read_only == 0) {
         if (const Status closed = table_.close(file_info_.fd); !closed) {
             host_.log(host_device_, LUNKIT_LOG_WARNING, closed.error().what.c_str());
         }

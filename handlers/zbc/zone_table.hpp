@@ -40,8 +40,8 @@ class ZoneTable {
     };
     /// Reads the table and makes the file fit for this boot of the host. Worker thread; blocks.
     Status load(const Loading& how, const std::string& path);
-    /// Before the file is closed: makes everything durable, unless a flush has failed. Worker
-    /// thread; blocks.
+    /// Before the file is closed: makes everything durable, unless a flush has failed. What is open
+    /// stays so. Worker thread; blocks.
     Status close(int fd);
 
     [[nodiscard]] std::uint64_t size() const { return records_.size(); }

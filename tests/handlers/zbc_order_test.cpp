@@ -157,5 +157,58 @@ TEST_F(ZbcOrder, AWriteThatCouldNotBeStoredIsNotMadeDurableByAFlushBesideIt) {
     EXPECT_EQ(written(2), kBlock);  // nothing of it was flushed
 }
 
+// An orderly reboot: the successor is of another boot.
+TEST_F(ZbcOrder, AnOrderlyStopKeepsWhatWasWrittenAndWhatIsOpen) {
+    EXPECT_EQ(end_of(start_write(2, 0)), "good");
+    EXPECT_EQ(end_of(start_action(ZoneAction::kOpen, 3)), "good");
+    host_.handing_over = true;
+    device_.reset();
+    open("", true);
+    EXPECT_EQ(conditions(), "eeiEeeee");
+    device_.reset();
+    host_.handing_over = false;
+    forget_boot();
+    open();
+    EXPECT_EQ(conditions(), "eeceeeee");
+    EXPECT_EQ(written(2), kBlock);
+}
+
+// Only a failed flush leaves unknown what is durable.
+TEST_F(ZbcOrder, ATableThatCouldNotBeStoredOnceIsStoredWhenItIsClosed) {
+    EXPECT_EQ(end_of(start_write(2, 0)), "good");
+    host_.faults["write 8192"] = EIO;
+    EXPECT_EQ(end_of(start_flush()), "error 5");
+    host_.faults.clear();
+    device_.reset();
+    forget_boot();
+    open();
+    EXPECT_EQ(written(2), kBlock);
+}
+
+TEST_F(ZbcOrder, AfterAFailedFlushNothingMoreBecomesDurable) {
+    EXPECT_EQ(end_of(start_write(2, 0)), "good");
+    host_.faults["flush"] = EIO;
+    EXPECT_EQ(end_of(start_flush()), "error 5");
+    device_.reset();
+    forget_boot();
+    open();
+    EXPECT_EQ(written(2), 0U);
+}
+
+// The data, then the write pointer that says that it is there; a flush behind each.
+TEST_F(ZbcOrder, AFlushStoresWritePointersBehindTheirData) {
+    EXPECT_EQ(end_of(start_write(2, 0)), "good");
+    EXPECT_THAT(host_.calls, ElementsAre("write 1179648", "write 8192"));
+    host_.calls.clear();
+    EXPECT_EQ(end_of(start_flush()), "good");
+    EXPECT_THAT(host_.calls, ElementsAre("flush", "write 8192", "flush"));
+    host_.calls.clear();
+    EXPECT_EQ(end_of(start_flush()), "good");
+    EXPECT_THAT(host_.calls, ElementsAre("flush"));
+    host_.calls.clear();
+    EXPECT_EQ(end_of(start_action(ZoneAction::kReset, 2)), "good");
+    EXPECT_THAT(host_.calls, ElementsAre("flush", "write 8192", "flush", "discard 1179648"));
+}
+
 }  // namespace
 }  // namespace lunkit::zbc

@@ -37,15 +37,18 @@ class ZbcHandler : public HandlerRig {
     }
     /// As the successor of a daemon that was killed.
     void kill_and_take_over() {
-        handing_over_ = true;  // nothing is tidied up
+        kill();
         reopen(true);
-        handing_over_ = false;
+    }
+    /// The file stays as it is at this moment.
+    void kill() {
+        std::filesystem::copy_file(disk_, disk_ + ".then");
+        device_.reset();
+        std::filesystem::rename(disk_ + ".then", disk_);
     }
     /// As after a loss of power: another boot, and nothing was tidied up.
     void lose_power() {
-        handing_over_ = true;
-        device_.reset();
-        handing_over_ = false;
+        kill();
         overwrite(4096, std::string(4096, '\0'));
         reopen();
     }
