@@ -48,6 +48,11 @@ std::string bytes(std::uint64_t count) {
     return std::to_string(count) + " bytes";
 }
 
+/// Whether nothing was ever written to the file: it was made, and its maker got no further.
+bool is_all_hole(const lunkit_file_info& info) {
+    return info.is_block_device == 0 && ::lseek(info.fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
+}
+
 /// The zones of a file that is there, if they are those that are wanted.
 Result<Geometry> find_zones(const lunkit_host& host, const lunkit_file_info& info,
                             const ZbcOptions& options) {
@@ -111,16 +116,33 @@ Result<std::unique_ptr<ZbcDevice>> ZbcDevice::open(const OpenRequest& request) {
         return std::unexpected(misses_geometry ? new_geometry.error() : opened.error());
     }
     TRY(const lunkit_file_info info, opened->info());
-    if (info.was_created != 0) {
-        if (Status made = ZoneTable::format(request.host, info.fd, *new_geometry); !made) {
-            (void)::unlink(options.path.c_str());  // the error below says what matters
-            return failure(made.error().code,
-                           options.path + " cannot be made: " + made.error().what);
-        }
+    const bool is_new =
+        info.was_created != 0 || (create && info.read_only == 0 &&
+                                  info.size == new_geometry->file_size() && is_all_hole(info));
+    auto device = is_new ? make(request, options, *std::move(opened), info, *new_geometry)
+                         : open_zones_of(request, options, *std::move(opened), info);
+    if (!device && info.was_created != 0) {
+        (void)::unlink(options.path.c_str());  // the error says what matters
     }
+    return device;
+}
+
+Result<std::unique_ptr<ZbcDevice>> ZbcDevice::make(const OpenRequest& request,
+                                                   const ZbcOptions& options, File file,
+                                                   const lunkit_file_info& info,
+                                                   const Geometry& geometry) {
+    if (const Status made = ZoneTable::format(request.host, info.fd, geometry); !made) {
+        return failure(made.error().code, options.path + " cannot be made: " + made.error().what);
+    }
+    return open_zones_of(request, options, std::move(file), info);
+}
+
+Result<std::unique_ptr<ZbcDevice>> ZbcDevice::open_zones_of(const OpenRequest& request,
+                                                            const ZbcOptions& options, File file,
+                                                            const lunkit_file_info& info) {
     TRY(const Geometry geometry, find_zones(request.host, info, options));
     CHECK(check_lun(geometry, request, options.path));
-    std::unique_ptr<ZbcDevice> device(new ZbcDevice(request, *std::move(opened), info, geometry));
+    std::unique_ptr<ZbcDevice> device(new ZbcDevice(request, std::move(file), info, geometry));
     CHECK(device->table_.load(
         {.fd = info.fd, .read_only = info.read_only != 0, .take_over = request.take_over},
         options.path));
@@ -140,6 +162,9 @@ Status ZbcDevice::check_config(const CheckRequest& request) {
         return makes_it ? check_folder_of(options.path) : std::unexpected(file.error());
     }
     TRY(const lunkit_file_info info, file->info());
+    if (options.create && info.read_only == 0 && info.size != 0 && is_all_hole(info)) {
+        return {};  // may be one that open() makes
+    }
     const auto zones = find_zones(request.host, info, options);
     return zones ? Status() : std::unexpected(zones.error());
 }

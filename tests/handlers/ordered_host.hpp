@@ -45,6 +45,8 @@ class OrderedHost {
     /// Calls with these names fail, with these errno values, without effect.
     std::map<std::string, int> faults;
     bool handing_over = false;
+    /// There is no memory for this allocation, counted from now on. 0: there is for all.
+    std::uint64_t allocations = 0;
 
     /// Calls whose name begins so wait until release().
     void hold(std::string name) { hold_ = std::move(name); }
@@ -170,7 +172,10 @@ class OrderedHost {
                              std::uint64_t length, std::uint32_t, lunkit_completion* completion) {
             return punch("zero ", offset, length, completion);
         };
-        table.allocate = [](std::uint64_t size) { return std::aligned_alloc(4096, size); };
+        table.allocate = [](std::uint64_t size) -> void* {
+            std::uint64_t& left = current()->allocations;
+            return left > 0 && --left == 0 ? nullptr : std::aligned_alloc(4096, size);
+        };
         table.release = [](void* memory, std::uint64_t) { std::free(memory); };
         table.handing_over = [](void*) { return current()->handing_over ? 1 : 0; };
         return table;

@@ -39,18 +39,22 @@ class ZbcOrder : public ::testing::Test {
     void SetUp() override { open(";zone_size=64K;max_open=2"); }
 
     void open(const std::string& options = "", bool take_over = false) {
-        const std::string config = disk_ + options;
-        auto opened = ZbcDevice::open({.config = config,
-                                       .name = "user_0/disk1",
-                                       .size = kZones * kZone,
-                                       .block_size = 512,
-                                       .read_only = false,
-                                       .take_over = take_over,
-                                       .host = host_.table(),
-                                       .host_device = nullptr});
+        auto opened = try_open(options, take_over);
         ASSERT_TRUE(opened) << opened.error().what;
         device_ = std::move(*opened);
         host_.calls.clear();
+    }
+    Result<std::unique_ptr<ZbcDevice>> try_open(const std::string& options,
+                                                bool take_over = false) {
+        const std::string config = disk_ + options;
+        return ZbcDevice::open({.config = config,
+                                .name = "user_0/disk1",
+                                .size = kZones * kZone,
+                                .block_size = 512,
+                                .read_only = false,
+                                .take_over = take_over,
+                                .host = host_.table(),
+                                .host_device = nullptr});
     }
     /// The file as it is at this moment, in another boot: as after a loss of power in which all
     /// that was written has reached the disk.
@@ -155,6 +159,19 @@ TEST_F(ZbcOrder, AWriteThatCouldNotBeStoredIsNotMadeDurableByAFlushBesideIt) {
     EXPECT_EQ(end(flush), "good");
     lose_power();
     EXPECT_EQ(written(2), kBlock);  // nothing of it was flushed
+}
+
+TEST_F(ZbcOrder, AFileThatWasMadeForNothingIsRemoved) {
+    device_.reset();
+    bool made = false;
+    for (std::uint64_t failing = 1; !made; ++failing) {
+        std::filesystem::remove(disk_);
+        host_.allocations = failing;
+        made = static_cast<bool>(try_open(";zone_size=64K"));
+        EXPECT_EQ(std::filesystem::exists(disk_), made) << failing;
+        ASSERT_LT(failing, 10U);
+    }
+    host_.allocations = 0;
 }
 
 // An orderly reboot: the successor is of another boot.

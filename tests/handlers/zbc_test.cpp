@@ -171,6 +171,22 @@ TEST_P(ZbcHandler, NeverFormatsAFileThatIsThere) {
     EXPECT_THAT(why(try_open(new_, kSize)), HasSubstr("holds no zones"));
 }
 
+// The daemon died, or could not go on, between making the file and writing its header.
+TEST_P(ZbcHandler, MakesAFileThatWasMadeAndNeverWritten) {
+    write_file(disk_, "");
+    std::filesystem::resize_file(disk_, kData + kSize);
+    EXPECT_EQ(check(new_), "");
+    EXPECT_THAT(why(try_open(new_ + ";create=off", kSize)), HasSubstr("it may be deleted"));
+    EXPECT_THAT(why(try_open(new_ + ";readonly=on", kSize)), HasSubstr("holds no zones"));
+    EXPECT_THAT(why(try_open(new_, kSize, false, true)), HasSubstr("holds no zones"));
+    EXPECT_THAT(why(try_open(new_, kSize + kZone)), HasSubstr("holds no zones"));
+    make();
+    EXPECT_EQ(conditions(), "--eeeeee");
+    device_.reset();
+    write_file(disk_, std::string(kData + kSize, '\0'));  // zeros of somebody
+    EXPECT_THAT(why(try_open(new_, kSize)), HasSubstr("holds no zones"));
+}
+
 TEST_P(ZbcHandler, NeverMakesAFileForASuccessorOrWhenToldNotTo) {
     EXPECT_EQ(try_open(new_, kSize, false, true).error().code, ENOENT);
     EXPECT_EQ(try_open(new_ + ";create=off", kSize).error().code, ENOENT);
