@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "lunkit/creatable.hpp"
 #include "lunkit/try.hpp"
@@ -146,7 +147,7 @@ Result<std::unique_ptr<ZbcDevice>> ZbcDevice::open_zones_of(const OpenRequest& r
     CHECK(device->table_.load(
         {.fd = info.fd, .read_only = info.read_only != 0, .take_over = request.take_over},
         options.path));
-    device->opens_.adopt();
+    device->opens_.adopt(geometry.conventional_zones);
     device->is_loaded_ = true;
     return device;
 }
@@ -301,7 +302,7 @@ Task<Status> ZbcDevice::change_sequential(Queue& queue, const IoRequest& io, Dee
         const bool is_behind = was(io, kAdmitted) && written <= table_[zone].written;
         if (!is_behind) {
             CO_CHECK(check_write(io, zone));
-            CO_CHECK(co_await opens_.open(queue, zone, Opened::kImplicitly));
+            CO_CHECK(co_await opens_.open_implicitly(queue, zone));
             leave_progress(io, kAdmitted);
         }
         CO_CHECK(co_await move(queue, io, deed, 0));
@@ -316,7 +317,8 @@ Task<Status> ZbcDevice::change_sequential(Queue& queue, const IoRequest& io, Dee
     co_return Status{};
 }
 
-// The write pointer moves for initiators when it is in the file.
+// The write ends when its write pointer is in the file; REPORT ZONES shows it a little earlier, and
+// no more if it could not be stored.
 Task<Status> ZbcDevice::advance(Queue& queue, std::uint64_t zone, std::uint64_t written) {
     const std::uint64_t before = table_[zone].written;
     if (written == geometry_.zone(zone).length) {
@@ -407,23 +409,20 @@ Task<Status> ZbcDevice::manage_zones(Queue& queue, ZoneAction action, const IoRe
 
 // Of all zones: those that are closed (ZBC-2).
 Task<Status> ZbcDevice::open_zones(Queue& queue, Zones zones) {
-    const auto opens = [&](std::uint64_t zone) {
-        const Record& record = table_[zone];
-        return !is_full(zone) && record.opened != Opened::kExplicitly &&
-               (!zones.all || (record.opened == Opened::kNot && record.written != 0));
-    };
-    std::uint64_t count = 0;
+    std::vector<std::uint64_t> wanted;  // as it is now: opening these may close others
     for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
-        count += opens(zone) ? 1 : 0;
+        const Record& record = table_[zone];
+        if (!is_full(zone) && record.opened != Opened::kExplicitly &&
+            (!zones.all || (record.opened == Opened::kNot && record.written != 0))) {
+            wanted.push_back(zone);
+        }
     }
-    if (!opens_.has_room_for(count)) {
+    OpenZones::Places places(opens_, wanted.size());
+    if (!places.fit()) {
         co_return zone_failure(ETOOMANYREFS);
     }
-    for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
-        if (opens(zone)) {
-            CO_CHECK(co_await opens_.open(queue, zone, Opened::kExplicitly));
-            CO_CHECK(co_await table_.store(queue, zone));
-        }
+    for (const std::uint64_t zone : wanted) {
+        CO_CHECK(co_await opens_.open_explicitly(queue, zone, places));
     }
     co_return Status{};
 }
@@ -439,9 +438,10 @@ Task<Status> ZbcDevice::close_zones(Queue& queue, Zones zones) {
 }
 
 // What was not written will be read: as zeros, whatever a write that failed has left there. Of all
-// zones: not the empty ones.
+// zones: not the empty ones. After an error, what is full by then is stored all the same.
 Task<Status> ZbcDevice::finish_zones(Queue& queue, Zones zones) {
-    for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
+    Status filled;
+    for (std::uint64_t zone = zones.first; filled && zone < zones.end; ++zone) {
         const Record& record = table_[zone];
         const bool is_empty = record.written == 0 && record.opened == Opened::kNot;
         if (is_full(zone) || (zones.all && is_empty)) {
@@ -450,10 +450,13 @@ Task<Status> ZbcDevice::finish_zones(Queue& queue, Zones zones) {
         const ByteRange range = geometry_.zone(zone);
         const IoRequest rest(range.offset + record.written, range.length - record.written,
                              LUNKIT_IO_MAY_UNMAP);
-        CO_CHECK(co_await move(queue, rest, Deed::kZero, 0));
-        opens_.leave(zone, range.length);
+        filled = co_await move(queue, rest, Deed::kZero, 0);
+        if (filled) {
+            opens_.leave(zone, range.length);
+        }
     }
-    co_return co_await table_.settle(queue);
+    Status settled = co_await table_.settle(queue);
+    co_return filled ? settled : filled;
 }
 
 // The space is given back when the write pointers are durable: before that, a loss of power brings

@@ -59,6 +59,13 @@ class OrderedHost {
         }
     }
 
+    /// Of those that wait, the first is done.
+    void release_one() {
+        const Held one = std::move(held_.front());
+        held_.erase(held_.begin());
+        one.completion->result = one.work();
+        queue_.post(one.completion);
+    }
     /// Those that wait end with this errno value, without effect, when the queue runs.
     void fail_held(int error) {
         hold_.clear();

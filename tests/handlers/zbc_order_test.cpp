@@ -59,12 +59,27 @@ class ZbcOrder : public ::testing::Test {
     /// The file as it is at this moment, in another boot: as after a loss of power in which all
     /// that was written has reached the disk.
     void lose_power() {
-        std::filesystem::copy_file(disk_, disk_ + ".then");
-        device_.reset();
-        std::filesystem::rename(disk_ + ".then", disk_);
+        kill();
         forget_boot();
         open();
     }
+    /// The file stays as it is at this moment.
+    void kill() {
+        std::filesystem::copy_file(disk_, disk_ + ".then");
+        device_.reset();
+        std::filesystem::rename(disk_ + ".then", disk_);
+    }
+    /// Of a zone, in the file.
+    static constexpr std::streamoff kTable = 8192;
+    static constexpr std::size_t kRecord = 32;
+    std::string record(std::uint64_t zone) {
+        return test::read_file(disk_).substr(kTable + zone * kRecord, kRecord);
+    }
+    void set_record(std::uint64_t zone, const std::string& bytes) {
+        std::fstream file(disk_, std::ios::binary | std::ios::in | std::ios::out);
+        file.seekp(kTable + static_cast<std::streamoff>(zone * kRecord)) << bytes;
+    }
+    static std::uint64_t data_of(std::uint64_t zone) { return (1U << 20U) + zone * kZone; }
     void forget_boot() {
         std::fstream file(disk_, std::ios::binary | std::ios::in | std::ios::out);
         file.seekp(4096) << std::string(4096, '\0');
@@ -172,6 +187,88 @@ TEST_F(ZbcOrder, AFileThatWasMadeForNothingIsRemoved) {
         ASSERT_LT(failing, 10U);
     }
     host_.allocations = 0;
+}
+
+// To make room the command closes zones itself: those were not closed when it began.
+TEST_F(ZbcOrder, OpenAllOpensTheZonesThatWereClosedWhenItBegan) {
+    for (const std::uint64_t zone : {3U, 4U, 5U}) {
+        EXPECT_EQ(end_of(start_write(zone, 0)), "good");
+    }
+    EXPECT_EQ(conditions(), "eeeciiee");
+    EXPECT_EQ(end_of(start_action(ZoneAction::kOpen, 0, kZones, LUNKIT_IO_ALL_ZONES)), "good");
+    EXPECT_EQ(conditions(), "eeeEciee");
+}
+
+TEST_F(ZbcOrder, OfTwoCommandsThatOpenZonesEachOpensAllOfThemOrNone) {
+    EXPECT_EQ(end_of(start_write(0, 0)), "good");
+    host_.hold("write 8192");
+    Started& two = start_action(ZoneAction::kOpen, 2, 2);
+    Started& one = start_action(ZoneAction::kOpen, 5);
+    ASSERT_GT(host_.held(), 0U);
+    release();
+    EXPECT_EQ(end(two), "good");
+    EXPECT_EQ(end(one), "error 109");  // ETOOMANYREFS
+    EXPECT_EQ(conditions(), "ceEEeeee");
+}
+
+// Three zones are open, of which two can be: a table that was hardly written so, but fits.
+TEST_F(ZbcOrder, ASuccessorKeepsWhatWasOpenedExplicitlyFirst) {
+    for (const std::uint64_t zone : {1U, 2U}) {
+        EXPECT_EQ(end_of(start_write(zone, 0)), "good");
+    }
+    const std::string open_implicitly = record(1);
+    EXPECT_EQ(end_of(start_action(ZoneAction::kOpen, 5, 2)), "good");
+    EXPECT_EQ(conditions(), "ecceeEEe");
+    host_.handing_over = true;
+    device_.reset();
+    set_record(1, open_implicitly);
+    open("", true);
+    EXPECT_EQ(conditions(), "ecceeEEe");
+}
+
+// More zones than can be open, all written at once.
+TEST_F(ZbcOrder, AZoneThatIsBeingWrittenIsNotClosed) {
+    host_.hold("write 1");  // data, and no table
+    Started& a = start_write(1, 0);
+    Started& b = start_write(2, 0);
+    Started& c = start_write(3, 0);
+    Started& d = start_write(4, 0);
+    host_.queue().run_all();
+    EXPECT_EQ(host_.held(), 2U);
+    EXPECT_EQ(conditions(), "eiieeeee");
+    host_.release_one();
+    host_.queue().run_all();
+    EXPECT_EQ(end(a) + end(b) + end(c) + end(d), "goodrunsrunsruns");
+    EXPECT_EQ(conditions(), "eciieeee");  // who waited first comes first
+    host_.release_one();
+    host_.queue().run_all();
+    EXPECT_EQ(end(a) + end(b) + end(c) + end(d), "goodgoodrunsruns");
+    EXPECT_EQ(conditions(), "ecciieee");
+    release();
+    EXPECT_EQ(end(c) + end(d), "goodgood");
+    EXPECT_EQ(conditions(), "ecciieee");
+}
+
+// What was finished before the error is full, also for who comes after a loss of power.
+TEST_F(ZbcOrder, WhatWasFinishedBeforeAnErrorIsStored) {
+    host_.faults["zero " + std::to_string(data_of(3))] = EIO;
+    EXPECT_EQ(end_of(start_action(ZoneAction::kFinish, 2, 3)), "error 5");
+    EXPECT_EQ(conditions(), "eefeeeee");
+    lose_power();
+    EXPECT_EQ(conditions(), "eefeeeee");
+}
+
+TEST_F(ZbcOrder, WhatWasClosedBeforeAnErrorIsStored) {
+    EXPECT_EQ(end_of(start_action(ZoneAction::kOpen, 2, 2)), "good");
+    host_.faults["write 8192"] = EIO;
+    EXPECT_EQ(end_of(start_action(ZoneAction::kClose, 2)), "error 5");
+    EXPECT_EQ(conditions(), "eeeEeeee");
+    host_.faults.clear();
+    EXPECT_EQ(end_of(start_write(5, 0)), "good");  // stores the whole block of the table
+    host_.handing_over = true;
+    kill();
+    open("", true);
+    EXPECT_EQ(conditions(), "eeeEeiee");
 }
 
 // An orderly reboot: the successor is of another boot.
