@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 
@@ -269,6 +270,43 @@ TEST_F(ZbcOrder, WhatWasClosedBeforeAnErrorIsStored) {
     kill();
     open("", true);
     EXPECT_EQ(conditions(), "eeeEeiee");
+}
+
+// What is sealed was written by somebody who knows the format; it is believed no more for that.
+TEST_F(ZbcOrder, RefusesSealedHeadersOfZonesThatCannotBe) {
+    const Geometry good{.block_size = 512, .zone_size = kZone, .size = kZones * kZone};
+    std::vector<Geometry> bad(7, good);
+    bad[0].size = (kMaxZones + 1) * kZone;
+    bad[1].size = std::uint64_t{1} << 63U;
+    bad[2].size = ~std::uint64_t{0};
+    bad[3].block_size = 0;
+    bad[4].block_size = 3;
+    bad[5].conventional_zones = kZones;
+    bad[6].zone_size = 0;
+    TableBlock block{};
+    for (std::size_t i = 0; i < bad.size(); ++i) {
+        encode_header(bad[i], block);
+        EXPECT_FALSE(decode_header(block, "disk")) << i;
+    }
+    encode_header(good, block);
+    const auto decoded = decode_header(block, "disk");
+    EXPECT_TRUE(decoded && *decoded == good);
+}
+
+TEST_F(ZbcOrder, RefusesSealedRecordsThatCannotBe) {
+    const std::vector<Record> bad{{.written = kZone + 512},
+                                  {.durable = kZone + 512},
+                                  {.written = 100},
+                                  {.written = ~std::uint64_t{511}},
+                                  {.opened = static_cast<Opened>(3)}};
+    std::array<std::byte, kRecordSize> bytes{};
+    for (std::size_t i = 0; i < bad.size(); ++i) {
+        encode_record(bad[i], bytes);
+        EXPECT_FALSE(decode_record(bytes, kZone, 512)) << i;
+    }
+    const Record full{.written = kZone, .durable = 512, .opened = Opened::kExplicitly};
+    encode_record(full, bytes);
+    EXPECT_TRUE(decode_record(bytes, kZone, 512) == full);
 }
 
 // An orderly reboot: the successor is of another boot.
