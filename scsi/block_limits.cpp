@@ -53,7 +53,7 @@ BlockLimits make_block_limits(const DeviceInfo& info, const LogicalUnitOptions& 
     if (info.type == DeviceType::kZoned) {
         // In one piece: nothing else gets between, and a take-over repeats all of it or nothing.
         limits.maximum_write_same_length =
-            blocks_within(kMaxBufferSize, info.max_write_zeroes, 0, block);
+            blocks_within(kMaxBufferSize, info.max_write_zeroes, info.max_transfer, block);
         limits.maximum_compare_and_write_length = 0;
     }
     // TRANSFER LENGTH of WRITE ATOMIC(16) has two bytes.

@@ -34,22 +34,32 @@ Ending wrong_kind_of_medium() {
 constexpr std::uint64_t kMostBlocksOfALayer = 2'298'496;
 constexpr std::uint64_t kEccBlock = 16;
 
-// MMC-6 6.22, format 00h: of a pressed disc of 120 mm, written from the inside to the outside
-// on each of its layers.
+// Physical sector numbers have three bytes. The second layer's are the complements of the first
+// one's (ECMA-267, opposite track path), so that those of the first one end in the middle.
+constexpr std::uint64_t kFirstSector = 0x030000;
+constexpr std::uint64_t kSectorMask = 0xffffff;
+constexpr std::uint64_t kMostBlocksOfADvd = 2 * (kSectorMask / 2 + 1 - kFirstSector);
+
+// MMC-6 6.22, format 00h: of a pressed disc of 120 mm; a second layer is read from the outside to
+// the inside.
 void put_physical_format(ParameterData& data, const Unit& unit) {
     constexpr unsigned kDvdRomVersion1 = 0x01;
     constexpr unsigned kAnyRate = 0x0f;
     constexpr unsigned kTwoLayers = 0x20;
+    constexpr unsigned kOppositeTrackPath = 0x10;
     constexpr unsigned kEmbossed = 0x01;
-    constexpr std::uint64_t kFirstSector = 0x030000;
     constexpr std::size_t kLength = 2048;
     const std::size_t begin = data.size();
     const std::uint64_t blocks = blocks_of(unit);
     const bool has_two = blocks > kMostBlocksOfALayer;
-    const std::uint64_t of_first = (blocks / 2 + kEccBlock - 1) / kEccBlock * kEccBlock;
-    data.u8(kDvdRomVersion1).u8(kAnyRate).u8(kEmbossed | (has_two ? kTwoLayers : 0U)).u8(0);
-    data.be32(kFirstSector).be32(kFirstSector + blocks - 1);
-    data.be32(has_two ? kFirstSector + of_first - 1 : 0);
+    const std::uint64_t of_first = ((blocks + 1) / 2 + kEccBlock - 1) / kEccBlock * kEccBlock;
+    const std::uint64_t end_of_first = kFirstSector + of_first - 1;
+    const unsigned layers = has_two ? kTwoLayers | kOppositeTrackPath : 0;
+    data.u8(kDvdRomVersion1).u8(kAnyRate).u8(kEmbossed | layers).u8(0);
+    data.be32(kFirstSector);
+    data.be32(has_two ? (~end_of_first & kSectorMask) + (blocks - of_first) - 1
+                      : kFirstSector + blocks - 1);
+    data.be32(has_two ? end_of_first : 0);
     data.zeros(kLength - (data.size() - begin));
 }
 
@@ -151,7 +161,7 @@ Ending get_configuration(Unit& unit, Command& command) {
     put({0x0002, 1, true, true}, {0x02, 0, 0, 0});               // morphing: events are polled for
     put({0x0003, 2, true, true}, {0, 0, 0, 0});                  // removable: a caddy that stays
     put({0x0010, 0, false, true}, {0, 0, 0x08, 0, 0, 1, 0, 0});  // random readable: 2048 each
-    put({0x001f, 0, false, !fits_a_cd}, {0, 0, 0, 0});           // DVD read
+    put({0x001f, 2, false, !fits_a_cd}, {0, 0, 0, 0});           // DVD read
     put({0x0105, 1, true, true}, {0, 0, 0, 0});                  // time-out
     data.set(0, data.size() - 4, 4);
     deliver(command, data.view(), cdb.be16(7));
@@ -231,6 +241,9 @@ Ending read_disc_structure(Unit& unit, Command& command) {
     data.be16(0).be16(0);
     switch (cdb.byte(7)) {
         case kPhysicalFormat:
+            if (blocks_of(unit) > kMostBlocksOfADvd) {
+                return wrong_kind_of_medium();
+            }
             put_physical_format(data, unit);
             break;
         case kCopyright:

@@ -10,57 +10,86 @@
 
 namespace lunkit::zbc {
 
-void OpenZones::adopt() {
+void OpenZones::adopt(std::uint64_t first) {
     writing_.resize(table_.size());
     implicit_.reserve(std::min<std::uint64_t>(max_, table_.size()));
-    for (std::uint64_t zone = 0; zone < table_.size(); ++zone) {
-        const Opened opened = table_[zone].opened;
-        if (opened == Opened::kNot) {
-            continue;
-        }
-        if (!is_room()) {
-            table_.set(zone, table_[zone].written, Opened::kNot);
-        } else if (opened == Opened::kExplicitly) {
-            ++explicit_;
-        } else if (max_ != 0) {
-            implicit_.push_back(static_cast<std::uint32_t>(zone));
+    for (const Opened how : {Opened::kExplicitly, Opened::kImplicitly}) {
+        for (std::uint64_t zone = first; zone < table_.size(); ++zone) {
+            if (table_[zone].opened != how) {
+                continue;
+            }
+            if (has_room(0)) {
+                add(zone, how);
+            } else {
+                table_.set(zone, table_[zone].written, Opened::kNot);
+            }
         }
     }
 }
 
-Task<Status> OpenZones::open(Queue& queue, std::uint64_t zone, Opened how) {
-    const Record now = table_[zone];
-    if (now.opened == how || now.opened == Opened::kExplicitly) {
-        co_return Status{};
-    }
-    std::optional<std::uint64_t> closed;
-    if (now.opened == Opened::kImplicitly) {
-        std::erase(implicit_, zone);
-    }
-    while (!is_room()) {
-        if (explicit_ >= max_) {
-            co_return zone_failure(ETOOMANYREFS);
-        }
-        const auto idle =
-            std::ranges::find_if(implicit_, [this](auto it) { return !writing_[it]; });
-        if (idle != implicit_.end()) {
-            closed = *idle;
-            leave(*closed, table_[*closed].written);
-            break;
-        }
-        Waiter waiter;
-        (void)co_await change(queue, waiter);  // always 0
-    }
+void OpenZones::add(std::uint64_t zone, Opened how) {
     if (how == Opened::kExplicitly) {
         ++explicit_;
     } else if (max_ != 0) {
         implicit_.push_back(static_cast<std::uint32_t>(zone));
     }
-    table_.set(zone, now.written, how);
+}
+
+Task<Status> OpenZones::open_implicitly(Queue& queue, std::uint64_t zone) {
+    if (table_[zone].opened != Opened::kNot) {
+        co_return Status{};
+    }
+    std::optional<std::uint64_t> closed;
+    while (!has_room(promised_)) {
+        if (explicit_ + promised_ >= max_) {
+            co_return zone_failure(ETOOMANYREFS);
+        }
+        closed = close_idle();
+        if (closed) {
+            break;
+        }
+        Waiter waiter;
+        (void)co_await change(queue, waiter);  // always 0
+    }
+    add(zone, Opened::kImplicitly);
+    table_.set(zone, table_[zone].written, Opened::kImplicitly);
     if (closed) {
         CO_CHECK(co_await table_.store(queue, *closed));
     }
     co_return Status{};
+}
+
+Task<Status> OpenZones::open_explicitly(Queue& queue, std::uint64_t zone, Places& places) {
+    if (table_[zone].opened == Opened::kImplicitly) {
+        leave(zone, table_[zone].written);  // its place is the one that it takes
+    }
+    std::optional<std::uint64_t> closed;
+    while (!has_room(0)) {
+        closed = close_idle();
+        if (closed) {
+            break;
+        }
+        Waiter waiter;
+        (void)co_await change(queue, waiter);  // always 0
+    }
+    places.take();
+    add(zone, Opened::kExplicitly);
+    table_.set(zone, table_[zone].written, Opened::kExplicitly);
+    CO_CHECK(co_await table_.store(queue, zone));
+    if (closed) {
+        CO_CHECK(co_await table_.store(queue, *closed));
+    }
+    co_return Status{};
+}
+
+std::optional<std::uint64_t> OpenZones::close_idle() {
+    const auto idle = std::ranges::find_if(implicit_, [this](auto it) { return !writing_[it]; });
+    if (idle == implicit_.end()) {
+        return std::nullopt;
+    }
+    const std::uint64_t zone = *idle;
+    leave(zone, table_[zone].written);
+    return zone;
 }
 
 void OpenZones::leave(std::uint64_t zone, std::uint64_t written) {
@@ -79,7 +108,8 @@ void OpenZones::leave(std::uint64_t zone, std::uint64_t written) {
 }
 
 void OpenZones::wake() {
-    Waiter* waiter = std::exchange(waiters_, nullptr);
+    last_waiter_ = nullptr;
+    Waiter* waiter = std::exchange(first_waiter_, nullptr);
     while (waiter != nullptr) {
         Waiter* const next = waiter->next;  // once posted, it may be gone
         waiter->queue->post(waiter->completion);

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "lunkit/creatable.hpp"
 #include "lunkit/try.hpp"
@@ -46,6 +47,11 @@ Status fill_zeros(const lunkit_host& host, const IoRequest& io, std::uint64_t at
 
 std::string bytes(std::uint64_t count) {
     return std::to_string(count) + " bytes";
+}
+
+/// Whether nothing was ever written to the file: it was made, and its maker got no further.
+bool is_all_hole(const lunkit_file_info& info) {
+    return info.is_block_device == 0 && ::lseek(info.fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
 }
 
 /// The zones of a file that is there, if they are those that are wanted.
@@ -88,8 +94,9 @@ ZbcDevice::ZbcDevice(const OpenRequest& request, File file, const lunkit_file_in
       table_(host_, file_, geometry_),
       opens_(table_, geometry.max_open_zones) {}
 
+// For a successor as well: it may be of the next boot.
 ZbcDevice::~ZbcDevice() {
-    if (is_loaded_ && file_info_.read_only == 0 && host_.handing_over(host_device_) == 0) {
+    if (is_loaded_ && file_info_.read_only == 0) {
         if (const Status closed = table_.close(file_info_.fd); !closed) {
             host_.log(host_device_, LUNKIT_LOG_WARNING, closed.error().what.c_str());
         }
@@ -110,20 +117,37 @@ Result<std::unique_ptr<ZbcDevice>> ZbcDevice::open(const OpenRequest& request) {
         return std::unexpected(misses_geometry ? new_geometry.error() : opened.error());
     }
     TRY(const lunkit_file_info info, opened->info());
-    if (info.was_created != 0) {
-        if (Status made = ZoneTable::format(request.host, info.fd, *new_geometry); !made) {
-            (void)::unlink(options.path.c_str());  // the error below says what matters
-            return failure(made.error().code,
-                           options.path + " cannot be made: " + made.error().what);
-        }
+    const bool is_new =
+        info.was_created != 0 || (create && info.read_only == 0 &&
+                                  info.size == new_geometry->file_size() && is_all_hole(info));
+    auto device = is_new ? make(request, options, *std::move(opened), info, *new_geometry)
+                         : open_zones_of(request, options, *std::move(opened), info);
+    if (!device && info.was_created != 0) {
+        (void)::unlink(options.path.c_str());  // the error says what matters
     }
+    return device;
+}
+
+Result<std::unique_ptr<ZbcDevice>> ZbcDevice::make(const OpenRequest& request,
+                                                   const ZbcOptions& options, File file,
+                                                   const lunkit_file_info& info,
+                                                   const Geometry& geometry) {
+    if (const Status made = ZoneTable::format(request.host, info.fd, geometry); !made) {
+        return failure(made.error().code, options.path + " cannot be made: " + made.error().what);
+    }
+    return open_zones_of(request, options, std::move(file), info);
+}
+
+Result<std::unique_ptr<ZbcDevice>> ZbcDevice::open_zones_of(const OpenRequest& request,
+                                                            const ZbcOptions& options, File file,
+                                                            const lunkit_file_info& info) {
     TRY(const Geometry geometry, find_zones(request.host, info, options));
     CHECK(check_lun(geometry, request, options.path));
-    std::unique_ptr<ZbcDevice> device(new ZbcDevice(request, *std::move(opened), info, geometry));
+    std::unique_ptr<ZbcDevice> device(new ZbcDevice(request, std::move(file), info, geometry));
     CHECK(device->table_.load(
         {.fd = info.fd, .read_only = info.read_only != 0, .take_over = request.take_over},
         options.path));
-    device->opens_.adopt();
+    device->opens_.adopt(geometry.conventional_zones);
     device->is_loaded_ = true;
     return device;
 }
@@ -139,6 +163,9 @@ Status ZbcDevice::check_config(const CheckRequest& request) {
         return makes_it ? check_folder_of(options.path) : std::unexpected(file.error());
     }
     TRY(const lunkit_file_info info, file->info());
+    if (options.create && info.read_only == 0 && info.size != 0 && is_all_hole(info)) {
+        return {};  // may be one that open() makes
+    }
     const auto zones = find_zones(request.host, info, options);
     return zones ? Status() : std::unexpected(zones.error());
 }
@@ -275,7 +302,7 @@ Task<Status> ZbcDevice::change_sequential(Queue& queue, const IoRequest& io, Dee
         const bool is_behind = was(io, kAdmitted) && written <= table_[zone].written;
         if (!is_behind) {
             CO_CHECK(check_write(io, zone));
-            CO_CHECK(co_await opens_.open(queue, zone, Opened::kImplicitly));
+            CO_CHECK(co_await opens_.open_implicitly(queue, zone));
             leave_progress(io, kAdmitted);
         }
         CO_CHECK(co_await move(queue, io, deed, 0));
@@ -290,7 +317,8 @@ Task<Status> ZbcDevice::change_sequential(Queue& queue, const IoRequest& io, Dee
     co_return Status{};
 }
 
-// The write pointer moves for initiators when it is in the file.
+// The write ends when its write pointer is in the file; REPORT ZONES shows it a little earlier, and
+// no more if it could not be stored.
 Task<Status> ZbcDevice::advance(Queue& queue, std::uint64_t zone, std::uint64_t written) {
     const std::uint64_t before = table_[zone].written;
     if (written == geometry_.zone(zone).length) {
@@ -381,23 +409,20 @@ Task<Status> ZbcDevice::manage_zones(Queue& queue, ZoneAction action, const IoRe
 
 // Of all zones: those that are closed (ZBC-2).
 Task<Status> ZbcDevice::open_zones(Queue& queue, Zones zones) {
-    const auto opens = [&](std::uint64_t zone) {
-        const Record& record = table_[zone];
-        return !is_full(zone) && record.opened != Opened::kExplicitly &&
-               (!zones.all || (record.opened == Opened::kNot && record.written != 0));
-    };
-    std::uint64_t count = 0;
+    std::vector<std::uint64_t> wanted;  // as it is now: opening these may close others
     for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
-        count += opens(zone) ? 1 : 0;
+        const Record& record = table_[zone];
+        if (!is_full(zone) && record.opened != Opened::kExplicitly &&
+            (!zones.all || (record.opened == Opened::kNot && record.written != 0))) {
+            wanted.push_back(zone);
+        }
     }
-    if (!opens_.has_room_for(count)) {
+    OpenZones::Places places(opens_, wanted.size());
+    if (!places.fit()) {
         co_return zone_failure(ETOOMANYREFS);
     }
-    for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
-        if (opens(zone)) {
-            CO_CHECK(co_await opens_.open(queue, zone, Opened::kExplicitly));
-            CO_CHECK(co_await table_.store(queue, zone));
-        }
+    for (const std::uint64_t zone : wanted) {
+        CO_CHECK(co_await opens_.open_explicitly(queue, zone, places));
     }
     co_return Status{};
 }
@@ -413,9 +438,10 @@ Task<Status> ZbcDevice::close_zones(Queue& queue, Zones zones) {
 }
 
 // What was not written will be read: as zeros, whatever a write that failed has left there. Of all
-// zones: not the empty ones.
+// zones: not the empty ones. After an error, what is full by then is stored all the same.
 Task<Status> ZbcDevice::finish_zones(Queue& queue, Zones zones) {
-    for (std::uint64_t zone = zones.first; zone < zones.end; ++zone) {
+    Status filled;
+    for (std::uint64_t zone = zones.first; filled && zone < zones.end; ++zone) {
         const Record& record = table_[zone];
         const bool is_empty = record.written == 0 && record.opened == Opened::kNot;
         if (is_full(zone) || (zones.all && is_empty)) {
@@ -424,10 +450,13 @@ Task<Status> ZbcDevice::finish_zones(Queue& queue, Zones zones) {
         const ByteRange range = geometry_.zone(zone);
         const IoRequest rest(range.offset + record.written, range.length - record.written,
                              LUNKIT_IO_MAY_UNMAP);
-        CO_CHECK(co_await move(queue, rest, Deed::kZero, 0));
-        opens_.leave(zone, range.length);
+        filled = co_await move(queue, rest, Deed::kZero, 0);
+        if (filled) {
+            opens_.leave(zone, range.length);
+        }
     }
-    co_return co_await table_.settle(queue);
+    Status settled = co_await table_.settle(queue);
+    co_return filled ? settled : filled;
 }
 
 // The space is given back when the write pointers are durable: before that, a loss of power brings
@@ -448,6 +477,3 @@ Task<Status> ZbcDevice::reset_zones(Queue& queue, Zones zones) {
 }
 
 }  // namespace lunkit::zbc
-
-LUNKIT_HANDLER(lunkit::zbc::ZbcDevice, "zbc", "a host managed zoned disk in a file",
-               lunkit::zbc::kConfigHelp);

@@ -57,6 +57,15 @@ class ZbcDevice final : public BlockDevice {
     ZbcDevice(const OpenRequest& request, File file, const lunkit_file_info& info,
               const Geometry& geometry);
 
+    /// A device of a file in which there is nothing yet.
+    static Result<std::unique_ptr<ZbcDevice>> make(const OpenRequest& request,
+                                                   const ZbcOptions& options, File file,
+                                                   const lunkit_file_info& info,
+                                                   const Geometry& geometry);
+    static Result<std::unique_ptr<ZbcDevice>> open_zones_of(const OpenRequest& request,
+                                                            const ZbcOptions& options, File file,
+                                                            const lunkit_file_info& info);
+
     [[nodiscard]] bool is_conventional(std::uint64_t zone) const {
         return zone < geometry_.conventional_zones;
     }

@@ -145,6 +145,12 @@ void encode_header(const Geometry& geometry, TableBlock& block) {
 }
 
 Result<Geometry> decode_header(const TableBlock& block, const std::string& path) {
+    if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; })) {
+        return failure(EINVAL, path +
+                                   " holds no zones: its first block is empty. If it is left of "
+                                   "an attempt to make a zoned device that was interrupted, it "
+                                   "may be deleted");
+    }
     if (!begins_with(block, kHeaderMagic)) {
         return failure(EINVAL, path +
                                    " holds no zones: a file that is there already is not made "

@@ -139,7 +139,8 @@ ZoneTable::ZoneTable(const lunkit_host& host, File& file, const Geometry& geomet
       records_(geometry.zones()),
       image_(image_size(geometry)),
       blocks_(geometry.table_blocks()),
-      is_marked_(geometry.zones()) {
+      is_marked_(geometry.zones()),
+      flushed_(geometry.zones()) {
     marked_.reserve(records_.size());
     now_.reserve(records_.size());
 }
@@ -211,6 +212,7 @@ void ZoneTable::mark(std::uint64_t zone) {
 void ZoneTable::set(std::uint64_t zone, std::uint64_t written, Opened opened) {
     records_[zone].written = written;
     records_[zone].opened = opened;
+    flushed_[zone] = std::min(flushed_[zone], written);
     if (written != records_[zone].durable) {
         mark(zone);
     }
@@ -256,9 +258,8 @@ Task<Status> ZoneTable::settle(Queue& queue) {
     if (status) {
         settled_ = answers;
     } else {
-        failed_ = true;
-        for (const Settling& one : now_) {
-            mark(one.zone);
+        for (const std::uint32_t zone : now_) {
+            mark(zone);
         }
     }
     co_return status;
@@ -267,24 +268,32 @@ Task<Status> ZoneTable::settle(Queue& queue) {
 Task<Status> ZoneTable::settle_marked(Queue& queue) {
     now_.clear();
     for (const std::uint32_t zone : marked_) {
-        now_.push_back({zone, records_[zone].written});
+        now_.push_back(zone);
+        flushed_[zone] = records_[zone].written;
         is_marked_[zone] = false;
     }
     marked_.clear();
-    const Outcome data = co_await file_.flush(queue);
-    CO_CHECK(to_status(data));
+    CO_CHECK(co_await flush(queue));
     if (now_.empty()) {
         co_return Status{};
     }
-    for (const Settling& one : now_) {
-        records_[one.zone].durable = one.written;
-        encode(one.zone);
+    for (const std::uint32_t zone : now_) {
+        records_[zone].durable = flushed_[zone];
+        encode(zone);
+        if (records_[zone].written != flushed_[zone]) {  // meanwhile
+            mark(zone);
+        }
     }
-    for (const Settling& one : now_) {  // of each block, the first one stores them all
-        CO_CHECK(co_await store(queue, one.zone));
+    for (const std::uint32_t zone : now_) {  // of each block, the first one stores them all
+        CO_CHECK(co_await store(queue, zone));
     }
-    const Outcome table = co_await file_.flush(queue);
-    co_return to_status(table);
+    co_return co_await flush(queue);
+}
+
+Task<Status> ZoneTable::flush(Queue& queue) {
+    const Outcome outcome = co_await file_.flush(queue);
+    failed_ = failed_ || !outcome.ok();
+    co_return to_status(outcome);
 }
 
 Status ZoneTable::write_changed(int fd) {

@@ -40,8 +40,8 @@ class ZoneTable {
     };
     /// Reads the table and makes the file fit for this boot of the host. Worker thread; blocks.
     Status load(const Loading& how, const std::string& path);
-    /// Before the file is closed: makes everything durable, unless a flush has failed. Worker
-    /// thread; blocks.
+    /// Before the file is closed: makes everything durable, unless a flush has failed. What is open
+    /// stays so. Worker thread; blocks.
     Status close(int fd);
 
     [[nodiscard]] std::uint64_t size() const { return records_.size(); }
@@ -66,6 +66,7 @@ class ZoneTable {
     void encode(std::uint64_t zone);
     void mark(std::uint64_t zone);
     Task<Status> settle_marked(Queue& queue);
+    Task<Status> flush(Queue& queue);
     Status write_changed(int fd);
 
     const lunkit_host& host_;
@@ -83,11 +84,10 @@ class ZoneTable {
     // Zones whose `durable` is behind, each once.
     std::vector<std::uint32_t> marked_;
     std::vector<bool> is_marked_;
-    struct Settling {
-        std::uint32_t zone;
-        std::uint64_t written;
-    };
-    std::vector<Settling> now_;  // of the settle() that runs
+    std::vector<std::uint32_t> now_;  // zones of the settle() that runs
+    // Up to where a zone is durable when its settle() has flushed the data: not what was taken back
+    // meanwhile.
+    std::vector<std::uint64_t> flushed_;
 };
 
 }  // namespace lunkit::zbc

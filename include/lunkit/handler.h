@@ -452,7 +452,9 @@ struct lunkit_handler {
     /* Of a zoned device, which has all of them and gets its requests on one queue. It sees to the
      * rules: it ends what breaks one with LUNKIT_ERROR_ZONE, and its writes of one zone run in the
      * order of their calls. The operations are ZBC-2's OPEN, CLOSE and FINISH ZONE and RESET WRITE
-     * POINTER, on the whole zones of io's range (EPERM: not all of them have a write pointer). */
+     * POINTER, on the whole zones of io's range (EPERM: not all of them have a write pointer). It
+     * has read, write and write_zeroes as well, and its changes are not split: a write that is
+     * longer than max_transfer, or zeros than max_write_zeroes, never comes. */
     int (*report_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,
                         struct lunkit_zone_list *list, struct lunkit_completion *completion);
     int (*open_zones)(void *device, struct lunkit_queue *queue, const struct lunkit_io *io,

@@ -165,9 +165,9 @@ Status PluginDevice::adopt_type(const lunkit_device_info& info, DeviceInfo& know
             }
             const bool has_all =
                 handler_.read != nullptr && handler_.write != nullptr &&
-                handler_.report_zones != nullptr && handler_.open_zones != nullptr &&
-                handler_.close_zones != nullptr && handler_.finish_zones != nullptr &&
-                handler_.reset_zones != nullptr;
+                handler_.write_zeroes != nullptr && handler_.report_zones != nullptr &&
+                handler_.open_zones != nullptr && handler_.close_zones != nullptr &&
+                handler_.finish_zones != nullptr && handler_.reset_zones != nullptr;
             if (!has_all || !std::has_single_bit(info.zone_size) || info.zone_size < block_size_) {
                 return failure(EINVAL, fmt::format("handler '{}' has a zoned device with zones of "
                                                    "{} bytes{}",

@@ -83,6 +83,9 @@ std::uint64_t PluginDevice::limit(Deed deed) const {
 
 Task<Status> PluginDevice::transfer_in_pieces(Queue& queue, const IoRequest& io, Deed deed) {
     const AsyncCall callback = async_callback(deed);
+    if (deed != Deed::kRead && io.length > limit(deed) && info().type == DeviceType::kZoned) {
+        co_return failure(EINVAL);  // in pieces they would share io.progress
+    }
     for (std::uint64_t done = 0; done < io.length;) {
         const IoRequest piece = io.part(done, std::min(limit(deed), io.length - done));
         Status status;
@@ -106,7 +109,7 @@ Task<Status> PluginDevice::transfer_in_pieces(Queue& queue, const IoRequest& io,
 Task<Status> PluginDevice::zero(Queue& queue, const IoRequest& io) {
     if (has(Deed::kWriteZeroes)) {
         Status status = co_await transfer_in_pieces(queue, io, Deed::kWriteZeroes);
-        if (status || status.error().code != EOPNOTSUPP) {
+        if (status || status.error().code != EOPNOTSUPP || info().type == DeviceType::kZoned) {
             co_return status;
         }
     }

@@ -37,15 +37,18 @@ class ZbcHandler : public HandlerRig {
     }
     /// As the successor of a daemon that was killed.
     void kill_and_take_over() {
-        handing_over_ = true;  // nothing is tidied up
+        kill();
         reopen(true);
-        handing_over_ = false;
+    }
+    /// The file stays as it is at this moment.
+    void kill() {
+        std::filesystem::copy_file(disk_, disk_ + ".then");
+        device_.reset();
+        std::filesystem::rename(disk_ + ".then", disk_);
     }
     /// As after a loss of power: another boot, and nothing was tidied up.
     void lose_power() {
-        handing_over_ = true;
-        device_.reset();
-        handing_over_ = false;
+        kill();
         overwrite(4096, std::string(4096, '\0'));
         reopen();
     }
@@ -165,6 +168,22 @@ TEST_P(ZbcHandler, NeverFormatsAFileThatIsThere) {
     write_file(disk_, "");
     EXPECT_THAT(why(try_open(new_, kSize)), HasSubstr("ends before its zones"));
     write_file(disk_, std::string(8192, '\0'));
+    EXPECT_THAT(why(try_open(new_, kSize)), HasSubstr("holds no zones"));
+}
+
+// The daemon died, or could not go on, between making the file and writing its header.
+TEST_P(ZbcHandler, MakesAFileThatWasMadeAndNeverWritten) {
+    write_file(disk_, "");
+    std::filesystem::resize_file(disk_, kData + kSize);
+    EXPECT_EQ(check(new_), "");
+    EXPECT_THAT(why(try_open(new_ + ";create=off", kSize)), HasSubstr("it may be deleted"));
+    EXPECT_THAT(why(try_open(new_ + ";readonly=on", kSize)), HasSubstr("holds no zones"));
+    EXPECT_THAT(why(try_open(new_, kSize, false, true)), HasSubstr("holds no zones"));
+    EXPECT_THAT(why(try_open(new_, kSize + kZone)), HasSubstr("holds no zones"));
+    make();
+    EXPECT_EQ(conditions(), "--eeeeee");
+    device_.reset();
+    write_file(disk_, std::string(kData + kSize, '\0'));  // zeros of somebody
     EXPECT_THAT(why(try_open(new_, kSize)), HasSubstr("holds no zones"));
 }
 

@@ -44,6 +44,11 @@ int transfer(void* /*device*/, lunkit_queue* /*queue*/, const lunkit_io* /*io*/,
     completion->error_class = LUNKIT_ERROR_ZONE;
     return disk->answer;
 }
+template <char Name>
+int change(void* device, lunkit_queue* queue, const lunkit_io* io, lunkit_completion* completion) {
+    disk->calls.push_back(std::string(1, Name) + " " + std::to_string(io->length));
+    return transfer(device, queue, io, completion);
+}
 int report_zones(void* /*device*/, lunkit_queue* /*queue*/, const lunkit_io* io,
                  lunkit_zone_list* list, lunkit_completion* /*completion*/) {
     disk->calls.push_back("report " + std::to_string(io->offset));
@@ -69,7 +74,8 @@ lunkit_handler zoned() {
     handler.open = open_disk;
     handler.close = close_disk;
     handler.read = transfer;
-    handler.write = transfer;
+    handler.write = change<'w'>;
+    handler.write_zeroes = change<'z'>;
     handler.report_zones = report_zones;
     handler.open_zones = manage<'o'>;
     handler.close_zones = manage<'c'>;
@@ -148,6 +154,9 @@ TEST_F(ZonedDeviceTest, IsRefusedWithoutAllItTakes) {
     lunkit_handler without = zoned();
     without.finish_zones = nullptr;
     EXPECT_THAT(try_open(without), HasSubstr("and not all it takes"));
+    without = zoned();
+    without.write_zeroes = nullptr;
+    EXPECT_THAT(try_open(without), HasSubstr("and not all it takes"));
     disk_.info.zone_size = kZone + 512;
     EXPECT_THAT(try_open(zoned()), HasSubstr("zones of 66048 bytes"));
     disk_.info.zone_size = 0;
@@ -162,6 +171,27 @@ TEST_F(ZonedDeviceTest, CallsWhatManagesZones) {
     EXPECT_TRUE(manage_zones(ZoneAction::kReset, 3 * kZone, kZone));
     EXPECT_EQ(manage_zones(ZoneAction::kReset, 3 * kZone, 2 * kZone).error().code, EINVAL);
     EXPECT_THAT(disk_.calls, ElementsAre("o 0+1", "c 1+1", "f 0+2", "r 3+1"));
+}
+
+// Pieces would share one `progress`, and others could get between them.
+TEST_F(ZonedDeviceTest, ItsWritesAreNotSplit) {
+    disk_.info.max_transfer = 4096;
+    disk_.info.max_write_zeroes = 8192;
+    ASSERT_EQ(try_open(zoned()), "");
+    std::string bytes(8192, 'x');
+    const SingleData data(bytes.data(), bytes.size());
+    const IoRequest write(0, data);
+    EXPECT_EQ(test::run_task(queue_, device_->write(queue_, write)).error().code, EINVAL);
+    const IoRequest zeroes(0, 16384);
+    EXPECT_EQ(test::run_task(queue_, device_->write_zeroes(queue_, zeroes)).error().code, EINVAL);
+    EXPECT_TRUE(disk_.calls.empty());
+    const IoRequest whole(0, 8192);
+    EXPECT_TRUE(test::run_task(queue_, device_->write_zeroes(queue_, whole)));
+    disk_.answer = -EOPNOTSUPP;  // no reason to write zeros instead
+    EXPECT_EQ(test::run_task(queue_, device_->write_zeroes(queue_, whole)).error().code,
+              EOPNOTSUPP);
+    EXPECT_THAT(disk_.calls, ElementsAre("z 8192", "z 8192"));
+    EXPECT_TRUE(test::run_task(queue_, device_->read(queue_, write)).error().code == EOPNOTSUPP);
 }
 
 TEST_F(ZonedDeviceTest, PassesOnWhichRuleWasBroken) {

@@ -32,6 +32,17 @@ TEST(BlockLimits, AreFiniteWhereNobodyHasOne) {
     EXPECT_EQ(limits.maximum_compare_and_write_length, 255);
 }
 
+// A pattern is one write, which a handler with zones gets as a whole.
+TEST(BlockLimits, OfAZonedDeviceLetWriteSameBeOneWrite) {
+    DeviceInfo info;
+    info.type = DeviceType::kZoned;
+    EXPECT_EQ(make_block_limits(info, {.block_size = 512}).maximum_write_same_length, 512U);
+    info.max_transfer = 65536;
+    EXPECT_EQ(make_block_limits(info, {.block_size = 512}).maximum_write_same_length, 128U);
+    info.max_write_zeroes = 32768;
+    EXPECT_EQ(make_block_limits(info, {.block_size = 512}).maximum_write_same_length, 64U);
+}
+
 TEST(BlockLimits, LetCompareAndWriteCarryItsDataTwice) {
     const BlockLimits limits =
         make_block_limits({}, {.block_size = 512, .max_transfer = 16U * 512});

@@ -168,13 +168,20 @@ TEST_F(Multimedia, DiscStructureOfADvd) {
     EXPECT_TRUE(is_invalid_cdb_field(structure(0, 1), 6));
     EXPECT_TRUE(is_invalid_cdb_field(structure(0, 0, 1), 1));
     EXPECT_EQ(configuration(2, 0x1f).data,
-              (Bytes{0, 0, 0, 12, 0, 0, 0, 0x10, 0, 0x1f, 1, 4, 0, 0, 0, 0}));
+              (Bytes{0, 0, 0, 12, 0, 0, 0, 0x10, 0, 0x1f, 9, 4, 0, 0, 0, 0}));
     resize(4'000'001);
     const Bytes two = structure(0, 1).data;
-    EXPECT_EQ(two[6], 0x21);
+    EXPECT_EQ(two[6], 0x31);  // two layers, opposite track path
     EXPECT_EQ(Bytes(two.begin() + 12, two.begin() + 20),
-              (Bytes{0, 0x40, 0x09, 0,        // 30000h + 4000000
-                     0, 0x21, 0x84, 0x7f}));  // 30000h + 2000000 - 1
+              (Bytes{0, 0xfc, 0xff, 0xe0,     // the complement of 21848fh, + 1999985 - 1
+                     0, 0x21, 0x84, 0x8f}));  // 30000h + 2000016 - 1
+    resize(2 * (0x800000 - 0x030000));
+    const Bytes most = structure(0).data;
+    EXPECT_EQ(Bytes(most.begin() + 12, most.begin() + 20),
+              (Bytes{0, 0xfc, 0xff, 0xff, 0, 0x7f, 0xff, 0xff}));
+    resize(2 * (0x800000 - 0x030000) + 1);  // there are no numbers for them
+    EXPECT_TRUE(is_check(structure(0), 0x5, 0x3002));
+    EXPECT_TRUE(is_good(structure(1)));
 }
 
 TEST_F(Multimedia, ModePagesAreThoseOfACd) {

@@ -66,7 +66,7 @@ done
 wait $fio || fail "fio: $(cat /tank/fio)"
 assert_no_errors
 assert_match "$(zone 2)" '\(fu\)' "a zone that fio filled"
-lunkitd_log | grep 'commands that the predecessor had begun' || echo "no kill hit a command in flight"
+lunkitd_log | grep 'commands that the predecessor had begun' || fail "no kill hit a command in flight"
 
 step "conventional zones, and what a restart leaves"
 dd if=/tank/data of="$DISK" bs=4k seek=100 count=100 oflag=direct status=none
