@@ -199,6 +199,7 @@ std::vector<Case> cases(const std::string& file) {
         {"null write 4k depth 128", "null/", true, k4, 128},
         {"ram read 4k depth 32", "ram/bench", false, k4, 32},
         {"ram write 4k depth 32", "ram/bench", true, k4, 32},
+        {"ram read 1m depth 4", "ram/bench", false, 8 * k128, 4},
         {"file read 4k depth 1", "file/" + file, false, k4, 1},
         {"file read 4k depth 32", "file/" + file, false, k4, 32},
         {"file write 4k depth 32", "file/" + file, true, k4, 32},

@@ -328,7 +328,17 @@ def set_up(names, luns):
         if name in names:
             made[name] = kind(number)
             made[name].set_up(luns)
+    wait_for("an idle machine", is_idle, 120)
     return made
+
+
+def is_idle():
+    """For the next second: new disks are probed for a while after they can be used."""
+    def idle_ticks():   # a thread that waits in io_uring counts as iowait
+        return sum(map(int, pathlib.Path("/proc/stat").read_text().split()[4:6]))
+    before = idle_ticks()
+    time.sleep(1)
+    return idle_ticks() - before > 0.8 * os.cpu_count() * os.sysconf("SC_CLK_TCK")
 
 
 def take_away():
