@@ -282,11 +282,11 @@ class Loop(Backend):
 
 
 class Nbd(Backend):
-    """qemu-nbd and the kernel's client, over a socket of the machine itself."""
+    """qemu-nbd and the kernel's client, over a socket of the machine itself. (It goes to the background unless it is verbose.)"""
 
     def set_up(self, luns):
         run("modprobe", "nbd")
-        self.pid = start(["qemu-nbd", "--format=raw", "--cache=writeback", "--persistent", "--connect=/dev/nbd0", image("nbd", SIZE)],
+        self.pid = start(["qemu-nbd", "--verbose", "--format=raw", "--cache=writeback", "--persistent", "--connect=/dev/nbd0", image("nbd", SIZE)],
                          "/dev/nbd0", lambda: int(pathlib.Path("/sys/block/nbd0/size").read_text()) == SIZE >> 9)
         self.add("loopback", "/dev/nbd0")
 
