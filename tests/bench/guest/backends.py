@@ -207,6 +207,12 @@ class Ram(OursTcmu):
     def config(self, index, size):
         return f"ram/bench{index}"
 
+    def set_up(self, luns):
+        super().set_up(luns)
+        for index, disk in enumerate(self.disks["loopback"]):     # else reads find nothing to copy, and writes make pages
+            pieces = (SIZE if index == 0 else MORE_SIZE) >> 16
+            run("dd", "if=/dev/zero", f"of={disk}", "bs=64k", f"count={pieces}", "oflag=direct", "status=none")
+
 
 class Disk(OursTcmu):
     """A block device through the page cache."""
