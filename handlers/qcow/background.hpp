@@ -34,6 +34,18 @@ class Background {
         co_return stopping_.load() ? Status{failure(ECANCELED)} : Status{};
     }
 
+    /// On the queue's thread, before another try of what has failed. ECANCELED: it is to end.
+    Task<Status> pause(Queue& queue, std::chrono::seconds time) {
+        constexpr std::chrono::milliseconds kStep(50);  // so long stop() may wait
+        for (std::chrono::milliseconds slept(0); slept < time && !stopping_.load();
+             slept += kStep) {
+            (void)co_await queue.sleep(kStep);
+        }
+        co_return stopping_.load() ? Status{failure(ECANCELED)} : Status{};
+    }
+    /// On the queue's thread: the next rest() or pause() says that it is to end.
+    void cancel() { stopping_.store(true); }
+
     // On the queue's thread. When end() is called, nothing of the owner is used any more.
     void begin() {
         const std::lock_guard lock(mutex_);

@@ -49,6 +49,21 @@ Status Census::add(std::uint64_t offset, std::uint64_t length) {
     return {};
 }
 
+Status Census::add_own(std::uint64_t offset, std::uint64_t length) {
+    CHECK(add(offset, length));
+    own_.push_back({offset, length});
+    return {};
+}
+
+void Census::restart() {
+    for (std::unique_ptr<Page>& page : pages_) {
+        page.reset();
+    }
+    for (const ByteRange range : own_) {
+        (void)add(range.offset, range.length);  // as it could be added before
+    }
+}
+
 Task<Status> Census::add_l1(Queue& queue, std::uint64_t offset, std::uint64_t entries) {
     if (entries == 0) {
         co_return Status{};

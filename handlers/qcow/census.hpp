@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "lunkit/io_request.hpp"
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
@@ -34,6 +35,10 @@ class Census {
     Status begin();
     /// Something in [offset, +length) of the file: each cluster that it touches.
     Status add(std::uint64_t offset, std::uint64_t length);
+    /// The same, and it stays counted over restart().
+    Status add_own(std::uint64_t offset, std::uint64_t length);
+    /// Forgets all but what add_own() counted.
+    void restart();
     /// The L2 tables of an L1 table, and what they lead to; none of them changes meanwhile.
     /// `active`: COPIED flags count; they are collected for check_copied().
     Task<Status> add_tables(Queue& queue, std::span<const std::uint64_t> l1, bool active);
@@ -65,6 +70,7 @@ class Census {
     std::uint64_t end_ = 0;  // of the file, when it began
     std::uint64_t clusters_ = 0;
     std::vector<std::unique_ptr<Page>> pages_;
+    std::vector<ByteRange> own_;
 };
 
 }  // namespace lunkit::qcow

@@ -157,13 +157,18 @@ UnlinkedClusters Commit::take_releasable() {
     const auto frozen = std::ranges::partition(all, [this](const Unlinked& unlinked) {
         return !metadata_.refcounts.is_frozen(unlinked.cluster);
     });
-    frozen_.insert(frozen_.end(), frozen.begin(), frozen.end());
+    for (const Unlinked& unlinked : frozen) {
+        frozen_.add(unlinked);
+    }
     all.erase(frozen.begin(), frozen.end());
     return all;
 }
 
-void Commit::thaw() {
-    append(releasable_, std::exchange(frozen_, {}));
+bool Commit::thaw_some() {
+    UnlinkedClusters some = frozen_.take(kMostUnlinked);
+    const bool any = !some.empty();
+    append(releasable_, std::move(some));
+    return any;
 }
 
 /// While their counts are still up nobody else can have the clusters.

@@ -36,6 +36,7 @@
 #include "lunkit/task.hpp"
 #include "qcow/cluster_map.hpp"
 #include "qcow/cluster_set.hpp"
+#include "qcow/frozen_clusters.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/refcounts.hpp"
 #include "qcow/unlinked.hpp"
@@ -76,8 +77,9 @@ class Commit {
     /// For close(), after the last request: the same, without a queue.
     Status run_blocking();
 
-    /// Refcounts::thaw() was called: clusters that waited for it are released by the next commit.
-    void thaw();
+    /// After Refcounts::thaw(): some of the clusters that waited for it are released by the next
+    /// commit, few enough for one. False: there are none.
+    bool thaw_some();
 
   private:
     struct Batch {
@@ -115,7 +117,7 @@ class Commit {
     bool can_punch_ = true;
     UnlinkedClusters written_;     // removal written, no barrier since
     UnlinkedClusters releasable_;  // removal durable
-    UnlinkedClusters frozen_;      // the same, but their counts may be wrong yet
+    FrozenClusters frozen_;        // the same, but their counts may be wrong yet
 };
 
 }  // namespace lunkit::qcow

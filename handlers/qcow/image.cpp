@@ -153,16 +153,23 @@ Task<Status> Image::prepare(Queue& queue) {
     if (prepared_) {
         co_return Status{};
     }
-    if (header_.has(kDirty)) {
+    if (header_.has(kDirty) && repair_ == nullptr) {
         CO_CHECK(begin_repair());
+    }
+    CO_CHECK(co_await clear_autoclear_features(queue));
+    if (header_.has(kDirty)) {  // last: nothing above may fail while it runs
         if (file_.is_block_device()) {
             CO_CHECK(co_await repair(queue));  // there is no room behind its end
         } else {
             repair_behind(queue.handle());
         }
     }
+    prepared_ = true;
+    co_return Status{};
+}
+
+Task<Status> Image::clear_autoclear_features(Queue& queue) {
     if (header_.autoclear_features == 0) {
-        prepared_ = true;
         co_return Status{};
     }
     std::uint64_t kept = header_.raw_data_file() ? std::uint64_t{kRawExternalData} : 0;
@@ -176,9 +183,7 @@ Task<Status> Image::prepare(Queue& queue) {
         CO_CHECK(co_await file_.write_bytes(queue, field::kAutoclearFeatures, bytes));
         header_.autoclear_features = kept;
     }
-    CO_CHECK(co_await file_.flush(queue));
-    prepared_ = true;
-    co_return Status{};
+    co_return co_await file_.flush(queue);
 }
 
 /// False: the directory is damaged, and has been left as it is.
@@ -199,6 +204,7 @@ Task<Status> Image::settle(Queue& queue, Status status) {
         co_return status;
     }
     corrupt_ = true;
+    background_.cancel();
     const std::string text =
         file_.path() + ": " + status.error().what + "; marked as corrupt, refusing writes";
     file_.host().log(nullptr, LUNKIT_LOG_ERROR, text.c_str());
@@ -211,13 +217,15 @@ Task<Status> Image::settle(Queue& queue, Status status) {
 }
 
 /// Durably. Two at once would leave either's.
-Task<Status> Image::write_features(Queue& queue) {
+Task<Status> Image::write_features(Queue& queue, std::uint64_t cleared) {
     AsyncMutex::Guard guard(features_mutex_);
     co_await guard.acquire(queue);
     std::vector<std::byte> bytes(8);
-    store_be(bytes.data(), header_.incompatible_features);
+    store_be(bytes.data(), header_.incompatible_features & ~cleared);
     CO_CHECK(co_await file_.write_bytes(queue, field::kIncompatibleFeatures, bytes));
-    co_return co_await file_.flush(queue);
+    CO_CHECK(co_await file_.flush(queue));
+    header_.incompatible_features &= ~cleared;
+    co_return Status{};
 }
 
 ByteRange Image::lock_range(ByteRange range) const {

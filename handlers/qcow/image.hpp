@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lunkit/block_device.hpp"
@@ -112,12 +113,17 @@ class Image final : public Disk {
     struct Repair {
         Census census;
         std::vector<std::uint64_t> l1;  // as it was before our first change
+        bool counted = false;           // the census is complete
+        bool adopted = false;           // the counts are right, in the file and here
+        std::uint64_t wrong = 0;        // counts that were not
     };
     Status begin_repair();
     Task<Status> repair(Queue& queue);
     Detached repair_behind(lunkit_queue* handle);
-    Task<Status> repair_counts(Queue& queue, std::uint64_t& wrong);
-    Task<Result<std::uint64_t>> adopt(Queue& queue, const Census& census);
+    Task<Status> mend(Queue& queue);
+    Task<Status> release_frozen(Queue& queue);
+    Task<Status> adopt(Queue& queue, const Census& census, std::uint64_t& wrong);
+    void log_repair(int level, std::string_view text) const;
     Task<Status> clear_dirty_bit(Queue& queue);
     Status give_up(const Error& error);
     Status count_own(Census& census) const;
@@ -125,10 +131,12 @@ class Image final : public Disk {
 
     /// Before the first change of the file.
     Task<Status> prepare(Queue& queue);
+    Task<Status> clear_autoclear_features(Queue& queue);
     Task<Result<bool>> mark_bitmaps(Queue& queue);
     /// Every result of an operation passes here: damage that was found is remembered in the header.
     Task<Status> settle(Queue& queue, Status status);
-    Task<Status> write_features(Queue& queue);
+    /// `cleared`: bits that go; here too, once they have gone from the file.
+    Task<Status> write_features(Queue& queue, std::uint64_t cleared = 0);
     /// `uncommitted`: entries that this request depends upon are not in the file.
     Task<Status> finish_change(Queue& queue, bool durable, bool uncommitted);
     [[nodiscard]] ByteRange lock_range(ByteRange range) const;

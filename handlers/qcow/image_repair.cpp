@@ -7,12 +7,17 @@
 //   - no table of before is changed in place: tables that are to change move behind the end. So
 //     what is counted stays as it was, while its successors are counted as they come up. With
 //     snapshots no data is changed in place either, as a COPIED flag may be wrong like a count;
-//   - when all is counted, the counts are made durable, then the dirty bit goes, then those that
-//     waited are released.
+//   - when all is counted, the counts are made durable, then those that waited are released, then
+//     the dirty bit goes.
 // The end of the process at any time leaves the dirty bit, and whoever opens the image next counts
-// anew. What is more than wrong counts is left to qemu-img, and the image is not written any more.
+// anew. An error that may pass (no space, a failed read or write) is logged, and it is tried again
+// later. What is more than wrong counts is left to qemu-img, and the image is not written any more.
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,70 +29,124 @@
 
 namespace lunkit::qcow {
 
+namespace {
+
+constexpr std::string_view kEndsEarly = "the repair ends early; the next opening begins it anew";
+
+/// Another try may succeed: it is neither damage nor more than can be counted here.
+bool may_pass(const Error& error) {
+    return error.error_class != ErrorClass::kInternal && error.code != ENOTSUP &&
+           error.code != EFBIG;
+}
+
+std::string reason(const Error& error) {
+    return error.what.empty() ? fmt::format("error {}", error.code) : error.what;
+}
+
+}  // namespace
+
 /// Under prepare_mutex_, before the first change; repair() follows. Waits for nothing.
 Status Image::begin_repair() {
-    repair_ = std::make_unique<Repair>(Repair{{file_, geometry_, background_}, metadata_.map.l1()});
-    if (const Status counted = count_own(repair_->census); !counted) {
-        return give_up(counted.error());
+    auto repair = std::make_unique<Repair>(
+        Repair{.census = {file_, geometry_, background_}, .l1 = metadata_.map.l1()});
+    if (const Status counted = count_own(repair->census); !counted) {
+        return may_pass(counted.error()) ? counted : give_up(counted.error());
     }
+    repair_ = std::move(repair);
     const std::uint64_t clusters = repair_->census.clusters();
     const std::uint64_t end = geometry_.start_of(clusters);
     metadata_.refcounts.freeze(clusters);
     metadata_.map.distrust(end, snapshots_.snapshots.empty() ? 0 : end);
+    log_repair(LUNKIT_LOG_NOTICE, "its refcounts are counted anew");
     return {};
 }
 
 Detached Image::repair_behind(lunkit_queue* handle) {
+    constexpr std::chrono::seconds kFirst(1);
+    constexpr std::chrono::seconds kLongest(60);
     background_.begin();
     HostQueue queue(file_.host(), handle);
-    (void)co_await repair(queue);  // the log says what became of it
+    std::chrono::seconds time = kFirst;
+    while (!co_await repair(queue) && repair_ != nullptr) {
+        if (!co_await background_.pause(queue, time)) {
+            log_repair(LUNKIT_LOG_NOTICE, kEndsEarly);
+            break;
+        }
+        time = std::min(2 * time, kLongest);
+    }
     background_.end();
 }
 
+/// The log says what becomes of it. Fails and leaves repair_: it may be called again.
 Task<Status> Image::repair(Queue& queue) {
-    std::uint64_t wrong = 0;
-    const Status counted = co_await repair_counts(queue, wrong);
-    if (!counted && counted.error().code == ECANCELED) {
-        co_return counted;
+    const Status mended = co_await mend(queue);
+    if (!mended && mended.error().code == ECANCELED) {
+        log_repair(LUNKIT_LOG_NOTICE, kEndsEarly);
+        repair_.reset();
+        co_return mended;
     }
+    if (!mended && may_pass(mended.error())) {
+        log_repair(LUNKIT_LOG_WARNING,
+                   fmt::format("the repair has failed and is tried again later: {}",
+                               reason(mended.error())));
+        co_return mended;
+    }
+    const std::uint64_t wrong = repair_->wrong;
     repair_.reset();
-    if (!counted) {
-        co_return give_up(counted.error());
+    if (!mended) {
+        co_return give_up(mended.error());
     }
-    CO_CHECK(co_await clear_dirty_bit(queue));
-    const std::string text =
-        fmt::format("{} was not closed properly: {} refcounts mended", file_.path(), wrong);
-    file_.host().log(nullptr, LUNKIT_LOG_NOTICE, text.c_str());
-    co_return co_await commit_.run(queue, Commit::Until::kLinked);
+    log_repair(LUNKIT_LOG_NOTICE, fmt::format("{} refcounts mended", wrong));
+    co_return Status{};
 }
 
-/// Until the counts are right, in the file and here.
-Task<Status> Image::repair_counts(Queue& queue, std::uint64_t& wrong) {
-    CO_CHECK(co_await count_tables(queue, repair_->census, repair_->l1));
-    CO_TRY(wrong, co_await adopt(queue, repair_->census));
-    CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
-    metadata_.refcounts.thaw();
-    metadata_.map.distrust(0, 0);
-    commit_.thaw();
-    co_return Status{};
+/// Goes on with what has not been done yet.
+Task<Status> Image::mend(Queue& queue) {
+    if (!repair_->counted) {
+        repair_->census.restart();
+        CO_CHECK(co_await count_tables(queue, repair_->census, repair_->l1));
+        repair_->counted = true;
+    }
+    if (!repair_->adopted) {
+        CO_CHECK(co_await adopt(queue, repair_->census, repair_->wrong));
+        CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
+        AsyncMutex::Guard guard(metadata_.mutex);
+        co_await guard.acquire(queue);
+        metadata_.refcounts.thaw();
+        metadata_.map.distrust(0, 0);
+        repair_->adopted = true;
+    }
+    CO_CHECK(co_await release_frozen(queue));
+    co_return co_await clear_dirty_bit(queue);
+}
+
+Task<Status> Image::release_frozen(Queue& queue) {
+    while (commit_.thaw_some()) {
+        CO_CHECK(co_await background_.rest(queue));
+        CO_CHECK(co_await commit_.run(queue, Commit::Until::kLinked));
+    }
+    co_return co_await background_.rest(queue);
+}
+
+void Image::log_repair(int level, std::string_view text) const {
+    const std::string line = fmt::format("{} was not closed properly: {}", file_.path(), text);
+    file_.host().log(nullptr, level, line.c_str());
 }
 
 Status Image::give_up(const Error& error) {
     unrepairable_ = true;
-    const std::string text = fmt::format(
-        "{} was not closed properly and its refcounts cannot be mended here ({}): run 'qemu-img "
-        "check -r all' on it; refusing writes",
-        file_.path(), error.what.empty() ? fmt::format("error {}", error.code) : error.what);
-    file_.host().log(nullptr, LUNKIT_LOG_ERROR, text.c_str());
+    log_repair(LUNKIT_LOG_ERROR,
+               fmt::format("its refcounts cannot be mended here ({}): run 'qemu-img check -r all' "
+                           "on it; refusing writes",
+                           reason(error)));
     return failure(EROFS);
 }
 
 Task<Status> Image::clear_dirty_bit(Queue& queue) {
     if (corrupt_) {
-        co_return failure(EIO);
+        co_return failure(ECANCELED);
     }
-    header_.incompatible_features &= ~std::uint64_t{kDirty};
-    co_return co_await write_features(queue);
+    co_return co_await write_features(queue, kDirty);
 }
 
 /// What is found without reading anything; room for the rest.
@@ -96,13 +155,13 @@ Status Image::count_own(Census& census) const {
         return failure(ENOTSUP, "it has bitmaps");
     }
     CHECK(census.begin());
-    CHECK(census.add(0, geometry_.cluster_size()));
+    CHECK(census.add_own(0, geometry_.cluster_size()));
     if (header_.encryption_header) {
-        CHECK(census.add(header_.encryption_header->offset, header_.encryption_header->length));
+        CHECK(census.add_own(header_.encryption_header->offset, header_.encryption_header->length));
     }
     CHECK(metadata_.refcounts.count_own(census));
-    CHECK(census.add(metadata_.map.l1_offset(), metadata_.map.l1_size() * 8));
-    return census.add(header_.snapshots_offset, snapshots_.bytes);
+    CHECK(census.add_own(metadata_.map.l1_offset(), metadata_.map.l1_size() * 8));
+    return census.add_own(header_.snapshots_offset, snapshots_.bytes);
 }
 
 /// Those that `l1`, the active L1 table, and those of the snapshots lead to.
@@ -114,9 +173,8 @@ Task<Status> Image::count_tables(Queue& queue, Census& census, std::span<const s
     co_return co_await census.check_copied(queue);
 }
 
-/// Makes all counts what the census says; gives how many were not.
-Task<Result<std::uint64_t>> Image::adopt(Queue& queue, const Census& census) {
-    std::uint64_t wrong = 0;
+/// Makes all counts what the census says; adds to `wrong` how many were not.
+Task<Status> Image::adopt(Queue& queue, const Census& census, std::uint64_t& wrong) {
     for (std::uint64_t cluster = 0; cluster < census.clusters();) {
         {
             AsyncMutex::Guard guard(metadata_.mutex);
@@ -126,12 +184,12 @@ Task<Result<std::uint64_t>> Image::adopt(Queue& queue, const Census& census) {
             cluster = adopted.next;
             wrong += adopted.wrong;
         }
+        CO_CHECK(co_await background_.rest(queue));  // nothing is written after it says no
         if (commit_.is_due()) {
             CO_CHECK(co_await commit_.run(queue, Commit::Until::kLinked));
         }
-        CO_CHECK(co_await background_.rest(queue));
     }
-    co_return wrong;
+    co_return co_await background_.rest(queue);
 }
 
 Task<Result<Verdict>> Image::verify(Queue& queue, bool repair) {
@@ -159,7 +217,7 @@ Task<Result<Verdict>> Image::verify(Queue& queue, bool repair) {
         verdict.damage = fmt::format("{} refcounts are too low", difference.too_low);
     }
     if (repair && verdict.damage.empty() && verdict.leaked > 0) {
-        CO_TRY(verdict.repaired, co_await adopt(queue, census));
+        CO_CHECK(co_await adopt(queue, census, verdict.repaired));
         CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
     }
     co_return verdict;

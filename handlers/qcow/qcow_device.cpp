@@ -57,7 +57,8 @@ Status check_creatable(const QcowOptions& options) {
 Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request) {
     TRY(const QcowOptions options, parse_options(request.config));
     const ChainRequest chain = chain_request(options, request.read_only);
-    if (options.create && !request.read_only && request.size != 0) {
+    // A successor finds what its predecessor served, or an error: never a new, empty image.
+    if (options.create && !request.read_only && !request.take_over && request.size != 0) {
         CHECK(create_missing(request.host, chain, request.size));
     }
     TRY(std::unique_ptr<Disk> image, open_chain(request.host, chain));
@@ -66,12 +67,15 @@ Result<std::unique_ptr<QcowDevice>> QcowDevice::open(const OpenRequest& request)
         return failure(EINVAL, fmt::format("{}: a disk of {} bytes has no whole block of {}",
                                            options.path, image->size(), request.block_size));
     }
-    if (request.size != 0 && request.size != usable) {
+    // A predecessor may have died after it resized the image, and before the LUN's size followed.
+    const bool grows_back = request.take_over && !image->read_only();
+    if (request.size != 0 && request.size != usable &&
+        (!request.take_over || (usable < request.size && !grows_back))) {
         return failure(EINVAL, fmt::format("{} is a disk of {} bytes; the LUN has {}", options.path,
                                            usable, request.size));
     }
-    return std::unique_ptr<QcowDevice>(
-        new QcowDevice(request.host, std::move(image), request.block_size, options.shrink));
+    return std::unique_ptr<QcowDevice>(new QcowDevice(
+        request.host, std::move(image), request.block_size, options.shrink, request.size));
 }
 
 Status QcowDevice::check_config(const CheckRequest& request) {
@@ -124,7 +128,7 @@ DeviceInfo QcowDevice::info() const {
     constexpr std::uint64_t kMostCleared = 4ULL << 30U;
     const lunkit_file_info& file = image_->file().info();
     DeviceInfo info;
-    info.size = image_->size() / block_size_ * block_size_;
+    info.size = std::max(image_->size() / block_size_ * block_size_, lun_size_.load());
     info.physical_block_size = file.physical_block_size;
     info.optimal_io_size = static_cast<std::uint32_t>(image_->cluster_size());
     info.discard_granularity = info.optimal_io_size;
@@ -140,23 +144,45 @@ DeviceInfo QcowDevice::info() const {
     return info;
 }
 
+/// Before each request.
+Task<Status> QcowDevice::grow_back(Queue& queue) {
+    const std::uint64_t size = lun_size_.load();
+    if (image_->size() < size) {
+        CO_CHECK(co_await image_->grow(queue, size));
+    }
+    lun_size_.store(0);
+    co_return Status{};
+}
+
 Task<Status> QcowDevice::read(Queue& queue, const IoRequest& io) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     co_return co_await image_->read(queue, io);
 }
 
 Task<Status> QcowDevice::write(Queue& queue, const IoRequest& io) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     co_return co_await image_->write(queue, io, durable(io));
 }
 
 Task<Status> QcowDevice::flush(Queue& queue) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     co_return co_await image_->flush(queue);
 }
 
 Task<Status> QcowDevice::discard(Queue& queue, const IoRequest& io) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     const auto space =
         (io.flags & LUNKIT_IO_ANCHOR) != 0 ? Disk::Space::kKeep : Disk::Space::kRelease;
     co_return co_await image_->clear(queue, io.range(), space, durable(io));
@@ -164,6 +190,9 @@ Task<Status> QcowDevice::discard(Queue& queue, const IoRequest& io) {
 
 Task<Status> QcowDevice::write_zeroes(Queue& queue, const IoRequest& io) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     if (!image_->can_clear() && (io.flags & LUNKIT_IO_NO_FALLBACK) == 0) {
         co_return co_await image_->write_zeros(queue, io.range(), durable(io));
     }
@@ -175,7 +204,18 @@ Task<Status> QcowDevice::write_zeroes(Queue& queue, const IoRequest& io) {
 Task<Result<std::uint32_t>> QcowDevice::extents(Queue& queue, const IoRequest& io,
                                                 std::span<Extent> extents) {
     seen(queue);
+    if (lun_size_.load(std::memory_order_relaxed) != 0) {
+        CO_CHECK(co_await grow_back(queue));
+    }
     co_return co_await image_->extents(queue, io.range(), extents);
+}
+
+Task<Status> QcowDevice::change_size(Queue& queue, std::uint64_t size, bool shrinks) {
+    CO_CHECK(co_await grow_back(queue));
+    if (shrinks) {
+        co_return co_await image_->shrink(queue, size);
+    }
+    co_return co_await image_->grow(queue, size);
 }
 
 Status QcowDevice::resize(std::uint64_t size) {
@@ -195,7 +235,7 @@ Status QcowDevice::resize(std::uint64_t size) {
         return failure(EAGAIN, "the device has not served a request yet; try again after one");
     }
     return call_on<Status>(host_, queue, [this, size, shrinks](Queue& on_queue) {
-        return shrinks ? image_->shrink(on_queue, size) : image_->grow(on_queue, size);
+        return change_size(on_queue, size, shrinks);
     });
 }
 

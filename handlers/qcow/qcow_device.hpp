@@ -34,8 +34,14 @@ class QcowDevice final : public BlockDevice {
 
   private:
     QcowDevice(const lunkit_host& host, std::unique_ptr<Disk> image, std::uint32_t block_size,
-               bool may_shrink)
-        : host_(host), image_(std::move(image)), block_size_(block_size), may_shrink_(may_shrink) {}
+               bool may_shrink, std::uint64_t lun_size)
+        : host_(host),
+          image_(std::move(image)),
+          block_size_(block_size),
+          may_shrink_(may_shrink),
+          lun_size_(image_->size() < lun_size ? lun_size : 0) {}
+    Task<Status> grow_back(Queue& queue);
+    Task<Status> change_size(Queue& queue, std::uint64_t size, bool shrinks);
     [[nodiscard]] bool durable(const IoRequest& io) const {
         return io.fua() || write_through_.load(std::memory_order_relaxed);
     }
@@ -45,6 +51,9 @@ class QcowDevice final : public BlockDevice {
     std::unique_ptr<Disk> image_;
     const std::uint32_t block_size_;
     const bool may_shrink_;
+    /// Of a LUN that is larger than the image it was taken over with: the first request makes the
+    /// image as large, with zeros behind its end. 0: there is nothing to do.
+    std::atomic<std::uint64_t> lun_size_;
     std::atomic<bool> write_through_{false};
     std::atomic<lunkit_queue*> queue_{nullptr};  // where requests come from; for resize
 };

@@ -239,10 +239,10 @@ Task<Result<std::uint64_t>> Refcounts::count(Queue& queue, std::uint64_t cluster
 }
 
 Status Refcounts::count_own(Census& census) const {
-    CHECK(census.add(table_offset_, table_.size() * 8));
+    CHECK(census.add_own(table_offset_, table_.size() * 8));
     for (const std::uint64_t block : table_) {
         if (block != 0) {
-            CHECK(census.add(block, geometry_.cluster_size()));
+            CHECK(census.add_own(block, geometry_.cluster_size()));
         }
     }
     return {};

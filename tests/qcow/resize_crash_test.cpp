@@ -11,6 +11,7 @@ namespace {
 
 /// Of the cuts, one of so many is made: the build says it.
 constexpr unsigned kShare = LUNKIT_CRASH_SHARE;
+constexpr std::uint64_t kIncompatibleFeatures = 72;  // where the header has them
 
 /// Of a disk of some kind.
 struct OtherSize {
@@ -81,6 +82,21 @@ TEST_P(CrashOfAShrinkingDisk, LeavesTheOldDiskOrTheNewOne) {
         workload.resize(kind.size);
         return workload.run();
     };
+    if (kind.dirty) {
+        options.script = [](Workload& workload, RecordingHost& host) -> std::optional<std::string> {
+            host.hold([](FileCall call, std::uint64_t offset, std::uint64_t) {
+                return call == FileCall::kWrite && offset == kIncompatibleFeatures;
+            });
+            workload.start(Verb::kWrite, {0, 8}, LUNKIT_IO_FUA);
+            while (workload.in_flight() != 0 && host.queue().step()) {
+            }
+            const bool mended = host.held() != 0;
+            workload.resize(GetParam().size);
+            host.release_held();
+            auto finding = workload.run();
+            return mended ? "the repair had ended before the disk shrank" : finding;
+        };
+    }
     // Either, by the kind.
     options.config = GetParam().size % 1024 == 0 ? ";shrink=on" : ";shrink=on;commit=flush";
     const CrashReport report = run_crash(entry(), kind, options);

@@ -79,21 +79,6 @@ TEST_F(DirtyImage, WhoseRefcountBlockIsLostIsMendedToo) {
     expect_clean("image");
     expect_content("image", model_);
 }
-TEST_F(DirtyImage, ThatIsClosedWhileItIsMendedLosesNothing) {
-    make_dirty("lazy_refcounts=on");
-    open("image");
-    ASSERT_TRUE(write(3 * kMiB, std::string(kMiB, 'n')));
-    model_.replace(3 * kMiB, kMiB, kMiB, 'n');
-    close();
-    open("image");
-    EXPECT_EQ(model_, read(0, 4 * kMiB));
-    ASSERT_TRUE(write(0, std::string(512, 'm')));
-    model_.replace(0, 512, 512, 'm');
-    turn_until_mended();
-    close();
-    expect_clean("image");
-    expect_content("image", model_);
-}
 TEST_F(DirtyImage, WithTwoOwnersOfOneClusterIsNotWrittenAnyMoreAndKeepsBoth) {
     make_dirty("lazy_refcounts=on");
     // The active L1 table's entry, of a table of its own, becomes the snapshot's too.

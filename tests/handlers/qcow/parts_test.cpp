@@ -3,6 +3,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <set>
@@ -16,6 +17,7 @@
 #include "qcow/bitmap_directory.hpp"
 #include "qcow/cluster_set.hpp"
 #include "qcow/confined_path.hpp"
+#include "qcow/frozen_clusters.hpp"
 #include "qcow/inflate.hpp"
 #include "qcow/options.hpp"
 #include "qcow/refcount_width.hpp"
@@ -207,6 +209,27 @@ TEST(Inflate, ZstdMayComeInSeveralFrames) {
     std::vector<std::byte> cluster(65536);
     EXPECT_EQ(0, inflate_cluster(CompressionType::kZstd, compressed, cluster));
     EXPECT_EQ(std::vector<std::byte>(65536, std::byte{9}), cluster);
+}
+
+TEST(FrozenClusters, NeighboursTakeOneRangeInWhateverOrderTheyCome) {
+    constexpr std::uint64_t kClusters = 100'000;
+    FrozenClusters frozen;
+    for (std::uint64_t i = 0; i < kClusters; ++i) {
+        frozen.add({kClusters - i, true});
+    }
+    EXPECT_GT(5'000U, frozen.ranges());
+    frozen.add({1, true});  // a second pointer
+    std::vector<int> times(kClusters + 2);
+    for (UnlinkedClusters some = frozen.take(1000); !some.empty(); some = frozen.take(1000)) {
+        EXPECT_GE(1000U, some.size());
+        for (const Unlinked& unlinked : some) {
+            ++times[unlinked.cluster];
+        }
+    }
+    EXPECT_EQ(2, times[1]);
+    EXPECT_EQ(kClusters + 1, static_cast<std::uint64_t>(std::ranges::count_if(
+                                 times, [](int count) { return count == 1; })) +
+                                 2);
 }
 
 }  // namespace

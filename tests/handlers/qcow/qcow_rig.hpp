@@ -93,12 +93,13 @@ class QcowRig : public ::testing::Test {
     }
 
     Status try_open(const std::string& image, std::uint64_t size = 0, const std::string& keys = "",
-                    bool read_only = false) {
+                    bool read_only = false, bool take_over = false) {
         host::OpenDevice request;
         request.config = "qcow/" + (folder_ / image) + keys;
         request.name = "user_0/disk1";
         request.size = size;
         request.read_only = read_only;
+        request.take_over = take_over;
         auto opened = handlers().open(std::move(request));
         if (!opened) {
             return std::unexpected(opened.error());

@@ -88,6 +88,45 @@ TEST_F(Resized, ShrinksAsQemuImgDoesAndSnapshotsKeepTheirs) {
     close();
     expect_clean("image");
 }
+// What is left when the process is killed after the smaller size is in the file, and before the
+// front end knows of it.
+TEST_F(Resized, ATakeOverInTheMiddleOfAShrinkGetsTheOldSizeBack) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    qemu_io("image", "write -P 1 0 4M");
+    patch("image", 24, std::string("\0\0\0\0\0\x20\0\0", 8));
+    EXPECT_THAT(why_not("image", 4 * kMiB), HasSubstr("the LUN has 4194304"));
+    EXPECT_FALSE(try_open("image", 4 * kMiB, "", true, true));
+    const Status opened = try_open("image", 4 * kMiB, ";shrink=on", false, true);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(4 * kMiB, device_->info().size);
+    std::string model = std::string(2 * kMiB, '\1') + std::string(2 * kMiB, '\0');
+    EXPECT_EQ(model, read(0, 4 * kMiB));
+    ASSERT_TRUE(write(4 * kMiB - 512, std::string(512, 'x')));
+    model.replace(4 * kMiB - 512, 512, 512, 'x');
+    close();
+    expect_clean("image");
+    expect_content("image", model);
+}
+TEST_F(Resized, ATakeOverInTheMiddleOfAShrinkCanShrinkAgain) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    patch("image", 24, std::string("\0\0\0\0\0\x20\0\0", 8));
+    ASSERT_TRUE(try_open("image", 4 * kMiB, ";shrink=on", false, true));
+    ASSERT_NO_FATAL_FAILURE(resize(2 * kMiB));
+    close();
+    expect_clean("image");
+    expect_content("image", std::string(2 * kMiB, '\0'));
+}
+TEST_F(Resized, ATakeOverInTheMiddleOfGrowingKeepsTheSizeOfTheLun) {
+    create("image", "cluster_size=4k", 4 * kMiB);
+    EXPECT_THAT(why_not("image", 2 * kMiB), HasSubstr("the LUN has 2097152"));
+    const Status opened = try_open("image", 2 * kMiB, "", false, true);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(2 * kMiB, device_->info().size);
+}
+TEST_F(Resized, ATakeOverMakesNoNewImage) {
+    EXPECT_FALSE(try_open("none", 2 * kMiB, ";create=on", false, true));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
+}
 
 }  // namespace
 }  // namespace lunkit::qcow
