@@ -60,7 +60,8 @@ void Census::restart() {
         page.reset();
     }
     for (const ByteRange range : own_) {
-        (void)add(range.offset, range.length);  // as it could be added before
+        // As it could be added before.
+        [[maybe_unused]] const Status added = add(range.offset, range.length);
     }
 }
 
