@@ -75,9 +75,9 @@ void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
         [this, order = std::move(order), result]() mutable {
             *result = bring_up(world_, std::move(order));
         },
-        [this, entry, result]() mutable {
+        [this, entry, result] {
             if (*result && (*result)->to_preset) {
-                preset_step(entry, std::move(result));
+                preset_step(entry, result);
             } else {
                 opened(entry, std::move(*result));
             }
@@ -85,7 +85,8 @@ void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
         [this, entry, bound] { return give_up_opening(entry, bound); });
 }
 
-void TcmuService::preset_step(const Entry& entry, std::shared_ptr<Result<BroughtUp>> result) {
+void TcmuService::preset_step(const Entry& entry,
+                              const std::shared_ptr<Result<BroughtUp>>& result) {
     const Milliseconds bound = world_.configfs_time;
     run_step(
         entry, bound, [result] { preset(**result); },

@@ -69,7 +69,7 @@ class TcmuService final : public core::Service {
     // device_life.cpp: opening, changing, closing
     void open(const Entry& entry);
     void bring_up_step(const Entry& entry, BringUpOrder order);
-    void preset_step(const Entry& entry, std::shared_ptr<Result<BroughtUp>> result);
+    void preset_step(const Entry& entry, const std::shared_ptr<Result<BroughtUp>>& result);
     [[nodiscard]] bool give_up_opening(const Entry& entry, Milliseconds after);
     void opened(const Entry& entry, Result<BroughtUp> result);
     void open_failed(const Entry& entry, const Error& error);
