@@ -53,20 +53,24 @@ is_zone 2 0 em
 
 step "fio, the daemon killed meanwhile"
 watch_errors "$DISK"
-fio --filename="$DISK" --direct=1 --zonemode=zbd --ioengine=libaio --iodepth=4 --rw=write --bs=32k --size=12M --rate=3M \
-    --verify=crc32c --verify_fatal=1 --do_verify=1 --job_max_open_zones=2 --minimal \
-    --name=a --offset=2M --name=b --offset=20M >/tank/fio 2>&1 &
-fio=$!
-for _ in 1 2 3; do
-    sleep 0.7
+# Three kills at least, and more where none of them met a command that the daemon had begun.
+for round in {1..12}; do
+    fio --filename="$DISK" --direct=1 --zonemode=zbd --ioengine=libaio --iodepth=4 --rw=write --bs=32k --size=6M \
+        --verify=crc32c --verify_fatal=1 --do_verify=1 --job_max_open_zones=2 --minimal \
+        --name=a --offset=2M --name=b --offset=20M >/tank/fio 2>&1 &
+    fio=$!
+    until read -r _ writes <"/sys/block/${DISK##*/}/inflight" && [ "$writes" -gt 0 ]; do
+        [ -d /proc/$fio ] || fail "fio ended early: $(cat /tank/fio)"
+    done
+    sleep 0.$((RANDOM % 4))
     kill_lunkitd
-    [ -d /proc/$fio ] || fail "fio ended early: $(cat /tank/fio)"
     start_lunkitd
+    wait $fio || fail "fio: $(cat /tank/fio)"
+    if [ "$round" -ge 3 ] && lunkitd_log | grep 'commands that the predecessor had begun'; then break; fi
+    [ "$round" -lt 12 ] || fail "no kill hit a command in flight"
 done
-wait $fio || fail "fio: $(cat /tank/fio)"
 assert_no_errors
 assert_match "$(zone 2)" '\(fu\)' "a zone that fio filled"
-lunkitd_log | grep 'commands that the predecessor had begun' || fail "no kill hit a command in flight"
 
 step "conventional zones, and what a restart leaves"
 dd if=/tank/data of="$DISK" bs=4k seek=100 count=100 oflag=direct status=none
@@ -78,6 +82,6 @@ cmp -n 409600 /tank/data <(dd if="$DISK" bs=4k skip=100 count=100 iflag=direct s
 used=$(allocated /tank/z)
 blkzone reset "$DISK"
 assert_eq "$(blkzone report "$DISK" | grep -c '(em)')" 62 "empty zones"
-[ "$(allocated /tank/z)" -lt $((used - 20000000)) ] || fail "a reset gives no space back: $used, then $(allocated /tank/z)"
+[ "$(allocated /tank/z)" -lt $((used - 12000000)) ] || fail "a reset gives no space back: $used, then $(allocated /tank/z)"
 targets_ok <<<'clearconfig confirm=True'
 stop_lunkitd
