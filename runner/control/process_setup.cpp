@@ -47,6 +47,7 @@ void raise_file_limit() {
 }
 
 void share_one_heap() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread exists yet
     (void)::mallopt(M_ARENA_MAX, 1);
 }
 
