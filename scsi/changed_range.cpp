@@ -134,7 +134,8 @@ std::optional<ByteRange> of_variable_length(const Command& command, Hull hull) {
 
 }  // namespace
 
-std::optional<ByteRange> changed_range(const Command& command, std::uint32_t block_size) {
+std::optional<ByteRange> changed_range(const Command& command, std::uint32_t block_size,
+                                       std::uint64_t zone_size) {
     constexpr std::uint64_t kUnmapHeader = 8;
     constexpr std::uint64_t kUnmapDescriptor = 16;
     constexpr std::uint64_t kScatteredDescriptor = 32;
@@ -174,6 +175,16 @@ std::optional<ByteRange> changed_range(const Command& command, std::uint32_t blo
                 return {};
             }
             add_descriptors(hull, command, kScatteredDescriptor, kScatteredDescriptor, cdb.be16(8));
+            return hull.bytes();
+        case op::kZbcOut:
+            if (zone_size == 0) {
+                return {};
+            }
+            if (cdb.bit(14, 0)) {  // ALL
+                return kEverything;
+            }
+            hull.add(cdb.be64(2),
+                     std::max<std::uint64_t>(cdb.be16(12), 1) * (zone_size / block_size));
             return hull.bytes();
         case op::kThirdPartyCopyOut:
             return of_third_party_copy(command, block_size);

@@ -85,6 +85,7 @@ Device::Device(DeviceParts parts, core::EngineQueue& queue)
       ring_(memory_.ring()),
       block_(std::move(parts.block)),
       block_size_(parts.unit.block_size),
+      zone_size_(block_->info().zone_size),
       copy_member_(parts.copies ? parts.copies->join(parts.copy_name, queue) : nullptr),
       copy_partners_(copy_member_ ? std::make_unique<CopyPartners>(parts.copies, copy_member_)
                                   : nullptr),
@@ -244,7 +245,7 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     command.tag = slot.cmd_id;
     command.progress = &slot.progress;
     command.replay = turn == Turn::kReplay;
-    const std::optional<ByteRange> changes = scsi::changed_range(command, block_size_);
+    const std::optional<ByteRange> changes = scsi::changed_range(command, block_size_, zone_size_);
     RangeLock::Guard in_order(changes_, changes.value_or(ByteRange{}), RangeLock::Mode::kExclusive);
     bool aborted = false;
     if (changes) {

@@ -175,6 +175,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     Ring& ring_;
     std::unique_ptr<BlockDevice> block_;
     const std::uint32_t block_size_;
+    const std::uint64_t zone_size_;                      // in bytes; 0 if there are none
     const CopyDirectory::Member copy_member_;            // null without a directory
     const std::unique_ptr<CopyPartners> copy_partners_;  // likewise
     scsi::LogicalUnit unit_;

@@ -9,9 +9,9 @@ namespace lunkit::scsi::test {
 namespace {
 
 std::optional<ByteRange> range_of(const Bytes& cdb, const Bytes& data = {},
-                                  std::uint32_t block_size = kBlock) {
+                                  std::uint32_t block_size = kBlock, std::uint64_t zone_size = 0) {
     const Exchange exchange(cdb, data);
-    return changed_range(exchange.command, block_size);
+    return changed_range(exchange.command, block_size, zone_size);
 }
 ::testing::AssertionResult is(const std::optional<ByteRange>& range, std::uint64_t offset,
                               std::uint64_t length) {
@@ -53,6 +53,19 @@ TEST(ChangedRange, OfUnmapHoldsAllItsDescriptors) {
     list.resize(8 + 16);  // says more than it holds
     EXPECT_TRUE(is(range_of(cdb, list), 100 * 512, 8 * 512));
     EXPECT_FALSE(range_of(cdb));
+}
+
+TEST(ChangedRange, OfWhatIsDoneWithZonesIsTheZones) {
+    constexpr std::uint64_t kZone = 1U << 20U;
+    constexpr std::uint64_t kBlocks = kZone / 512;
+    Bytes reset = cdb16(0x94, 4, 3 * kBlocks, 0);
+    EXPECT_TRUE(is(range_of(reset, {}, 512, kZone), 3 * kZone, kZone));
+    put_be16(std::span(reset).subspan(12), 2);  // ZONE COUNT
+    EXPECT_TRUE(is(range_of(reset, {}, 512, kZone), 3 * kZone, 2 * kZone));
+    EXPECT_FALSE(range_of(reset));
+    reset[14] = 1;  // ALL
+    const auto all = range_of(reset, {}, 512, kZone);
+    EXPECT_TRUE(all && all->offset == 0 && all->length > std::uint64_t{1} << 60U);
 }
 
 TEST(ChangedRange, OfAnAddressBeyondEverythingDoesNotWrapAround) {

@@ -510,7 +510,7 @@ class CopyToPeer : public CopyTest {
     Reply extended_copy(const Bytes& bytes, bool replay = false) {
         Exchange exchange(copy_out_cdb(0, bytes.size()), bytes);
         exchange.command.replay = replay;
-        EXPECT_FALSE(changed_range(exchange.command, kBlock).has_value());
+        EXPECT_FALSE(changed_range(exchange.command, kBlock, 0).has_value());
         run_task(queue, unit->execute(queue, exchange.command));
         return reply_of(exchange);
     }

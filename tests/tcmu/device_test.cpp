@@ -41,10 +41,16 @@ std::vector<std::uint8_t> cdb_serial_page(std::uint8_t length) {
 /// Requests wait until the test lets them go.
 class ParkedDevice final : public BlockDevice {
   public:
-    [[nodiscard]] DeviceInfo info() const override { return {.size = kSize}; }
+    DeviceInfo properties{.size = kSize};
+
+    [[nodiscard]] DeviceInfo info() const override { return properties; }
     Task<Status> read(Queue& queue, const IoRequest& /*io*/) override { return park(queue); }
     Task<Status> write(Queue& queue, const IoRequest& /*io*/) override { return park(queue); }
     Task<Status> flush(Queue& queue) override { return park(queue); }
+    Task<Status> manage_zones(Queue& queue, ZoneAction /*action*/,
+                              const IoRequest& /*io*/) override {
+        return park(queue);
+    }
     [[nodiscard]] std::size_t parked() const { return parked_.size(); }
     void release_one(FakeEngineQueue& queue) {
         queue.post(parked_.front());
@@ -528,6 +534,30 @@ TEST_F(DeviceTest, OverlappingWritesRunOneAfterTheOther) {
     EXPECT_EQ(rig.model.outstanding(), 3U);
     EXPECT_EQ(disk.parked(), 3U);  // the second write has begun
     disk.release_all(queue);
+    rig.settle();
+    EXPECT_EQ(rig.model.outstanding(), 0U);
+}
+
+// Nor must a write that waits be found behind the write pointer that a later command has reset.
+TEST_F(DeviceTest, AZoneIsResetInItsTurn) {
+    auto parked = std::make_unique<ParkedDevice>();
+    ParkedDevice& disk = *parked;
+    disk.properties.type = DeviceType::kZoned;
+    disk.properties.zone_size = 64 << 10;
+    Rig rig(queue, {}, std::move(parked));
+    std::vector<std::uint8_t> reset(16);
+    reset[0] = 0x94;
+    reset[1] = 0x04;
+    (void)rig.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{1}));
+    (void)rig.model.write(cdb_write10(0, 8), bytes_of(4096, std::byte{2}));
+    (void)rig.model.write(reset, {});
+    (void)rig.model.write(cdb_write10(8, 8), bytes_of(4096, std::byte{3}));
+    for (std::size_t left = 4; left > 0; --left) {
+        rig.settle();
+        EXPECT_EQ(rig.model.outstanding(), left);
+        EXPECT_EQ(disk.parked(), 1U);  // one after the other
+        disk.release_all(queue);
+    }
     rig.settle();
     EXPECT_EQ(rig.model.outstanding(), 0U);
 }
