@@ -11,9 +11,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <map>
-#include <system_error>
 #include <utility>
 
+#include "core/system_failure.hpp"
 #include "core/trimmed.hpp"
 #include "lunkit/unique_fd.hpp"
 
@@ -128,11 +128,6 @@ class Parser {
     KeyFileErrors errors_;
 };
 
-std::unexpected<Error> system_failure(const std::string& path) {
-    const int error = errno;
-    return failure(error, path + ": " + std::generic_category().message(error));
-}
-
 }  // namespace
 
 KeyFileErrors parse_key_file(std::string_view text, const std::string& file, KeyFileTaker& taker) {
@@ -144,7 +139,7 @@ Result<std::string> read_key_file(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat status{};
     if (!fd || ::fstat(fd.get(), &status) != 0) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     if (!S_ISREG(status.st_mode)) {
         return failure(EINVAL, path + ": not a regular file");
@@ -157,7 +152,7 @@ Result<std::string> read_key_file(const std::string& path) {
             continue;
         }
         if (got < 0) {
-            return system_failure(path);
+            return core::system_failure(path);
         }
         if (got == 0) {
             return text;

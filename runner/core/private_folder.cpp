@@ -6,18 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
+
+#include "core/system_failure.hpp"
 
 namespace lunkit::core {
-
-namespace {
-
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
-}
-
-}  // namespace
 
 Result<UniqueFd> open_private_folder(const std::string& run_dir, const std::string& name) {
     if (::mkdir(run_dir.c_str(), 0755) != 0 && errno != EEXIST) {

@@ -9,21 +9,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
-#include <system_error>
 
 #include "core/private_folder.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::core {
-
-namespace {
-
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
-}
-
-}  // namespace
 
 Result<RecordFolder> RecordFolder::open(const std::string& run_dir, const std::string& name) {
     RecordFolder folder;

@@ -13,9 +13,9 @@
 #include <chrono>
 #include <map>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
+#include "core/system_failure.hpp"
 #include "dm_log/disk_format.hpp"
 #include "host/file_policy.hpp"
 #include "lunkit/try.hpp"
@@ -43,11 +43,6 @@ std::shared_ptr<LogFile::Users> users_of(const host::FileIdentity& identity) {
     return users;
 }
 
-std::unexpected<Error> system_failure(const std::string& path) {
-    const int error = errno;
-    return failure(error, path + ": " + std::generic_category().message(error));
-}
-
 Result<std::uint64_t> find_size(LogFile& file, const struct stat& status, const std::string& path) {
     if (!file.is_block_device) {
         return static_cast<std::uint64_t>(status.st_size);
@@ -56,7 +51,7 @@ Result<std::uint64_t> find_size(LogFile& file, const struct stat& status, const 
     std::uint64_t size = 0;
     if (::ioctl(file.fd.get(), BLKSSZGET, &block_size) != 0 ||
         ::ioctl(file.fd.get(), BLKGETSIZE64, &size) != 0) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     file.block_size = static_cast<std::size_t>(block_size);
     return size;
@@ -72,7 +67,7 @@ Status lock(int fd, short type, const std::string& path) {
     const auto deadline = Clock::now() + kLimit;
     while (::fcntl(fd, F_OFD_SETLK, &whole) != 0) {
         if (errno != EINTR && errno != EAGAIN && errno != EACCES) {
-            return system_failure(path);
+            return core::system_failure(path);
         }
         if (Clock::now() >= deadline) {
             return failure(EBUSY, path + " is the log of another process");
@@ -93,7 +88,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
     const UniqueFd located(::open(path.c_str(), O_PATH | O_CLOEXEC));
     struct stat status{};
     if (!located || ::fstat(located.get(), &status) != 0) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     CHECK(host::file_policy().check(located.get(), path));
     LogFile file;
@@ -108,7 +103,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
     file.fd.reset(::open(fmt::format("/proc/self/fd/{}", located.get()).c_str(),
                          O_RDWR | O_CLOEXEC | (file.is_block_device ? O_DIRECT : 0)));
     if (!file.fd) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     {
         const std::lock_guard opening(file.users->opening);

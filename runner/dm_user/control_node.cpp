@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstddef>
 #include <span>
-#include <system_error>
 #include <utility>
 
 #include "core/kernel_module.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/unique_fd.hpp"
 
 namespace lunkit::dm_user {
@@ -24,14 +24,9 @@ namespace {
 constexpr std::string_view kFolder = "/dev/dm-user/";
 constexpr std::size_t kLongestName = 127;
 
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
-}
-
 Result<std::size_t> transferred(ssize_t count, const char* what) {
     if (count < 0) {
-        return system_failure(what);
+        return core::system_failure(what);
     }
     return static_cast<std::size_t>(count);
 }
@@ -115,7 +110,7 @@ Status check_control_node(const std::string& name) {
                                                "SECTORS {}')",
                                                node, name));
         }
-        return system_failure(node);
+        return core::system_failure(node);
     }
     if (!S_ISCHR(status.st_mode)) {
         return failure(EINVAL, node + " is no control node: it is no character device");
@@ -127,7 +122,7 @@ Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {
     const std::string node = control_node(name);
     UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
     if (!fd) {
-        return system_failure("cannot open " + node);
+        return core::system_failure("cannot open " + node);
     }
     return std::make_unique<NodeChannel>(std::move(fd));
 }

@@ -10,10 +10,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "core/private_folder.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::tcmu {
@@ -47,11 +47,6 @@ std::string file_name(std::uint32_t minor) {
     return fmt::format("uio{}.inflight", minor);
 }
 
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
-}
-
 }  // namespace
 
 Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
@@ -73,7 +68,7 @@ Result<TableMemory> InflightFolder::find(std::uint32_t minor, const TableOwner& 
         ::openat(folder_.get(), name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat status{};
     if (!fd || ::fstat(fd.get(), &status) != 0) {
-        return system_failure("cannot open " + name);
+        return core::system_failure("cannot open " + name);
     }
     const OwnerRecord expected = record_of(owner);
     OwnerRecord found{};
@@ -96,14 +91,14 @@ Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& 
     const UniqueFd fd(::openat(folder_.get(), name.c_str(),
                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(kTableOffset + table_bytes)) != 0) {
-        return system_failure("cannot make " + name);
+        return core::system_failure("cannot make " + name);
     }
     TableMemory memory;
     memory.unit_offset_ = kUnitOffset;
     TRY(memory.mapping_, core::MemoryMapping::of_file(fd.get(), kTableOffset + table_bytes, name));
     const OwnerRecord record = record_of(owner);
     if (::pwrite(fd.get(), &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {
-        const auto error = system_failure("cannot write " + name);
+        const auto error = core::system_failure("cannot write " + name);
         remove(minor);
         return error;
     }

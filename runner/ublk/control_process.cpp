@@ -13,11 +13,11 @@
 #include <csignal>
 #include <cstring>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "core/driver_command.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 #include "ublk/abi.hpp"
 #include "ublk/control_device.hpp"
@@ -44,11 +44,6 @@ struct Reply {
     std::uint32_t length;  // of what follows: the command's buffer, or what the error says
     std::array<std::byte, kMostBytes> bytes;
 };
-
-std::unexpected<Error> system_failure(const std::string& what) {
-    const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
-}
 
 template <typename Message>
 void put_text(Message& message, std::string_view text) {
@@ -82,13 +77,13 @@ Status send_request(int socket, Request& request, int reply_to) {
     do {
         sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
-    return sent < 0 ? Status(system_failure("the control process of ublk")) : Status();
+    return sent < 0 ? Status(core::system_failure("the control process of ublk")) : Status();
 }
 
 Result<Reply> ask(int socket, Request& request) {
     std::array<int, 2> ends{-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-        return system_failure("cannot make a socket");
+        return core::system_failure("cannot make a socket");
     }
     const UniqueFd ours(ends[0]);
     {
@@ -230,7 +225,7 @@ void become_another(int socket) {
 Result<int> command_of_kernel(std::uint32_t op, std::span<const std::byte> payload) {
     const UniqueFd node(::open(ControlDevice::kNode, O_RDWR | O_CLOEXEC));
     if (!node) {
-        return system_failure(fmt::format("cannot open {}", ControlDevice::kNode));
+        return core::system_failure(fmt::format("cannot open {}", ControlDevice::kNode));
     }
     return core::run_driver_command(node.get(), op, payload);
 }
@@ -247,7 +242,7 @@ Status check_unused_node(const std::string& node) {
 Status write_back_node(const std::string& node) {
     const UniqueFd fd(::open(node.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd && ::fsync(fd.get()) != 0) {
-        return system_failure(fmt::format("what was written to {} cannot be stored", node));
+        return core::system_failure(fmt::format("what was written to {} cannot be stored", node));
     }
     return {};
 }
@@ -265,12 +260,12 @@ Status limit_silence_of(const std::string& node) {
     std::array<char, 16> text{};
     const ssize_t got = fd ? ::pread(fd.get(), text.data(), text.size(), 0) : -1;
     if (got < 0) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     const std::string_view present(text.data(), static_cast<std::size_t>(got));
     if (present.substr(0, present.find('\n')) != kIoTimeoutMs &&
         ::pwrite(fd.get(), kIoTimeoutMs.data(), kIoTimeoutMs.size(), 0) < 0) {
-        return system_failure(path);
+        return core::system_failure(path);
     }
     return {};
 }
@@ -287,13 +282,13 @@ ControlProcess::Calls ControlProcess::Calls::of_kernel() {
 Result<ControlProcess> ControlProcess::start(const Calls& calls) {
     std::array<int, 2> ends{-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-        return system_failure("cannot make a socket");
+        return core::system_failure("cannot make a socket");
     }
     UniqueFd ours(ends[0]);
     const UniqueFd theirs(ends[1]);
     const pid_t child = ::fork();
     if (child < 0) {
-        return system_failure("cannot start the control process of ublk");
+        return core::system_failure("cannot start the control process of ublk");
     }
     if (child == 0) {
         ours.reset();
