@@ -113,6 +113,9 @@ class ControlLoop::Impl : public Daemon {
     void start_services();
     void start_declared();
     [[nodiscard]] Result<core::Service*> running(const std::string& front_end) const;
+    /// `call` asks the service of that front end; `done` comes from the loop, also where it fails.
+    template <typename Answer, typename Call>
+    void ask(const std::string& front_end, std::move_only_function<void(Answer)> done, Call call);
     void stop(const char* why);
     [[nodiscard]] std::size_t count_of_last() const;
     void stop_services(bool last);
@@ -352,45 +355,44 @@ Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) 
                    fmt::format("lunkitd does not serve '{}' (see lunkitd.conf)", front_end));
 }
 
-void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice wanted,
-                                   core::Service::Added done) {
+template <typename Answer, typename Call>
+void ControlLoop::Impl::ask(const std::string& front_end,
+                            std::move_only_function<void(Answer)> done, Call call) {
     auto answer = from_loop(std::move(done));
     if (const auto service = running(front_end); service) {
-        (*service)->add_device(std::move(wanted), std::move(answer));
+        call(**service, std::move(answer));
     } else {
         answer(std::unexpected(service.error()));
     }
 }
 
+void ControlLoop::Impl::add_device(const std::string& front_end, core::NewDevice wanted,
+                                   core::Service::Added done) {
+    ask(front_end, std::move(done), [&wanted](core::Service& service, auto answer) {
+        service.add_device(std::move(wanted), std::move(answer));
+    });
+}
+
 void ControlLoop::Impl::remove_device(const std::string& front_end, const std::string& name,
                                       bool force, core::Service::Removed done) {
-    auto answer = from_loop(std::move(done));
-    if (const auto service = running(front_end); service) {
-        (*service)->remove_device(name, force, std::move(answer));
-    } else {
-        answer(std::unexpected(service.error()));
-    }
+    ask(front_end, std::move(done), [&name, force](core::Service& service, auto answer) {
+        service.remove_device(name, force, std::move(answer));
+    });
 }
 
 void ControlLoop::Impl::resize_device(const std::string& front_end, const std::string& name,
                                       std::uint64_t size, bool recreate,
                                       core::Service::Resized done) {
-    auto answer = from_loop(std::move(done));
-    if (const auto service = running(front_end); service) {
-        (*service)->resize_device(name, size, recreate, std::move(answer));
-    } else {
-        answer(std::unexpected(service.error()));
-    }
+    ask(front_end, std::move(done), [&](core::Service& service, auto answer) {
+        service.resize_device(name, size, recreate, std::move(answer));
+    });
 }
 
 void ControlLoop::Impl::list_regions(const std::string& front_end, const std::string& name,
                                      core::Service::Regions done) {
-    auto answer = from_loop(std::move(done));
-    if (const auto service = running(front_end); service) {
-        (*service)->list_regions(name, std::move(answer));
-    } else {
-        answer(std::unexpected(service.error()));
-    }
+    ask(front_end, std::move(done), [&name](core::Service& service, auto answer) {
+        service.list_regions(name, std::move(answer));
+    });
 }
 
 Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& fresh) {
