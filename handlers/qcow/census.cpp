@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/try.hpp"
 #include "qcow/big_endian.hpp"
-#include "qcow/buffer.hpp"
 
 namespace lunkit::qcow {
 
@@ -70,7 +70,7 @@ Task<Status> Census::add_l1(Queue& queue, std::uint64_t offset, std::uint64_t en
         co_return Status{};
     }
     CO_CHECK(add(offset, entries * 8));
-    CO_TRY(const Buffer table, Buffer::allocate(file_.host(), entries * 8));
+    CO_TRY(const HostBuffer table, HostBuffer::allocate(file_.host(), entries * 8));
     CO_CHECK(co_await file_.read_exact(queue, offset, table.span()));
     std::vector<std::uint64_t> l1(entries);
     for (std::uint64_t i = 0; i < entries; ++i) {
@@ -101,7 +101,7 @@ Task<Status> Census::add_tables(Queue& queue, std::span<const std::uint64_t> l1,
 
 /// Thousands of entries are looked at by a worker, so that other devices of the queue do not wait.
 Task<Status> Census::add_l2(Queue& queue, std::uint64_t offset, bool active) {
-    CO_TRY(const Buffer table, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    CO_TRY(const HostBuffer table, HostBuffer::allocate(file_.host(), geometry_.cluster_size()));
     CO_CHECK(co_await file_.read_exact(queue, offset, table.span()));
     Status added;
     const auto work = [this, &table, &added, active]() -> std::int64_t {

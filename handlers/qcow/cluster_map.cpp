@@ -174,7 +174,7 @@ void ClusterMap::set_state(const Place& place, std::uint64_t guest_cluster,
 
 /// Copies an L2 table, or with `from` 0 makes one without entries. Nothing points to it yet.
 Task<Status> ClusterMap::fill_table(Queue& queue, std::uint64_t from, std::uint64_t to) const {
-    CO_TRY(const Buffer table, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    CO_TRY(const HostBuffer table, HostBuffer::allocate(file_.host(), geometry_.cluster_size()));
     if (from == 0) {
         std::memset(table.data(), 0, table.size());
     } else {

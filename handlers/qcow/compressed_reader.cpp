@@ -16,8 +16,8 @@ Task<Status> CompressedReader::read(Queue& queue, Place place, std::uint64_t wit
                                     const lunkit_data& data, std::uint64_t data_offset,
                                     std::uint64_t length) {
     if (inflated_.size() == 0 || offset_ != place.offset) {
-        CO_TRY(const Buffer compressed, Buffer::allocate(file_.host(), place.length));
-        CO_TRY(Buffer cluster, Buffer::allocate(file_.host(), cluster_size_));
+        CO_TRY(const HostBuffer compressed, HostBuffer::allocate(file_.host(), place.length));
+        CO_TRY(HostBuffer cluster, HostBuffer::allocate(file_.host(), cluster_size_));
         const SingleData into(compressed.span());
         CO_CHECK(co_await file_.read(queue, place.offset, into, 0, place.length));
         const auto work = [type = type_, &compressed, &cluster]() -> std::int64_t {

@@ -6,10 +6,10 @@
 #include <cstdint>
 
 #include "lunkit/handler.h"
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
-#include "qcow/buffer.hpp"
 #include "qcow/header.hpp"
 #include "qcow/image_file.hpp"
 
@@ -36,7 +36,7 @@ class CompressedReader {
     const CompressionType type_;
     const std::uint64_t cluster_size_;
     std::uint64_t offset_ = 0;  // of inflated_
-    Buffer inflated_;
+    HostBuffer inflated_;
 };
 
 }  // namespace lunkit::qcow

@@ -35,7 +35,7 @@ Task<Status> GuestData::read(Queue& queue, std::uint64_t offset, const lunkit_da
         co_return failure(ENOKEY);
     }
     const std::uint64_t most = std::min(length, kPiece) + 2 * kCryptSector;
-    CO_TRY(const Buffer buffer, Buffer::allocate(file_.host(), most));
+    CO_TRY(const HostBuffer buffer, HostBuffer::allocate(file_.host(), most));
     for (std::uint64_t done = 0; done < length;) {
         // Whole sectors around what is wanted.
         const std::uint64_t skip = (offset + done) % kCryptSector;
@@ -64,7 +64,7 @@ Task<Status> GuestData::write(Queue& queue, std::uint64_t offset, const lunkit_d
     if (offset % kCryptSector != 0 || length % kCryptSector != 0) {
         co_return failure(EINVAL, "a part of a sector cannot be encrypted");
     }
-    CO_TRY(const Buffer buffer, Buffer::allocate(file_.host(), std::min(length, kPiece)));
+    CO_TRY(const HostBuffer buffer, HostBuffer::allocate(file_.host(), std::min(length, kPiece)));
     for (std::uint64_t done = 0; done < length;) {
         const std::span<std::byte> bytes = buffer.span().first(std::min(length - done, kPiece));
         CO_CHECK(copy_out(file_.host(), data, data_offset + done, bytes));

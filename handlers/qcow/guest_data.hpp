@@ -12,10 +12,10 @@
 #include <span>
 
 #include "lunkit/handler.h"
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/queue.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
-#include "qcow/buffer.hpp"
 #include "qcow/image_file.hpp"
 #include "qcow/sector_cipher.hpp"
 

@@ -189,7 +189,7 @@ Task<Status> Image::clear_autoclear_features(Queue& queue) {
 /// False: the directory is damaged, and has been left as it is.
 Task<Result<bool>> Image::mark_bitmaps(Queue& queue) {
     const ByteRange directory = header_.bitmaps->directory;
-    CO_TRY(const Buffer buffer, Buffer::allocate(file_.host(), directory.length));
+    CO_TRY(const HostBuffer buffer, HostBuffer::allocate(file_.host(), directory.length));
     CO_CHECK(co_await file_.read_exact(queue, directory.offset, buffer.span()));
     if (!mark_bitmaps_in_use(buffer.span(), header_.bitmaps->count)) {
         co_return false;

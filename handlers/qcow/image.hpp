@@ -21,13 +21,13 @@
 #include <vector>
 
 #include "lunkit/block_device.hpp"
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/queue.hpp"
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
 #include "qcow/background.hpp"
-#include "qcow/buffer.hpp"
 #include "qcow/census.hpp"
 #include "qcow/commit.hpp"
 #include "qcow/disk.hpp"
@@ -98,8 +98,8 @@ class Image final : public Disk {
     struct Copy {
         std::uint64_t begin = 0;  // guest bytes, from and to which the host clusters are filled
         std::uint64_t end = 0;
-        Buffer head;  // before the request's data; empty: nothing
-        Buffer tail;
+        HostBuffer head;  // before the request's data; empty: nothing
+        HostBuffer tail;
     };
 
     Image(ImageFile file, Header header, Options options, Parts parts);
@@ -163,7 +163,7 @@ class Image final : public Disk {
     Task<Result<std::uint64_t>> write_new(Queue& queue, const IoRequest& io);
     Task<Result<Target>> choose_target(Queue& queue, ByteRange range);
     Task<Result<Copy>> read_surroundings(Queue& queue, Target target, ByteRange data);
-    Task<Result<Buffer>> read_piece(Queue& queue, ByteRange range, bool skip_zeros);
+    Task<Result<HostBuffer>> read_piece(Queue& queue, ByteRange range, bool skip_zeros);
     Task<Result<bool>> reads_as_zeros(Queue& queue, ByteRange range);
     Task<Status> write_copy(Queue& queue, Target target, const Copy& copy, const IoRequest& io);
     [[nodiscard]] bool is_zeros(const ClusterState& state, std::uint64_t guest_cluster) const;

@@ -78,7 +78,7 @@ Task<Status> Image::clear_part(Queue& queue, ByteRange range) {
     if (zeros) {
         co_return Status{};
     }
-    CO_TRY(const Buffer buffer, Buffer::allocate(file_.host(), range.length));
+    CO_TRY(const HostBuffer buffer, HostBuffer::allocate(file_.host(), range.length));
     std::memset(buffer.data(), 0, buffer.size());
     const SingleData data(buffer.span());
     const IoRequest io(range.offset, data);

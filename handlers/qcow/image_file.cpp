@@ -11,9 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/try.hpp"
-#include "qcow/buffer.hpp"
 
 namespace lunkit::qcow {
 
@@ -131,7 +131,7 @@ Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) c
     }
     const std::uint64_t start = offset / kPage * kPage;
     const std::uint64_t length = (offset + to.size() + kPage - 1) / kPage * kPage - start;
-    TRY(const Buffer pages, Buffer::allocate(*host_, length));
+    TRY(const HostBuffer pages, HostBuffer::allocate(*host_, length));
     TRY(const std::size_t got, read_pages(info_.fd, start, pages.span()));
     if (got < offset - start + to.size()) {
         return failure(EIO, path_ + " is shorter than it was");
@@ -143,7 +143,7 @@ Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) c
 Status ImageFile::write_blocking(std::uint64_t offset, std::span<const std::byte> from) {
     const std::uint64_t start = offset / kPage * kPage;
     const std::uint64_t length = (offset + from.size() + kPage - 1) / kPage * kPage - start;
-    TRY(const Buffer pages, Buffer::allocate(*host_, length));
+    TRY(const HostBuffer pages, HostBuffer::allocate(*host_, length));
     TRY(const std::size_t got, read_pages(info_.fd, start, pages.span()));
     std::memset(pages.data() + got, 0, length - got);
     std::memcpy(pages.data() + (offset - start), from.data(), from.size());

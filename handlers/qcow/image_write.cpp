@@ -184,17 +184,17 @@ Task<Result<Image::Copy>> Image::read_surroundings(Queue& queue, Target target, 
 }
 
 /// `skip_zeros`: an empty buffer when they would be all zeros.
-Task<Result<Buffer>> Image::read_piece(Queue& queue, ByteRange range, bool skip_zeros) {
+Task<Result<HostBuffer>> Image::read_piece(Queue& queue, ByteRange range, bool skip_zeros) {
     if (range.length == 0) {
-        co_return Buffer{};
+        co_return HostBuffer{};
     }
     if (skip_zeros) {
         CO_TRY(const bool zeros, co_await reads_as_zeros(queue, range));
         if (zeros) {
-            co_return Buffer{};
+            co_return HostBuffer{};
         }
     }
-    CO_TRY(Buffer piece, Buffer::allocate(file_.host(), range.length));
+    CO_TRY(HostBuffer piece, HostBuffer::allocate(file_.host(), range.length));
     const SingleData into(piece.span());
     CO_CHECK(co_await read_range(queue, range.offset, into, 0, range.length));
     co_return std::move(piece);

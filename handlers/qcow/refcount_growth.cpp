@@ -43,7 +43,7 @@ Task<Status> Refcounts::describe_frozen(Queue& queue, std::uint64_t cluster) {
         (void)co_await release(queue, geometry_.cluster_of(run.offset));  // else it leaks, no more
         co_return Status{};  // the new cluster's own block is this one
     }
-    CO_TRY(const Buffer block, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    CO_TRY(const HostBuffer block, HostBuffer::allocate(file_.host(), geometry_.cluster_size()));
     std::memset(block.data(), 0, block.size());
     co_await slices_.forget(queue, {run.offset, geometry_.cluster_size()});
     CO_CHECK(co_await file_.write_bytes(queue, run.offset, block.span()));
@@ -55,7 +55,7 @@ Task<Status> Refcounts::describe_frozen(Queue& queue, std::uint64_t cluster) {
 Task<Status> Refcounts::add_block(Queue& queue, std::uint64_t index, std::uint64_t cluster) {
     CO_CHECK(check_usable(cluster, 1));
     const std::uint64_t offset = geometry_.start_of(cluster);
-    CO_TRY(const Buffer block, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    CO_TRY(const HostBuffer block, HostBuffer::allocate(file_.host(), geometry_.cluster_size()));
     std::memset(block.data(), 0, block.size());
     store_refcount(block.data(), geometry_.refcount_order, cluster - first_of_block(index), 1);
     co_await slices_.forget(queue, {offset, geometry_.cluster_size()});
@@ -98,7 +98,7 @@ Result<Refcounts::Layout> Refcounts::lay_out(std::uint64_t payload, bool grow_ta
 
 /// Writes the blocks of a new area: everything in it has a count of 1.
 Task<Status> Refcounts::write_blocks(Queue& queue, Layout layout) {
-    CO_TRY(const Buffer block, Buffer::allocate(file_.host(), geometry_.cluster_size()));
+    CO_TRY(const HostBuffer block, HostBuffer::allocate(file_.host(), geometry_.cluster_size()));
     const std::uint64_t described = block_index(layout.start);
     for (std::uint64_t i = 0; i < layout.blocks; ++i) {
         std::memset(block.data(), 0, block.size());

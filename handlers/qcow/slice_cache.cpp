@@ -35,7 +35,7 @@ Task<Result<Slice*>> SliceCache::load(Queue& queue, std::uint64_t offset) {
     if (Slice* slice = find(offset); slice != nullptr) {
         co_return slice;
     }
-    CO_TRY(Buffer content, Buffer::allocate(file_.host(), slice_size_));
+    CO_TRY(HostBuffer content, HostBuffer::allocate(file_.host(), slice_size_));
     CO_CHECK(co_await file_.read_exact(queue, offset, content.span()));
     co_return &insert(offset, std::move(content));
 }
@@ -44,12 +44,12 @@ Result<Slice*> SliceCache::load_blocking(std::uint64_t offset) {
     if (Slice* slice = find(offset); slice != nullptr) {
         return slice;
     }
-    TRY(Buffer content, Buffer::allocate(file_.host(), slice_size_));
+    TRY(HostBuffer content, HostBuffer::allocate(file_.host(), slice_size_));
     CHECK(file_.read_blocking(offset, content.span()));
     return &insert(offset, std::move(content));
 }
 
-Slice& SliceCache::insert(std::uint64_t offset, Buffer content) {
+Slice& SliceCache::insert(std::uint64_t offset, HostBuffer content) {
     make_room();
     order_.emplace_front();
     Slice& slice = order_.front();

@@ -14,11 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/queue.hpp"
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
-#include "qcow/buffer.hpp"
 #include "qcow/image_file.hpp"
 
 namespace lunkit::qcow {
@@ -31,7 +31,7 @@ struct PendingWrite {
 
 struct Slice {
     std::uint64_t offset = 0;  ///< in the file
-    Buffer content;
+    HostBuffer content;
     bool dirty = false;
     bool committing = false;
     [[nodiscard]] std::byte* data() const { return content.data(); }
@@ -64,7 +64,7 @@ class SliceCache {
   private:
     using Order = std::list<Slice>;
     void make_room();
-    Slice& insert(std::uint64_t offset, Buffer content);
+    Slice& insert(std::uint64_t offset, HostBuffer content);
 
     ImageFile& file_;
     const std::uint64_t slice_size_;

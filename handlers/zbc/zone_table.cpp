@@ -7,40 +7,24 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <memory>
 #include <system_error>
 
+#include "lunkit/host_buffer.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::zbc {
 namespace {
 
-/// Memory for I/O that O_DIRECT takes.
-class Pages {
-  public:
-    Pages(const lunkit_host& host, std::size_t size)
-        : host_(host), size_(size), memory_(static_cast<std::byte*>(host.allocate(size))) {}
-    Pages(const Pages&) = delete;
-    Pages& operator=(const Pages&) = delete;
-    Pages(Pages&&) = delete;
-    Pages& operator=(Pages&&) = delete;
-    ~Pages() {
-        if (memory_ != nullptr) {
-            host_.release(memory_, size_);
-        }
+Result<HostBuffer> allocate(const lunkit_host& host, std::size_t size) {
+    Result<HostBuffer> buffer = HostBuffer::allocate(host, size);
+    if (!buffer) {
+        return failure(ENOMEM, "no memory for the zones");
     }
-    explicit operator bool() const { return memory_ != nullptr; }
-    [[nodiscard]] std::span<std::byte> bytes() const { return {memory_, size_}; }
-    [[nodiscard]] TableBlock& block() const { return *reinterpret_cast<TableBlock*>(memory_); }
+    return buffer;
+}
 
-  private:
-    const lunkit_host& host_;
-    std::size_t size_;
-    std::byte* memory_;
-};
-
-std::unexpected<Error> no_memory() {
-    return failure(ENOMEM, "no memory for the zones");
+TableBlock& block_of(const HostBuffer& page) {
+    return *reinterpret_cast<TableBlock*>(page.data());
 }
 
 std::unexpected<Error> system_failure(const char* deed) {
@@ -105,30 +89,24 @@ RecordBytes record_bytes(std::span<std::byte> image, std::uint64_t zone) {
 }  // namespace
 
 Result<Geometry> ZoneTable::read_header(const lunkit_host& host, int fd, const std::string& path) {
-    const Pages page(host, kTableBlock);
-    if (!page) {
-        return no_memory();
-    }
-    if (const Status read = read_at(fd, page.bytes(), kHeaderOffset); !read) {
+    TRY(const HostBuffer page, allocate(host, kTableBlock));
+    if (const Status read = read_at(fd, page.span(), kHeaderOffset); !read) {
         return failure(read.error().code, path + ": " + read.error().what);
     }
-    return decode_header(page.block(), path);
+    return decode_header(block_of(page), path);
 }
 
 // The header comes last: a file with one is whole.
 Status ZoneTable::format(const lunkit_host& host, int fd, const Geometry& geometry) {
-    const Pages pages(host, image_size(geometry));
-    if (!pages) {
-        return no_memory();
-    }
-    std::ranges::fill(pages.bytes(), std::byte{0});
+    TRY(const HostBuffer pages, allocate(host, image_size(geometry)));
+    std::ranges::fill(pages.span(), std::byte{0});
     for (std::uint64_t zone = 0; zone < geometry.zones(); ++zone) {
-        encode_record({}, record_bytes(pages.bytes(), zone));
+        encode_record({}, record_bytes(pages.span(), zone));
     }
-    CHECK(write_at(fd, pages.bytes(), kTableOffset));
+    CHECK(write_at(fd, pages.span(), kTableOffset));
     CHECK(sync(fd));
-    encode_header(geometry, pages.block());
-    CHECK(write_at(fd, pages.block(), kHeaderOffset));
+    encode_header(geometry, block_of(pages));
+    CHECK(write_at(fd, block_of(pages), kHeaderOffset));
     return sync(fd);
 }
 
@@ -146,24 +124,21 @@ ZoneTable::ZoneTable(const lunkit_host& host, File& file, const Geometry& geomet
 }
 
 Status ZoneTable::load(const Loading& how, const std::string& path) {
-    const Pages pages(host_, image_.size());
-    const Pages page(host_, kTableBlock);
-    if (!pages || !page) {
-        return no_memory();
-    }
-    CHECK(read_at(how.fd, page.bytes(), kBootOffset));
+    TRY(const HostBuffer pages, allocate(host_, image_.size()));
+    TRY(const HostBuffer page, allocate(host_, kTableBlock));
+    CHECK(read_at(how.fd, page.span(), kBootOffset));
     const std::string boot = boot_id();
-    const bool same_boot = !boot.empty() && decode_boot(page.block()) == boot;
-    CHECK(read_at(how.fd, pages.bytes(), kTableOffset));
-    CHECK(adopt(pages.bytes(), same_boot || how.take_over, how, path));
+    const bool same_boot = !boot.empty() && decode_boot(block_of(page)) == boot;
+    CHECK(read_at(how.fd, pages.span(), kTableOffset));
+    CHECK(adopt(pages.span(), same_boot || how.take_over, how, path));
     if (how.read_only) {
         return {};
     }
     CHECK(write_changed(how.fd));
     if (!same_boot) {  // what `written` says counts from here on
         CHECK(sync(how.fd));
-        encode_boot(boot, page.block());
-        CHECK(write_at(how.fd, page.block(), kBootOffset));
+        encode_boot(boot, block_of(page));
+        CHECK(write_at(how.fd, block_of(page), kBootOffset));
         CHECK(sync(how.fd));
     }
     return {};
@@ -230,14 +205,11 @@ Task<Status> ZoneTable::store(Queue& queue, std::uint64_t zone) {
     if (block.stored >= wanted) {
         co_return Status{};
     }
-    const Pages page(host_, kTableBlock);
-    if (!page) {
-        co_return failure(ENOMEM);
-    }
+    CO_TRY(const HostBuffer page, allocate(host_, kTableBlock));
     const std::uint64_t offset = index * kTableBlock;
     const std::uint64_t changes = block.changes;
-    std::ranges::copy(std::span(image_).subspan(offset, kTableBlock), page.bytes().begin());
-    const SingleData data(page.bytes());
+    std::ranges::copy(std::span(image_).subspan(offset, kTableBlock), page.span().begin());
+    const SingleData data(page.span());
     const Outcome outcome =
         co_await file_.write(queue, kTableOffset + offset, data, 0, kTableBlock, 0);
     CO_CHECK(to_status(outcome));
@@ -297,18 +269,15 @@ Task<Status> ZoneTable::flush(Queue& queue) {
 }
 
 Status ZoneTable::write_changed(int fd) {
-    const Pages page(host_, kTableBlock);
-    if (!page) {
-        return no_memory();
-    }
+    TRY(const HostBuffer page, allocate(host_, kTableBlock));
     for (std::uint64_t index = 0; index < blocks_.size(); ++index) {
         Block& block = blocks_[index];
         if (block.changes == block.stored) {
             continue;
         }
         const std::uint64_t offset = index * kTableBlock;
-        std::ranges::copy(std::span(image_).subspan(offset, kTableBlock), page.bytes().begin());
-        CHECK(write_at(fd, page.bytes(), kTableOffset + offset));
+        std::ranges::copy(std::span(image_).subspan(offset, kTableBlock), page.span().begin());
+        CHECK(write_at(fd, page.span(), kTableOffset + offset));
         block.stored = block.changes;
     }
     return {};

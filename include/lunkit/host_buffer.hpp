@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffer: memory for I/O from the host, aligned to a page.
+// HostBuffer: memory for I/O from the host, aligned as direct I/O asks for (lunkit_host::allocate).
+// Belongs to one thread at a time; the host must outlive it.
 #pragma once
 
 #include <cerrno>
@@ -10,14 +11,14 @@
 #include "lunkit/handler.h"
 #include "lunkit/result.hpp"
 
-namespace lunkit::qcow {
+namespace lunkit {
 
-class Buffer {
+class HostBuffer {
   public:
-    Buffer() = default;
+    HostBuffer() = default;
     /// ENOMEM when there is none. The content is not initialised.
-    static Result<Buffer> allocate(const lunkit_host& host, std::size_t size) {
-        Buffer buffer;
+    static Result<HostBuffer> allocate(const lunkit_host& host, std::size_t size) {
+        HostBuffer buffer;
         buffer.memory_ = static_cast<std::byte*>(host.allocate(size));
         if (buffer.memory_ == nullptr) {
             return failure(ENOMEM);
@@ -26,19 +27,19 @@ class Buffer {
         buffer.size_ = size;
         return buffer;
     }
-    Buffer(Buffer&& other) noexcept
+    HostBuffer(HostBuffer&& other) noexcept
         : host_(other.host_),
           memory_(std::exchange(other.memory_, nullptr)),
           size_(std::exchange(other.size_, 0)) {}
-    Buffer& operator=(Buffer&& other) noexcept {
+    HostBuffer& operator=(HostBuffer&& other) noexcept {
         std::swap(host_, other.host_);
         std::swap(memory_, other.memory_);
         std::swap(size_, other.size_);
         return *this;
     }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    ~Buffer() {
+    HostBuffer(const HostBuffer&) = delete;
+    HostBuffer& operator=(const HostBuffer&) = delete;
+    ~HostBuffer() {
         if (memory_ != nullptr) {
             host_->release(memory_, size_);
         }
@@ -54,4 +55,4 @@ class Buffer {
     std::size_t size_ = 0;
 };
 
-}  // namespace lunkit::qcow
+}  // namespace lunkit
