@@ -22,7 +22,6 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
@@ -32,29 +31,13 @@
 #include "core/worker_pool.hpp"
 #include "host/handler_registry.hpp"
 #include "ring_kernel.hpp"
+#include "support/counted_new.hpp"
 #include "tcmu/device.hpp"
 #include "tcmu/inflight_folder.hpp"
 
 namespace {
-std::atomic<std::uint64_t> allocations{0};
 std::atomic<std::uint64_t> system_calls{0};  // of those that the data path makes itself
 }  // namespace
-
-void* operator new(std::size_t size) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    if (void* memory = std::malloc(size); memory != nullptr) {
-        return memory;
-    }
-    std::abort();
-}
-// NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete): this is the allocator
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-    std::free(memory);
-}
-// NOLINTEND(clang-analyzer-cplusplus.NewDelete)
 
 // In the place of libc's, to be counted. (io_uring_enter is counted by the queue.)
 extern "C" ssize_t write(int fd, const void* bytes, size_t length) {
@@ -154,13 +137,13 @@ class Subject {
 
     Cost measure(std::uint64_t commands) {
         const std::uint64_t calls = calls_so_far();
-        const std::uint64_t allocated = allocations.load();
+        const std::uint64_t allocated = test::allocations.load();
         const auto begin = Clock::now();
         run(commands);
         const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
         const auto each = static_cast<double>(commands);
         return {took.count() / each, static_cast<double>(calls_so_far() - calls) / each,
-                static_cast<double>(allocations.load() - allocated) / each};
+                static_cast<double>(test::allocations.load() - allocated) / each};
     }
 
   private:

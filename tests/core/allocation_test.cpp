@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engines in the steady state: this program counts every operator new.
+// The engines in the steady state allocate nothing.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -7,33 +7,11 @@
 #include <sys/mman.h>
 
 #include <array>
-#include <atomic>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 
 #include "engines.hpp"
 #include "lunkit/unique_fd.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-}  // namespace
-
-void* operator new(std::size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size); memory != nullptr) {
-        return memory;
-    }
-    std::abort();
-}
-// NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete): this is the allocator
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-    std::free(memory);
-}
-// NOLINTEND(clang-analyzer-cplusplus.NewDelete)
+#include "support/counted_new.hpp"
 
 namespace lunkit::core {
 namespace {
@@ -87,9 +65,9 @@ TEST_P(SteadyState, AllocatesNothing) {
     // The first batches allocate, and a later one may where more happens to be in flight at once.
     int without = 0;
     for (int batches = 0; without < 10 && batches < 200; ++batches) {
-        const std::size_t before = allocations.load();
+        const std::size_t before = test::allocations.load();
         serve_a_batch(**made, file.get(), ready.get());
-        without = allocations.load() == before ? without + 1 : 0;
+        without = test::allocations.load() == before ? without + 1 : 0;
     }
     EXPECT_EQ(without, 10) << "batches in a row";
 }

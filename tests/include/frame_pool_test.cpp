@@ -1,38 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Coroutine frames in the steady state: this program counts every operator new.
+// Coroutine frames in the steady state allocate nothing.
 #include "lunkit/frame_pool.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
-#include <atomic>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 
 #include "lunkit/range_lock.hpp"
 #include "lunkit/task.hpp"
+#include "support/counted_new.hpp"
 #include "support/fake_queue.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-}  // namespace
-
-void* operator new(std::size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size); memory != nullptr) {
-        return memory;
-    }
-    std::abort();
-}
-// NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete): this is the allocator
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-    std::free(memory);
-}
-// NOLINTEND(clang-analyzer-cplusplus.NewDelete)
 
 namespace lunkit {
 namespace {
@@ -111,12 +89,12 @@ TEST(FramePool, SteadyStateAllocatesNothing) {
     OneSlotQueue queue;
     RangeLock lock;
     serve_a_batch(queue, lock);
-    const std::size_t before = allocations.load();
+    const std::size_t before = test::allocations.load();
     int sum = 0;
     for (int i = 0; i < 100; ++i) {
         sum += serve_a_batch(queue, lock);
     }
-    EXPECT_EQ(allocations.load(), before);
+    EXPECT_EQ(test::allocations.load(), before);
     EXPECT_EQ(sum, 100 * 4 * 201);
 }
 
@@ -137,11 +115,11 @@ TEST(FramePool, GivesAFreedBlockOfTheSameSizeClassAgain) {
 
 TEST(FramePool, LargeFramesGoToTheHeap) {
     FramePool pool;
-    const std::size_t before = allocations.load();
+    const std::size_t before = test::allocations.load();
     for (int i = 0; i < 3; ++i) {
         pool.release(pool.allocate(5000), 5000);
     }
-    EXPECT_EQ(allocations.load(), before + 3);
+    EXPECT_EQ(test::allocations.load(), before + 3);
 }
 
 }  // namespace

@@ -1,28 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // READ and WRITE allocate nothing in the steady state.
-#include <cstdlib>
-#include <new>
-
 #include "logical_unit_fixture.hpp"
-
-namespace {
-std::size_t allocations = 0;
-}  // namespace
-
-void* operator new(std::size_t size) {
-    ++allocations;
-    void* memory = std::malloc(size);
-    if (memory == nullptr) {
-        std::abort();
-    }
-    return memory;
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-    std::free(memory);
-}
+#include "support/counted_new.hpp"
 
 namespace lunkit::scsi::test {
 namespace {
@@ -30,9 +9,9 @@ namespace {
 /// Whether frames go to the heap each time: so with AddressSanitizer.
 bool frames_are_pooled() {
     FramePool::local().release(FramePool::local().allocate(64), 64);
-    const std::size_t before = allocations;
+    const std::size_t before = lunkit::test::allocations;
     FramePool::local().release(FramePool::local().allocate(64), 64);
-    return allocations == before;
+    return lunkit::test::allocations == before;
 }
 
 class Allocation : public LogicalUnitTest {
@@ -41,9 +20,9 @@ class Allocation : public LogicalUnitTest {
         Exchange exchange(std::move(cdb), blocks(count, 0x11));
         device.requests.reserve(16);
         run_task(queue, unit->execute(queue, exchange.command));
-        const std::size_t before = allocations;
+        const std::size_t before = lunkit::test::allocations;
         run_task(queue, unit->execute(queue, exchange.command));
-        const std::size_t made = allocations - before;
+        const std::size_t made = lunkit::test::allocations - before;
         EXPECT_TRUE(is_good(reply_of(exchange)));
         return made;
     }
