@@ -120,9 +120,9 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
             fresh->added.push_back(std::exchange(done, nullptr));
             entries_.push_back(fresh);
         } else if (!is_same(known->wanted, *checked)) {
-            answer = failure(EEXIST, fmt::format("{} is attached already, to {} or with other "
-                                                 "options; detach it first",
-                                                 name, known->wanted.config));
+            answer = failure(EALREADY, fmt::format("{} is attached already, to {} or with other "
+                                                   "options, and would have to be detached first",
+                                                   name, known->wanted.config));
         } else if (known->state == DeviceState::kOpening) {
             known->added.push_back(std::exchange(done, nullptr));
         } else if (known->state == DeviceState::kDraining) {

@@ -62,7 +62,7 @@ class DmUserService final : public core::Service {
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     /// Serves the target called wanted.name. What is served in the same way already is fine.
-    /// ENOENT: there is no such target. EEXIST: it is served in another way.
+    /// ENOENT: there is no such target. EALREADY: it is served in another way.
     void add_device(core::NewDevice wanted, Added done) override;
     /// Ends when what was read is answered. The target stays; nobody asks who uses it.
     void remove_device(const std::string& name, bool force, Removed done) override;

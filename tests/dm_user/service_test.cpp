@@ -255,11 +255,11 @@ TEST_F(DmUserServiceTest, AttachingTwiceIsFineWhenItIsTheSame) {
     EXPECT_EQ(opened_.size(), 1U);
     const auto other = attach("disk", "ram/y");
     ASSERT_FALSE(other);
-    EXPECT_EQ(other.error().code, EEXIST);
+    EXPECT_EQ(other.error().code, EALREADY);
     EXPECT_THAT(other.error().what, HasSubstr("ram/x"));
     core::NewDevice elsewhere = wanted("disk", "ram/x");
     elsewhere.start_sectors512 = 8;
-    EXPECT_EQ(attach(elsewhere).error().code, EEXIST);
+    EXPECT_EQ(attach(elsewhere).error().code, EALREADY);
 }
 
 TEST_F(DmUserServiceTest, WhatCannotBeAttachedLeavesNothing) {
