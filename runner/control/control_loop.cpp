@@ -112,7 +112,7 @@ class ControlLoop::Impl : public Daemon {
     void bus_settled(Bus::Outcome outcome, const std::string& explanation);
     void start_services();
     void start_declared();
-    [[nodiscard]] Result<core::Service*> running(const std::string& front_end) const;
+    [[nodiscard]] Result<core::Service*> running(const std::string& front_end);
     /// `call` asks the service of that front end; `done` comes from the loop, also where it fails.
     template <typename Answer, typename Call>
     void ask(const std::string& front_end, std::move_only_function<void(Answer)> done, Call call);
@@ -338,21 +338,32 @@ void ControlLoop::Impl::reload(Reloaded done) {
         });
 }
 
-Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) const {
+/// A front end whose part of the kernel was missing is tried again, for whoever wants to use it.
+Result<core::Service*> ControlLoop::Impl::running(const std::string& front_end) {
     if (phase_ == Phase::kStopping) {
         return failure(ECANCELED, "the daemon stops");
     }
-    const auto found = std::ranges::find_if(started_, [&front_end](const core::Service* service) {
+    const auto found = std::ranges::find_if(parts_.services, [&front_end](const auto& service) {
         return service->name() == front_end;
     });
-    if (found != started_.end() && phase_ == Phase::kRunning) {
-        return *found;
+    if (found == parts_.services.end() || phase_ != Phase::kRunning) {
+        return failure(ENODEV,
+                       fmt::format("lunkitd does not serve '{}' (see lunkitd.conf)", front_end));
     }
-    if (const auto unavailable = unavailable_.find(front_end); unavailable != unavailable_.end()) {
-        return std::unexpected(unavailable->second);
+    const auto unavailable = unavailable_.find(front_end);
+    if (unavailable == unavailable_.end()) {
+        return found->get();
     }
-    return failure(ENODEV,
-                   fmt::format("lunkitd does not serve '{}' (see lunkitd.conf)", front_end));
+    if (unavailable->second.code == ENODEV) {
+        if (const Status status = (*found)->start(); !status) {
+            unavailable->second = status.error();
+        } else {
+            unavailable_.erase(unavailable);
+            started_.push_back(found->get());
+            return found->get();
+        }
+    }
+    return std::unexpected(unavailable->second);
 }
 
 template <typename Answer, typename Call>

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <set>
 #include <span>
@@ -54,6 +55,28 @@ Status take_ublk_number(NewDevice& device, std::string_view text) {
     return {};
 }
 
+Status take_dm_user_name(NewDevice& device, std::string_view text) {
+    if (text.empty() || text.starts_with('/')) {
+        return failure(EINVAL,
+                       fmt::format("'{}' is not a name as in the target's table line", text));
+    }
+    device.name = std::string(text);
+    return {};
+}
+
+Status take_dm_user_start(NewDevice& device, std::string_view text) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() >> 9U;
+    return parse_number(text, 0, kMost, device.start_sectors512);
+}
+
+Status take_dm_user_channels(NewDevice& device, std::string_view text) {
+    constexpr std::uint64_t kMost = 64;
+    std::uint64_t channels = 0;
+    CHECK(parse_number(text, 1, kMost, channels));
+    device.channels = static_cast<std::uint32_t>(channels);
+    return {};
+}
+
 Status take_size(NewDevice& device, std::string_view text) {
     return parse_size(text, device.size);
 }
@@ -87,7 +110,18 @@ constexpr std::array kTable = {
     DeviceKey{"ublk", "block_size", Need::kOptional, take_block_size},
     DeviceKey{"ublk", "read_only", Need::kOptional, take_read_only},
     DeviceKey{"ublk", "queues", Need::kOptional, take_ublk_queues},
+    DeviceKey{"dm-user", "config", Need::kRequired, take_config},
+    DeviceKey{"dm-user", "name", Need::kUnique, take_dm_user_name},
+    DeviceKey{"dm-user", "size", Need::kOptional, take_size},
+    DeviceKey{"dm-user", "start", Need::kOptional, take_dm_user_start},
+    DeviceKey{"dm-user", "read_only", Need::kOptional, take_read_only},
+    DeviceKey{"dm-user", "channels", Need::kOptional, take_dm_user_channels},
 };
+
+/// What DeclaredDevice::awaited_node says.
+std::string awaited_node_of(std::string_view group, const NewDevice& device) {
+    return group == "dm-user" ? "/dev/dm-user/" + device.name : "";
+}
 
 const DeviceKey* find_row(std::string_view group, std::string_view key) {
     const auto row = std::ranges::find_if(
@@ -115,7 +149,11 @@ class Taker final : public KeyFileTaker {
     }
     Status end_group(std::string_view group) override {
         const std::set<std::string_view> given = std::exchange(given_, {});
-        devices.push_back({{}, std::string(group), std::exchange(device_, {})});
+        devices.push_back({.file = {},
+                           .front_end = std::string(group),
+                           .wanted = device_,
+                           .awaited_node = awaited_node_of(group, device_)});
+        device_ = {};
         for (const DeviceKey& row : kTable) {
             if (row.group == group && row.need != Need::kOptional && !given.contains(row.key)) {
                 return failure(EINVAL, fmt::format("[{}] lacks its {}", group, row.key));

@@ -16,8 +16,10 @@ namespace lunkit::control {
 
 struct DeclaredDevice {
     std::string file;       ///< path
-    std::string front_end;  ///< "ublk"
+    std::string front_end;  ///< "ublk", "dm-user"
     core::NewDevice wanted;
+    /// A node that has to be there first, and may come and go; empty: none.
+    std::string awaited_node = {};
     /// Asks for the same device, wherever that stands.
     [[nodiscard]] bool is_same(const DeclaredDevice& other) const {
         return front_end == other.front_end && wanted == other.wanted;

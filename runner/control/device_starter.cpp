@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "core/log.hpp"
@@ -12,6 +13,8 @@ namespace {
 
 using core::LogLevel;
 
+constexpr std::chrono::milliseconds kAgain{200};
+
 bool has(const std::vector<DeclaredDevice>& devices, const DeclaredDevice& device) {
     return std::ranges::any_of(
         devices, [&device](const DeclaredDevice& other) { return other.is_same(device); });
@@ -20,19 +23,55 @@ bool has(const std::vector<DeclaredDevice>& devices, const DeclaredDevice& devic
 }  // namespace
 
 void DeviceStarter::start(std::vector<DeclaredDevice> declared) {
+    with_nodes_.clear();
+    std::vector<std::string> nodes;
+    for (const DeclaredDevice& device : declared) {
+        if (!device.awaited_node.empty()) {
+            with_nodes_.push_back(device);
+            nodes.push_back(device.awaited_node);
+        }
+    }
+    if (const Status watched = nodes_.watch(nodes); !watched) {
+        core::log(LogLevel::kError, {}, "{}; a declared device whose node comes later is not made",
+                  watched.error().what);
+    }
     std::erase_if(were_there_,
                   [&declared](const DeclaredDevice& device) { return !has(declared, device); });
     waiting_.clear();
+    again_.clear();
     for (DeclaredDevice& device : declared) {
-        if (!has(were_there_, device) && !has(asked_, device)) {
+        if (has(were_there_, device) || has(asked_, device)) {
+            continue;
+        }
+        if (awaits_node(device)) {
+            core::log(LogLevel::kInfo, {.device = device.wanted.config}, "{}: waiting for {}",
+                      device.file, device.awaited_node);
+        } else {
             waiting_.push_back(std::move(device));
         }
     }
     ask_for_next();
 }
 
+bool DeviceStarter::awaits_node(const DeclaredDevice& device) const {
+    return !device.awaited_node.empty() && !nodes_.is_there(device.awaited_node);
+}
+
+/// Whatever was made of an earlier node of the name has gone with it.
+void DeviceStarter::appeared(const std::string& node) {
+    for (const DeclaredDevice& device : with_nodes_) {
+        if (device.awaited_node == node) {
+            std::erase_if(were_there_, [&](const DeclaredDevice& o) { return o.is_same(device); });
+            waiting_.push_back(device);
+        }
+    }
+    ask_for_next();
+}
+
 void DeviceStarter::stop() {
+    with_nodes_.clear();
     waiting_.clear();
+    again_.clear();
     timer_.stop();
 }
 
@@ -62,6 +101,12 @@ void DeviceStarter::answered(const DeclaredDevice& device, const Result<std::str
         were_there_.push_back(device);
         core::log(LogLevel::kInfo, {.device = device.wanted.config}, "{}: {}", device.file,
                   was_there ? node.error().what + ", leaving it as it is" : *node);
+    } else if (node.error().code == EAGAIN && has(with_nodes_, device)) {
+        again_.push_back(device);
+        again_timer_.start(kAgain, LoopTimer::Repeat::kOnce, [this] {
+            std::ranges::move(std::exchange(again_, {}), std::back_inserter(waiting_));
+            ask_for_next();
+        });
     } else if (node.error().code != ECANCELED) {
         core::log(LogLevel::kError, {.device = device.wanted.config}, "{}: {}", device.file,
                   node.error().what);

@@ -3,6 +3,9 @@
 // because one may be the storage of the next. One whose storage hangs keeps the others waiting for
 // a while only.
 //
+// One whose node is not there yet is made when that appears, also when it has come back; what is
+// left of the one before (EAGAIN) has its time to go.
+//
 // A device that was there once is not made again, so that one that was removed stays so until the
 // daemon is started again, or its declaration changes; one that could not be made is tried again.
 #pragma once
@@ -16,6 +19,7 @@
 
 #include "control/device_files.hpp"
 #include "control/glib_handle.hpp"
+#include "control/node_watch.hpp"
 #include "core/service.hpp"
 
 namespace lunkit::control {
@@ -29,7 +33,9 @@ class DeviceStarter {
                                    core::Service::Added done)>;
     /// `patience`: for one device, before the next has its turn.
     DeviceStarter(Add add, std::chrono::milliseconds patience)
-        : add_(std::move(add)), patience_(patience) {}
+        : add_(std::move(add)),
+          patience_(patience),
+          nodes_([this](const std::string& node) { appeared(node); }) {}
 
     /// `declared` is all that is declared now.
     void start(std::vector<DeclaredDevice> declared);
@@ -37,6 +43,8 @@ class DeviceStarter {
     void stop();
 
   private:
+    [[nodiscard]] bool awaits_node(const DeclaredDevice& device) const;
+    void appeared(const std::string& node);
     void ask_for_next();
     void answered(const DeclaredDevice& device, const Result<std::string>& node);
 
@@ -47,6 +55,10 @@ class DeviceStarter {
     std::vector<DeclaredDevice> were_there_;
     std::optional<DeclaredDevice> awaited_;  // of asked_: the next comes after it
     LoopTimer timer_;
+    std::vector<DeclaredDevice> with_nodes_;  // those that have an awaited_node
+    std::vector<DeclaredDevice> again_;       // of them: to be asked for once more
+    LoopTimer again_timer_;
+    NodeWatch nodes_;
 };
 
 }  // namespace lunkit::control

@@ -22,6 +22,7 @@
 #include "control/options.hpp"
 #include "control/process_setup.hpp"
 #include "control/registry_catalog.hpp"
+#include "control/systemd_store.hpp"
 #include "core/log.hpp"
 #include "core/queue_set.hpp"
 #include "dm_log/dm_log_service.hpp"
@@ -46,7 +47,8 @@ int fail(const std::string& what, int code = kExitFailure) {
     return code;
 }
 
-int serve(const Options& options, LiveSettings& settings, UblkControl ublk_control) {
+int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
+          UblkControl ublk_control) {
     const auto& now = settings.current();
     if (now.tcmu && ::geteuid() != 0) {
         return fail(
@@ -85,7 +87,9 @@ int serve(const Options& options, LiveSettings& settings, UblkControl ublk_contr
         services.push_back(lunkit::ublk::make_ublk_service(runtime, std::move(*ublk_control)));
     }
     if (now.dm_user) {
-        services.push_back(lunkit::dm_user::make_dm_user_service(runtime));
+        services.push_back(lunkit::dm_user::make_dm_user_service(runtime, store));
+    } else {
+        lunkit::dm_user::abandon_targets(store);
     }
     if (now.dm_log) {
         services.push_back(lunkit::dm_log::make_dm_log_service(runtime));
@@ -125,6 +129,7 @@ int run(const Options& options) {
         ublk_control =
             lunkit::ublk::ControlProcess::start(lunkit::ublk::ControlProcess::Calls::of_kernel());
     }
+    SystemdStore store;
     const LogWriter log(choose_log_target(options.foreground));
     if (!loaded) {
         for (const std::string& error : loaded.error()) {
@@ -142,7 +147,7 @@ int run(const Options& options) {
         }
     }
     LiveSettings settings(std::move(*loaded));
-    return serve(options, settings, std::move(ublk_control));
+    return serve(options, settings, store, std::move(ublk_control));
 }
 
 }  // namespace

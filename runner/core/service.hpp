@@ -117,7 +117,7 @@ class Service {
     virtual ~Service() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
     /// An error means that this front end cannot serve here; what it says is for the operator.
-    /// ENODEV: the kernel has nothing of the kind, which only matters to who wants to use it.
+    /// ENODEV: the kernel has nothing of the kind yet; tried again when somebody wants to use it.
     virtual Status start() = 0;
     /// Stops taking requests, ends those in flight (bounded by settings.drain_timeout), leaves the
     /// rest to the successor; then calls `stopped`, on any thread. `clean` is false when something
@@ -133,7 +133,7 @@ class Service {
     using Removed = std::move_only_function<void(Status)>;
     using Resized = std::move_only_function<void(Status)>;
     /// Makes a device and gives its node, on any thread. EOPNOTSUPP: devices of this front end are
-    /// not made by the daemon. EALREADY: it has a device of that number.
+    /// not made by the daemon. EALREADY: it has one of that number or name.
     virtual void add_device(NewDevice /*wanted*/, Added done) {
         done(failure(EOPNOTSUPP, "devices of this front end are not made by lunkitd"));
     }

@@ -15,7 +15,7 @@
 
 #include "core/kernel_module.hpp"
 #include "core/system_failure.hpp"
-#include "lunkit/unique_fd.hpp"
+#include "lunkit/try.hpp"
 
 namespace lunkit::dm_user {
 
@@ -119,12 +119,17 @@ Status check_control_node(const std::string& name) {
 }
 
 Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {
+    TRY(UniqueFd fd, hold_control_node(name));
+    return std::make_unique<NodeChannel>(std::move(fd));
+}
+
+Result<UniqueFd> hold_control_node(const std::string& name) {
     const std::string node = control_node(name);
     UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
     if (!fd) {
         return core::system_failure("cannot open " + node);
     }
-    return std::make_unique<NodeChannel>(std::move(fd));
+    return fd;
 }
 
 }  // namespace lunkit::dm_user

@@ -9,6 +9,7 @@
 
 #include "dm_user/channel.hpp"
 #include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::dm_user {
 
@@ -22,5 +23,7 @@ namespace lunkit::dm_user {
 [[nodiscard]] Status check_control_node(const std::string& name);
 /// Who opens it has to read from it at once: as long as it is open, users of the target wait.
 [[nodiscard]] Result<std::unique_ptr<Channel>> open_control_node(const std::string& name);
+/// An open for nothing but that: to have users of the target wait.
+[[nodiscard]] Result<UniqueFd> hold_control_node(const std::string& name);
 
 }  // namespace lunkit::dm_user

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "core/log.hpp"
@@ -57,15 +58,22 @@ void DmUserService::on_worker(const Entry& entry, std::move_only_function<void()
 }
 
 Status DmUserService::start() {
-    CHECK(world_.find_kernel());
+    if (const Status found = world_.find_kernel(); !found) {
+        world_.keeper->let_go_of_others({});
+        return found;
+    }
+    std::vector<core::NewDevice> all_left;
     if (Result<TargetFolder> folder = TargetFolder::open(runtime_.settings.run_dir); folder) {
         folder_ = *std::move(folder);
+        all_left = folder_->read_all();
     } else {
         core::log(LogLevel::kWarning, {}, "{}; the next daemon will not know the dm-user targets",
                   folder.error().what);
-        return {};
     }
-    for (core::NewDevice& left : folder_->read_all()) {
+    std::vector<std::string> names;
+    std::ranges::transform(all_left, std::back_inserter(names), &core::NewDevice::name);
+    world_.keeper->let_go_of_others(names);
+    for (core::NewDevice& left : all_left) {
         auto entry = std::make_shared<Served>();
         entry->wanted = std::move(left);
         entry->is_left = true;
@@ -112,9 +120,9 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
             fresh->added.push_back(std::exchange(done, nullptr));
             entries_.push_back(fresh);
         } else if (!is_same(known->wanted, *checked)) {
-            answer = failure(EEXIST, fmt::format("{} is attached already, to {} or with other "
-                                                 "options; detach it first",
-                                                 name, known->wanted.config));
+            answer = failure(EALREADY, fmt::format("{} is attached already, to {} or with other "
+                                                   "options, and would have to be detached first",
+                                                   name, known->wanted.config));
         } else if (known->state == DeviceState::kOpening) {
             known->added.push_back(std::exchange(done, nullptr));
         } else if (known->state == DeviceState::kDraining) {
@@ -173,6 +181,7 @@ void DmUserService::forget(const Entry& entry, const Status& added) {
     }
     if (folder_ && !is_left) {
         folder_->remove(entry->wanted.name);
+        world_.keeper->let_go(entry->wanted.name);
     }
     for (Added& done : waiting) {
         done(std::unexpected(added ? Error{.code = ECANCELED, .what = "it was stopped"}
@@ -249,17 +258,23 @@ std::vector<core::DeviceStatus> DmUserService::list() const {
     return devices;
 }
 
-Surroundings Surroundings::of(core::Runtime& runtime) {
+Surroundings Surroundings::of(core::Runtime& runtime, core::DescriptorStore& store) {
     return {
         .find_kernel = [] { return find_dm_user(); },
         .check_node = [](const std::string& name) { return check_control_node(name); },
         .open_channel = [](const std::string& name) { return open_control_node(name); },
         .open_block = [&handlers = runtime.handlers](
-                          host::OpenDevice request) { return handlers.open(std::move(request)); }};
+                          host::OpenDevice request) { return handlers.open(std::move(request)); },
+        .keeper = std::make_shared<StoredNodes>(store, hold_control_node)};
 }
 
-std::unique_ptr<core::Service> make_dm_user_service(core::Runtime& runtime) {
-    return std::make_unique<DmUserService>(runtime, Surroundings::of(runtime));
+std::unique_ptr<core::Service> make_dm_user_service(core::Runtime& runtime,
+                                                    core::DescriptorStore& store) {
+    return std::make_unique<DmUserService>(runtime, Surroundings::of(runtime, store));
+}
+
+void abandon_targets(core::DescriptorStore& store) {
+    StoredNodes(store, hold_control_node).let_go_of_others({});
 }
 
 }  // namespace lunkit::dm_user

@@ -4,10 +4,9 @@
 // goes. Each step of it may block in a handler, and runs on a worker.
 //
 // The daemon's own end is none for what it serves: the next one goes on with what is written of
-// each target (target_folder.hpp). What happens in between to those who use it is the kernel's
-// choice: drivers of today fail their requests with EIO from when the last open of a control node
-// is closed, those of 2020 have them wait. A request that a daemon has read and not answered when
-// it dies fails in either case; when it is stopped, it answers those first.
+// each target (target_folder.hpp). For as long as that is written, the control node is kept open
+// (node_keeper.hpp), so that requests wait in between. A request that a daemon has read and not
+// answered when it dies fails; when it is stopped, it answers those first.
 #pragma once
 
 #include <atomic>
@@ -21,9 +20,11 @@
 #include <vector>
 
 #include "core/counted_calls.hpp"
+#include "core/descriptor_store.hpp"
 #include "core/service.hpp"
 #include "dm_user/channel.hpp"
 #include "dm_user/device.hpp"
+#include "dm_user/node_keeper.hpp"
 #include "dm_user/target_folder.hpp"
 #include "host/handler_registry.hpp"
 #include "lunkit/block_device.hpp"
@@ -38,8 +39,9 @@ struct Surroundings {
     std::function<Status(const std::string& name)> check_node;
     std::function<Result<std::unique_ptr<Channel>>(const std::string& name)> open_channel;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
+    std::shared_ptr<NodeKeeper> keeper;
 
-    static Surroundings of(core::Runtime& runtime);
+    static Surroundings of(core::Runtime& runtime, core::DescriptorStore& store);
 };
 
 class DmUserService final : public core::Service {
@@ -60,7 +62,7 @@ class DmUserService final : public core::Service {
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     /// Serves the target called wanted.name. What is served in the same way already is fine.
-    /// ENOENT: there is no such target. EEXIST: it is served in another way.
+    /// ENOENT: there is no such target. EALREADY: it is served in another way.
     void add_device(core::NewDevice wanted, Added done) override;
     /// Ends when what was read is answered. The target stays; nobody asks who uses it.
     void remove_device(const std::string& name, bool force, Removed done) override;
@@ -98,6 +100,7 @@ class DmUserService final : public core::Service {
     void bring_up(const Entry& entry);
     [[nodiscard]] Status make(const Entry& entry);
     [[nodiscard]] host::OpenDevice open_request(const Entry& entry) const;
+    void keep_open(const std::string& name);
     void keep_failed(const Entry& entry, const Error& why);
     void serving(const Entry& entry);
     void take_down(const Entry& entry);
@@ -115,7 +118,10 @@ class DmUserService final : public core::Service {
     core::CountedCalls steps_;  // the last member
 };
 
-/// The real one; what `runtime` refers to outlives it.
-[[nodiscard]] std::unique_ptr<core::Service> make_dm_user_service(core::Runtime& runtime);
+/// The real one; `store`, and what `runtime` refers to, outlive it.
+[[nodiscard]] std::unique_ptr<core::Service> make_dm_user_service(core::Runtime& runtime,
+                                                                  core::DescriptorStore& store);
+/// In its place: targets that a daemon has left are not to be served any more. Their requests fail.
+void abandon_targets(core::DescriptorStore& store);
 
 }  // namespace lunkit::dm_user

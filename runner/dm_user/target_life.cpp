@@ -47,11 +47,10 @@ void DmUserService::bring_up(const Entry& entry) {
 Status DmUserService::make(const Entry& entry) {
     const core::NewDevice& wanted = entry->wanted;
     TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry)));
-    if (folder_ && !entry->is_left) {
-        if (const Status written = folder_->write(wanted); !written) {
-            core::log(LogLevel::kWarning, {.device = wanted.name},
-                      "{}; the next daemon will not serve it", written.error().what);
-        }
+    const Status written = folder_ && !entry->is_left ? folder_->write(wanted) : Status();
+    if (!written) {
+        core::log(LogLevel::kWarning, {.device = wanted.name},
+                  "{}; the next daemon will not serve it", written.error().what);
     }
     entry->handing_over->store(entry->is_left);  // should it not come to be served now either
     core::EngineQueue& queue = runtime_.queues.assign();
@@ -71,6 +70,9 @@ Status DmUserService::make(const Entry& entry) {
     if (!device) {
         runtime_.queues.release(queue);
         return std::unexpected(device.error());
+    }
+    if (folder_ && written) {
+        keep_open(wanted.name);
     }
     const std::lock_guard lock(mutex_);
     entry->device = *std::move(device);
@@ -94,6 +96,15 @@ host::OpenDevice DmUserService::open_request(const Entry& entry) const {
                               bytes);
                 },
             .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); }};
+}
+
+/// For the next daemon, which will serve it as well.
+void DmUserService::keep_open(const std::string& name) {
+    if (const Status held = world_.keeper->hold(name); !held) {
+        core::log(LogLevel::kWarning, {.device = name},
+                  "{}; its requests fail while no daemon runs, unless the kernel has them wait",
+                  held.error().what);
+    }
 }
 
 /// What is left and cannot be served now: the operator sees it and may attach it again, as the next

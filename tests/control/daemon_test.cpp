@@ -382,6 +382,17 @@ TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
     EXPECT_THAT(daemon->printed(), HasSubstr("no front end could be started"));
 }
 
+TEST_F(DaemonTest, FrontEndWhosePartOfTheKernelComesLaterServesThen) {
+    const auto daemon = start({"FAKE_START=later"});
+    EXPECT_TRUE(daemon->wait_output("info: dm-user: this kernel has no dm-user yet"));
+    EXPECT_THAT(
+        Client(bus_).manage("AddDevice",
+                            "('dm-user', 'ram/x', {'name': <'disk'>, 'channels': <uint32 2>})"),
+        HasSubstr("/dev/dm-user/disk-0-0-2-rw"));
+    stop(*daemon);
+    EXPECT_THAT(daemon->printed(), HasSubstr("fake: dm-user stops"));
+}
+
 TEST_F(DaemonTest, SecondInstanceIsRefused) {
     const auto first = start();
     const auto second = spawn();

@@ -46,6 +46,38 @@ TEST(DeviceFile, EveryKeyReachesItsField) {
                                                         .queues = 2}));
 }
 
+TEST(DeviceFile, EveryKeyOfADmUserTargetReachesItsField) {
+    const DeclaredDevices found = parsed(
+        "[dm-user]\nconfig=file//srv/a\nname=a/b\nsize=1M\nstart=2048\nread_only=yes\n"
+        "channels=8\n");
+    EXPECT_THAT(found.errors, IsEmpty());
+    ASSERT_EQ(found.devices.size(), 1U);
+    EXPECT_EQ(found.devices[0].front_end, "dm-user");
+    EXPECT_EQ(found.devices[0].awaited_node, "/dev/dm-user/a/b");
+    EXPECT_EQ(found.devices[0].wanted, (core::NewDevice{.config = "file//srv/a",
+                                                        .number = {},
+                                                        .size = std::uint64_t{1} << 20U,
+                                                        .read_only = true,
+                                                        .name = "a/b",
+                                                        .start_sectors512 = 2048,
+                                                        .channels = 8}));
+}
+
+TEST(DeviceFile, ErrorsOfDmUserTargetsAreToldWithTheirLines) {
+    EXPECT_THAT(errors_of("[dm-user]\nconfig=ram/a\n"),
+                ElementsAre("f:1: [dm-user] lacks its name"));
+    EXPECT_THAT(errors_of("[dm-user]\nconfig=ram/a\nname=/dev/dm-user/a\nstart=-1\nchannels=65\n"
+                          "number=1\n"),
+                ElementsAre("f:3: name: '/dev/dm-user/a' is not a name as in the target's table "
+                            "line",
+                            HasSubstr("f:4: start: '-1' is not a number from 0 to"),
+                            "f:5: channels: '65' is not a number from 1 to 64",
+                            "f:6: unknown key 'number' in [dm-user]"));
+    DeclaredDevices found = parsed("[dm-user]\nconfig=ram/a\nname=a\n");
+    parse_device_file("[dm-user]\nconfig=ram/b\nname=a\n", "g", found);
+    EXPECT_THAT(found.errors, ElementsAre("g:3: name: f has the same"));
+}
+
 TEST(DeviceFile, WhatNeedNotBeGivenHasItsDefault) {
     const DeclaredDevices found = parsed("[ublk]\nconfig=null/\nnumber=0\n");
     ASSERT_EQ(found.devices.size(), 1U);

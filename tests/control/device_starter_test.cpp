@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "support/child_process.hpp"
 
 namespace lunkit::control {
 namespace {
@@ -87,6 +90,57 @@ TEST_F(DeviceStarterTest, OneThatTakesLongIsNotAskedForTwiceAndNotWaitedForByOth
     answer(1);
     answer(3);
     starter.start({device(1), device(2), device(3)});
+    EXPECT_THAT(asked_, ElementsAre(1, 2, 3));
+}
+
+TEST_F(DeviceStarterTest, OneWithANodeComesWhenThatAppearsAndEachTimeAnew) {
+    const test::TemporaryFolder folder;
+    DeclaredDevice awaiting = device(1);
+    awaiting.awaited_node = folder / "folder/node";
+    DeviceStarter starter = this->starter();
+    starter.start({awaiting, device(2)});
+    answer(2);
+    EXPECT_THAT(asked_, ElementsAre(2));
+    for (int round = 0; round < 2; ++round) {
+        asked_.clear();
+        std::filesystem::create_directory(folder / "folder");
+        std::filesystem::create_directory(awaiting.awaited_node);
+        while (asked_.empty()) {
+            g_main_context_iteration(nullptr, TRUE);
+        }
+        answer(1);
+        starter.start({awaiting, device(2)});
+        EXPECT_THAT(asked_, ElementsAre(1));
+        std::filesystem::remove_all(folder / "folder");
+        while (g_main_context_iteration(nullptr, FALSE) != FALSE) {
+        }
+    }
+}
+
+TEST_F(DeviceStarterTest, OneWhosePredecessorIsStillGoingIsAskedForAgain) {
+    const test::TemporaryFolder folder;
+    DeclaredDevice awaiting = device(1);
+    awaiting.awaited_node = folder.path();
+    DeviceStarter starter = this->starter();
+    starter.start({awaiting, device(2)});
+    answer(1, EAGAIN);
+    EXPECT_THAT(asked_, ElementsAre(1, 2));
+    answer(2, EAGAIN);  // without a node that is an error as any other
+    while (asked_.size() < 3) {
+        g_main_context_iteration(nullptr, TRUE);
+    }
+    answer(1);
+    EXPECT_THAT(asked_, ElementsAre(1, 2, 1));
+}
+
+TEST_F(DeviceStarterTest, OneWhoseNodeIsThereHasItsTurn) {
+    const test::TemporaryFolder folder;
+    DeclaredDevice awaiting = device(2);
+    awaiting.awaited_node = folder.path();
+    DeviceStarter starter = this->starter();
+    starter.start({device(1), awaiting, device(3)});
+    answer(1);
+    answer(2);
     EXPECT_THAT(asked_, ElementsAre(1, 2, 3));
 }
 

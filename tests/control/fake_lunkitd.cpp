@@ -4,6 +4,7 @@
 //   FAKE_CHECK_LIMIT_MS, FAKE_BUS_RETRY_MS, FAKE_STOP_GRACE_MS   shorter times
 //   FAKE_TRUSTED_UID                         who may manage it instead of its own user
 //   FAKE_START=fails                         the front end cannot serve
+//   FAKE_START=later                         dm-user can, from the second try on
 //   FAKE_STOP=never                          it never ends stopping
 //   FAKE_LAST=yes                            there is another, which stops after it
 #include <fmt/format.h>
@@ -78,6 +79,10 @@ class FakeService : public core::Service {
     Status start() override {
         if (from_environment("FAKE_START") == "fails") {
             return failure(ENODEV, "this kernel has no TCMU");
+        }
+        if (from_environment("FAKE_START") == "later" && name_ == "dm-user" && !tried_) {
+            tried_ = true;
+            return failure(ENODEV, "this kernel has no dm-user yet");
         }
         return {};
     }
@@ -191,6 +196,7 @@ class FakeService : public core::Service {
 
   private:
     const std::string name_;
+    bool tried_ = false;
     std::vector<Added> unanswered_;
 };
 

@@ -8,9 +8,11 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -74,6 +76,38 @@ class BrokenChannel final : public Channel {
     }
 };
 
+/// Outlives the daemons.
+class ModelKeeper final : public NodeKeeper {
+  public:
+    using Open = std::function<std::unique_ptr<Channel>(const std::string& name)>;
+    explicit ModelKeeper(Open open) : open_(std::move(open)) {}
+    Status hold(const std::string& name) override {
+        if (is_there) {
+            const std::lock_guard lock(mutex_);
+            if (std::unique_ptr<Channel>& held = held_[name]; !held) {
+                held = open_(name);
+            }
+        }
+        return {};
+    }
+    void let_go(const std::string& name) override {
+        const std::lock_guard lock(mutex_);
+        held_.erase(name);
+    }
+    void let_go_of_others(const std::vector<std::string>& names) override {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(held_, [&names](const auto& held) {
+            return std::ranges::find(names, held.first) == names.end();
+        });
+    }
+    std::atomic<bool> is_there{false};
+
+  private:
+    const Open open_;
+    std::mutex mutex_;
+    std::map<std::string, std::unique_ptr<Channel>> held_;
+};
+
 class DmUserServiceTest : public testing::Test {
   protected:
     void SetUp() override {
@@ -112,6 +146,7 @@ class DmUserServiceTest : public testing::Test {
             opened_.push_back(request);
             return std::make_unique<OpenStorage>(memory_, is_slow_ ? &gate_ : nullptr);
         };
+        world.keeper = keeper_;
         service_ = std::make_unique<DmUserService>(runtime_, std::move(world));
         ASSERT_TRUE(service_->start());
     }
@@ -186,6 +221,8 @@ class DmUserServiceTest : public testing::Test {
     std::atomic<bool> node_breaks_{false};
     std::mutex mutex_;
     std::map<std::string, DmUserModel> targets_;
+    const std::shared_ptr<ModelKeeper> keeper_ = std::make_shared<ModelKeeper>(
+        [this](const std::string& name) { return target(name).open(); });
     std::vector<host::OpenDevice> opened_;
     std::unique_ptr<DmUserService> service_;
 };
@@ -218,11 +255,11 @@ TEST_F(DmUserServiceTest, AttachingTwiceIsFineWhenItIsTheSame) {
     EXPECT_EQ(opened_.size(), 1U);
     const auto other = attach("disk", "ram/y");
     ASSERT_FALSE(other);
-    EXPECT_EQ(other.error().code, EEXIST);
+    EXPECT_EQ(other.error().code, EALREADY);
     EXPECT_THAT(other.error().what, HasSubstr("ram/x"));
     core::NewDevice elsewhere = wanted("disk", "ram/x");
     elsewhere.start_sectors512 = 8;
-    EXPECT_EQ(attach(elsewhere).error().code, EEXIST);
+    EXPECT_EQ(attach(elsewhere).error().code, EALREADY);
 }
 
 TEST_F(DmUserServiceTest, WhatCannotBeAttachedLeavesNothing) {
@@ -291,6 +328,82 @@ TEST_F(DmUserServiceTest, NextDaemonGoesOn) {
     EXPECT_TRUE(opened_.at(1).take_over);
     EXPECT_TRUE(detach("disk"));
     EXPECT_FALSE(opened_.at(1).handing_over());
+}
+
+TEST_F(DmUserServiceTest, RequestsWaitForTheNextDaemonWhereSomebodyKeepsTheNodeOpen) {
+    keeper_->is_there = true;
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    ASSERT_TRUE(stop());
+    service_.reset();
+    EXPECT_EQ(target("disk").opens(), 1U);
+    auto waits = target("disk").submit(write_request(std::byte{7}));
+    EXPECT_EQ(target("disk").waiting(), 1U);
+    start();
+    EXPECT_EQ(waits.get().error, 0);
+    EXPECT_EQ(memory_.bytes()[0], std::byte{7});
+    EXPECT_TRUE(becomes([this] { return service_->list()[0].state == DeviceState::kRunning; }));
+    EXPECT_TRUE(detach("disk"));
+    EXPECT_EQ(target("disk").opens(), 0U);
+    EXPECT_EQ(target("disk").run(write_request(std::byte{8})).error, EIO);
+}
+
+TEST_F(DmUserServiceTest, NoRequestFailsOverManyHandOversUnderLoad) {
+    keeper_->is_there = true;
+    DmUserModel& disk = make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    std::atomic<bool> enough{false};
+    std::atomic<unsigned> errors{0};
+    std::atomic<unsigned> done{0};
+    std::vector<std::jthread> users;
+    for (unsigned i = 0; i < 6; ++i) {
+        users.emplace_back([&] {
+            while (!enough) {
+                errors += disk.run(write_request(std::byte{7})).error == 0 ? 0 : 1;
+                ++done;
+            }
+        });
+    }
+    for (int i = 0; i < 10; ++i) {
+        const unsigned before = done;
+        EXPECT_TRUE(becomes([&] { return done > before + 20; }));
+        restart();
+    }
+    enough = true;
+    users.clear();
+    EXPECT_EQ(errors, 0U);
+}
+
+TEST_F(DmUserServiceTest, RequestsWaitForStorageThatIsAwayUntilTheTargetIsDetached) {
+    keeper_->is_there = true;
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    storage_fails_ = true;
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    auto waits = target("disk").submit(write_request(std::byte{7}));
+    EXPECT_EQ(target("disk").waiting(), 1U);
+    EXPECT_TRUE(detach("disk"));
+    EXPECT_EQ(waits.get().error, EIO);
+}
+
+TEST_F(DmUserServiceTest, NodeOfATargetThatWentIsKeptOpenNoLonger) {
+    keeper_->is_there = true;
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    target("disk").remove();
+    EXPECT_TRUE(becomes([this] { return target("disk").opens() == 0; }));
+}
+
+TEST_F(DmUserServiceTest, NodeIsNotKeptOpenForADaemonThatWillNotKnowOfIt) {
+    keeper_->is_there = true;
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    ASSERT_TRUE(stop());
+    service_.reset();
+    TargetFolder::open(run_dir_.path())->remove("disk");
+    start();
+    EXPECT_EQ(target("disk").opens(), 0U);
 }
 
 TEST_F(DmUserServiceTest, TargetThatWentWhileNoDaemonRanIsForgotten) {
@@ -431,11 +544,18 @@ TEST(DmUserService, KernelWithoutDmUserIsTold) {
     auto queues = *core::QueueSet::start(core::EngineChoice::kThreads, 1, 0us);
     host::HandlerRegistry none;
     core::Runtime runtime{*queues, none, settings};
+    test::DmUserModel target;
+    const auto keeper =
+        std::make_shared<ModelKeeper>([&target](const std::string&) { return target.open(); });
+    keeper->is_there = true;
+    ASSERT_TRUE(keeper->hold("disk"));
     DmUserService service(runtime, {.find_kernel = [] { return failure(ENODEV, "none here"); },
                                     .check_node = {},
                                     .open_channel = {},
-                                    .open_block = {}});
+                                    .open_block = {},
+                                    .keeper = keeper});
     EXPECT_EQ(service.start().error().code, ENODEV);
+    EXPECT_EQ(target.opens(), 0U);  // nobody will serve it
 }
 
 }  // namespace

@@ -252,6 +252,18 @@ dm_device() {
     [ -b "/dev/mapper/$1" ] || fail "no /dev/mapper/$1"
 }
 
+# mirror_legs MIB: the legs of a mirror, $leg0 and $leg1: block devices on /tank/leg0 and /tank/leg1, which differ.
+mirror_legs() {
+    local leg
+    tank
+    modprobe loop
+    modprobe dm_mirror
+    for leg in 0 1; do
+        random_file /tank/leg$leg "$1"
+        declare -g "leg$leg=$(losetup --find --show /tank/leg$leg)"
+    done
+}
+
 # begin_loads DISK...: mixed load of each disk, read back and compared all the time, until end_loads. loads_go_on WHEN: fails when
 # one of them has ended by itself.
 LOADS=()

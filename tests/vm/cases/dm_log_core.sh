@@ -6,13 +6,7 @@
 
 MIB=24 REGION=128    # 384 regions of 64 KiB
 sectors=$((MIB * 2048)) regions=$((MIB * 2048 / REGION))
-tank
-modprobe loop
-modprobe dm_mirror
-for leg in 0 1; do
-    random_file /tank/leg$leg $MIB
-    declare "leg$leg=$(losetup --find --show /tank/leg$leg)"
-done
+mirror_legs $MIB
 table() { echo "0 ${2:-$sectors} mirror userspace $1 2 $leg0 0 $leg1 0 1 handle_errors"; }    # table "ARGS UUID LOG" [SECTORS]
 in_sync() { dmsetup status mir | grep -q " ${1:-$regions}/${1:-$regions} 1 AA "; }
 compare_legs() {

@@ -6,13 +6,7 @@
 
 MIB=16 REGION=2048    # 16 regions of 1 MiB
 sectors=$((MIB * 2048)) regions=16
-tank
-modprobe loop
-modprobe dm_mirror
-for leg in 0 1; do
-    random_file /tank/leg$leg $MIB
-    declare "leg$leg=$(losetup --find --show /tank/leg$leg)"
-done
+mirror_legs $MIB
 truncate -s 1M /tank/log
 log=$(losetup --find --show --direct-io=off /tank/log)
 dm_device leg "0 $sectors linear $leg1 0"    # a leg that can be made to wait

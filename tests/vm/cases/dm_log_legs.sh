@@ -5,13 +5,7 @@
 . "$LUNKIT_VM/lib.sh"
 
 MIB=24 REGION=128    # regions of 64 KiB
-tank
-modprobe loop
-modprobe dm_mirror
-for leg in 0 1; do
-    random_file /tank/leg$leg $MIB
-    declare "leg$leg=$(losetup --find --show /tank/leg$leg)"
-done
+mirror_legs $MIB
 truncate -s 1M /tank/log
 dm_device leg "0 $((MIB * 2048)) linear $leg1 0"    # a leg that can fail
 # table MIB LOG: of that size; "core" or "disk FILE".

@@ -2,29 +2,12 @@
 # dm_user_double (CUSE, FUSE), whose devices are files. Contents, file systems, discards, the daemon stopped and killed between
 # requests, the end of a target, and what is refused.
 # kernels: 6.12
-# timeout: 120
+# timeout: 180
 . "$LUNKIT_VM/lib.sh"
-
-double=/usr/libexec/lunkit-tests/dm_user_double
-[ -x $double ] || skip "no $double in the stage: it is built with the tests, and installed with --component tests"
-modprobe fuse
-modprobe cuse
+. "$LUNKIT_VM/dm_user_target.sh"
 modprobe loop
 tank
-declare -A doubles
-make_target() { # make_target NAME BYTES: the device is /mnt/NAME/NAME
-    mkdir -p "/mnt/$1"
-    $double "$1" "$2" "/mnt/$1" &
-    doubles[$1]=$!
-    wait_for 20 "the node of $1" test -c "/dev/dm-user/$1"
-    wait_for 20 "the device $1" test -f "/mnt/$1/$1"
-}
-remove_target() {
-    kill -TERM "${doubles[$1]}"
-    wait "${doubles[$1]}"
-}
 serving_threads() { ps -eLo comm | awk '/^lunkit-dmuser/ { n++ } END { print n + 0 }'; }
-is_running() { [ "$(lunkit dm-user list --json | jq -r ".[] | select(.name == \"$1\") | .state")" = running ]; }
 restart() { # restart stop|kill
     "$1_lunkitd"
     assert_fails "a read while there is no daemon" dd if=/mnt/disk/disk of=/dev/null bs=4k count=1 status=none

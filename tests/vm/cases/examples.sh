@@ -1,4 +1,4 @@
-# Every script of targetcli-examples/ runs to its end and cleans up after itself.
+# Every script of targetcli-examples/ and docs/examples/ runs to its end and cleans up after itself.
 # kernels: 6.1
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
@@ -6,10 +6,11 @@
 start_lunkitd
 found=0
 saved=/etc/rtslib-fb-target/saveconfig.json
-for script in /lunkit/targetcli-examples/*.sh; do
+for script in /lunkit/targetcli-examples/*.sh /lunkit/examples/*.sh; do
     found=$((found + 1))
     step "$(basename "$script")"
     timeout 60 bash "$script" || fail "$(basename "$script") ended with status $?"
+    assert_match "$(dmsetup ls)" '^No devices found' "mapped devices left by $(basename "$script")"
     assert_eq "$(ls -d $CONFIGFS/core/user_*/*/attrib 2>/dev/null || :)" '' "backstores left by $(basename "$script")"
     [ ! -e $saved ] || assert_eq "$(jq '.storage_objects | length' $saved)" 0 "what $(basename "$script") would bring back at boot"
 done

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// NodeWatch: tells when files come to be, such as device nodes, in folders that need not be there
+// yet either (inotify(7)). Loop thread.
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
+
+namespace lunkit::control {
+
+class NodeWatch {
+  public:
+    using Appeared = std::function<void(const std::string& path)>;
+    explicit NodeWatch(Appeared appeared) : appeared_(std::move(appeared)) {}
+    NodeWatch(const NodeWatch&) = delete;
+    NodeWatch& operator=(const NodeWatch&) = delete;
+    NodeWatch(NodeWatch&&) = delete;
+    NodeWatch& operator=(NodeWatch&&) = delete;
+    ~NodeWatch() { release(); }
+
+    /// From now on `appeared` is told of these absolute paths, and of no others: when something is
+    /// there, or another file than before. Not of what is there already when it is watched first.
+    /// An error: nothing is told of.
+    Status watch(const std::vector<std::string>& paths);
+    /// Whether something was there when it was looked at last. One of the paths that are watched.
+    [[nodiscard]] bool is_there(const std::string& path) const;
+
+  private:
+    /// Of a file: what takes its place has another one.
+    struct Identity {
+        dev_t device;
+        ino_t inode;
+        bool operator==(const Identity&) const = default;
+    };
+    struct Node {
+        std::string path;
+        std::optional<Identity> there;
+    };
+    static std::optional<Identity> identity_of(const std::string& path);
+    Status listen();
+    [[nodiscard]] Result<int> watch_folder_of(const std::string& path) const;
+    Status watch_folders();
+    void look_again();
+    void release();
+
+    const Appeared appeared_;
+    UniqueFd inotify_;
+    guint source_ = 0;
+    std::set<int> folders_;  // inotify's numbers of those that are watched
+    std::vector<Node> nodes_;
+};
+
+}  // namespace lunkit::control
