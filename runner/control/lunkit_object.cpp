@@ -2,7 +2,9 @@
 #include "control/lunkit_object.hpp"
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -39,15 +41,46 @@ class Dictionary {
     Dictionary& add(const char* key, bool value) {
         return add(key, g_variant_new_boolean(value ? TRUE : FALSE));
     }
-    [[nodiscard]] GVariant* end() { return g_variant_builder_end(&builder_); }
-
-  private:
     Dictionary& add(const char* key, GVariant* value) {
         g_variant_builder_add(&builder_, "{sv}", key, value);
         return *this;
     }
+    [[nodiscard]] GVariant* end() { return g_variant_builder_end(&builder_); }
+
+  private:
     GVariantBuilder builder_{};
 };
+
+GVariant* to_variant(const core::LatencySummary& latency) {
+    GVariantBuilder within{};
+    g_variant_builder_init(&within, G_VARIANT_TYPE("at"));
+    for (const std::uint64_t count : latency.within) {
+        g_variant_builder_add(&within, "t", count);
+    }
+    return Dictionary()
+        .add("count", latency.count)
+        .add("sum_ns", latency.sum)
+        .add("p50_ns", latency.p50)
+        .add("p90_ns", latency.p90)
+        .add("p99_ns", latency.p99)
+        .add("p999_ns", latency.p999)
+        .add("max_ns", latency.max)
+        .add("within", g_variant_builder_end(&within))
+        .end();
+}
+
+GVariant* to_variant(const core::DeviceStatus& device, core::CommandClass kind) {
+    return to_variant(device.latency[static_cast<std::size_t>(kind)]);
+}
+
+GVariant* to_variant(const std::map<std::string, std::uint64_t>& counts) {
+    GVariantBuilder builder{};
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("a{st}"));
+    for (const auto& [key, count] : counts) {
+        g_variant_builder_add(&builder, "{st}", key.c_str(), count);
+    }
+    return g_variant_builder_end(&builder);
+}
 
 GVariant* to_variant(const core::DeviceStatus& device) {
     return Dictionary()
@@ -69,6 +102,10 @@ GVariant* to_variant(const core::DeviceStatus& device) {
         .add("errors", device.errors)
         .add("in_flight", device.in_flight)
         .add("kicks", device.kicks)
+        .add("read_latency", to_variant(device, core::CommandClass::kRead))
+        .add("write_latency", to_variant(device, core::CommandClass::kWrite))
+        .add("other_latency", to_variant(device, core::CommandClass::kOther))
+        .add("error_counts", to_variant(device.error_counts))
         .add("region_size", device.region_size)
         .add("regions", device.regions)
         .add("regions_in_sync", device.regions_in_sync)

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -76,7 +77,8 @@ class Worker {
     Status flush();
     template <typename Visit>
     Status for_each_piece(std::uint64_t length, Visit visit);
-    void count_outcome(const abi::Message& request, const Status& outcome);
+    void note_end(const abi::Message& request, const Status& outcome,
+                  std::chrono::nanoseconds took);
 
     const Target& target_;
     std::unique_ptr<Channel> channel_;

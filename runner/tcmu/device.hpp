@@ -120,6 +120,8 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void flush() override;
 
   private:
+    using Clock = std::chrono::steady_clock;
+
     // A completion that belongs to the device and knows it.
     struct Wakeup : lunkit_completion {
         Wakeup() : lunkit_completion{} {}
@@ -134,11 +136,13 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void manage_tasks(const Fetched& tmr);
     enum class Turn : std::uint8_t { kFirst, kReplay };
     Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
-    void refuse(std::uint32_t index, Response response);
-    void finish(std::uint32_t index, scsi::Command& command, const Data& data);
+    void refuse(std::uint32_t index, Response response, Clock::time_point fetched_at);
+    void finish(std::uint32_t index, scsi::Command& command, const Data& data,
+                Clock::time_point fetched_at);
     void settle_data(Response& response, const scsi::Command& command, const Data& data) const;
     void answer(std::uint32_t index, const Response& response);
-    void count_command(CommandKind kind, std::uint64_t bytes, bool good);
+    void note_end(std::uint32_t index, std::uint64_t bytes, const Response& response,
+                  Clock::time_point fetched_at);
 
     void arm();
     void woken(std::int64_t events);
@@ -185,10 +189,12 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     RangeLock changes_;        // of the commands that run, in the order of fetching
     WaitingCommands waiting_;  // for their turn in changes_
     std::size_t replays_ = 0;  // of a predecessor's commands, still running
-    Wakeup poll_;              // of the uio descriptor
-    Wakeup again_;             // look at the ring again in the next turn
-    Wakeup timer_;             // the bound of a drain
-    bool stalled_ = false;     // the ring has more, the table has no room
+    // As the clock was read last: at the first fetch of a batch, and at each completion.
+    Clock::time_point now_;
+    Wakeup poll_;           // of the uio descriptor
+    Wakeup again_;          // look at the ring again in the next turn
+    Wakeup timer_;          // the bound of a drain
+    bool stalled_ = false;  // the ring has more, the table has no room
     bool stopping_ = false;
     bool gone_ = false;
     bool ring_broken_ = false;

@@ -121,17 +121,12 @@ core::DeviceStatus Device::status() const {
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = info.write_cache;
+    std::vector<const core::DeviceCounters*> counters;
+    counters.reserve(queues_.size());
     for (const auto& queue : queues_) {
-        core::DeviceStatus part;
-        core::copy_counters(queue->counters(), part);
-        status.read_commands += part.read_commands;
-        status.read_bytes += part.read_bytes;
-        status.write_commands += part.write_commands;
-        status.write_bytes += part.write_bytes;
-        status.other_commands += part.other_commands;
-        status.errors += part.errors;
-        status.in_flight += part.in_flight;
+        counters.push_back(&queue->counters());
     }
+    core::tell_counters(counters, status);
     return status;
 }
 

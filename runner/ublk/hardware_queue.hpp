@@ -11,6 +11,7 @@
 // except where it says otherwise.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -77,7 +78,8 @@ class HardwareQueue {
     Task<std::int32_t> perform(std::uint16_t tag);
     Task<Status> execute(abi::IoDescriptor request, std::uint16_t tag);
     Task<Status> transfer(IoRequest io, std::uint16_t tag, bool is_write);
-    void count_outcome(const abi::IoDescriptor& request, std::uint16_t tag, const Status& status);
+    void note_end(const abi::IoDescriptor& request, std::uint16_t tag, const Status& status,
+                  std::chrono::nanoseconds took);
     [[nodiscard]] std::span<std::byte> buffer(std::uint16_t tag) const;
 
     HardwareQueueParts parts_;

@@ -358,7 +358,15 @@ TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
     const json one = run_json({"stats", "disk1"});
     ASSERT_EQ(1U, one.size());
     EXPECT_EQ(one[0].at("read_bytes"), 49152);
-    EXPECT_THAT(run({"stats"}).text, HasSubstr("48 KiB"));
+    EXPECT_EQ(one.at(0).at("read_latency").at("p99_ns"), 4'100'000);
+    EXPECT_EQ(one.at(0).at("read_latency").at("within").size(), 21U);
+    EXPECT_EQ(one.at(0).at("error_counts").at("03/11/00"), 1);
+    EXPECT_THAT(
+        run({"stats"}).text,
+        AllOf(HasSubstr("48 KiB"),
+              HasSubstr("user_0/disk1  read         12  80.0 us  150 us  4.1 ms  4.1 ms  4.2 ms"),
+              HasSubstr("user_0/disk1  03/11/00 MEDIUM ERROR      1")));
+    EXPECT_THAT(run({"show", "disk1"}).text, HasSubstr("1 (03/11/00 MEDIUM ERROR 1)"));
 }
 
 TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {

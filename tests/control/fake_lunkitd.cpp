@@ -167,6 +167,14 @@ class FakeService : public core::Service {
         disk.errors = 1;
         disk.in_flight = 2;
         disk.kicks = 20;
+        disk.latency[0] = {.count = 12,
+                           .sum = 1'200'000,
+                           .p50 = 80'000,
+                           .p90 = 150'000,
+                           .p99 = 4'100'000,
+                           .p999 = 4'100'000,
+                           .max = 4'200'000};
+        disk.error_counts = {{"03/11/00", 1}};
         core::DeviceStatus broken;
         broken.front_end = "tcmu";
         broken.name = "user_1/disk2";

@@ -10,6 +10,7 @@
 #include <functional>
 #include <future>
 #include <limits>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -140,6 +141,11 @@ TEST_P(CutWorkerTest, FailedWriteIsReadToItsEnd) {
     EXPECT_EQ(run({.type = RequestType::kWrite, .data = bytes_of(512)}).error, 0);
     end();
     EXPECT_EQ(worker_->counters().errors, 1U);
+    core::DeviceStatus status;
+    const core::DeviceCounters* const counters = &worker_->counters();
+    core::tell_counters({&counters, 1}, status);
+    EXPECT_EQ(status.error_counts, (std::map<std::string, std::uint64_t>{{"ENOSPC", 1}}));
+    EXPECT_EQ(status.latency[1].count, 2U);
 }
 
 TEST_P(CutWorkerTest, FlushIsAWriteOfNothingAtAnySector) {

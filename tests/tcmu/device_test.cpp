@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <ranges>
 #include <utility>
@@ -408,6 +409,11 @@ TEST_F(DeviceTest, CountsWhatItDid) {
     EXPECT_EQ(status.read_bytes, 4096U);
     EXPECT_EQ(status.other_commands, 2U);
     EXPECT_EQ(status.errors, 1U);
+    EXPECT_EQ(status.error_counts, (std::map<std::string, std::uint64_t>{{"05/20/00", 1}}));
+    EXPECT_EQ(status.latency[0].count, 1U);
+    EXPECT_EQ(status.latency[1].count, 1U);
+    EXPECT_EQ(status.latency[2].count, 2U);
+    EXPECT_GT(status.latency[2].sum, 0U);
     EXPECT_EQ(status.in_flight, 0U);
     EXPECT_EQ(status.kicks, 5U);  // and one when it began
 }

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -144,6 +145,9 @@ TEST_F(UblkDeviceTest, ErrorsAreCommittedAsTheirNumber) {
     memory_->fail_next(Kind::kFlush, Error{.code = EIO});
     EXPECT_EQ(request(0, op(abi::Op::kFlush), 0, 0), -EIO);
     EXPECT_EQ(device_->status().errors, 2U);
+    EXPECT_EQ(device_->status().error_counts,
+              (std::map<std::string, std::uint64_t>{{"EIO", 1}, {"ENOSPC", 1}}));
+    EXPECT_EQ(device_->status().latency[1].count, 1U);
     EXPECT_EQ(request(0, op(abi::Op::kWrite), 0, 1), 512);  // the tag goes on
 }
 
