@@ -19,6 +19,7 @@
 #include "cli/front_end_commands.hpp"
 #include "cli/image_commands.hpp"
 #include "cli/live_view.hpp"
+#include "cli/log_level_command.hpp"
 #include "cli/migrate.hpp"
 #include "cli/openmetrics.hpp"
 #include "cli/reports.hpp"
@@ -297,6 +298,7 @@ Outcome run_command(std::vector<std::string> arguments) {
     std::vector<Choice> commands = add_ublk_commands(app, request);
     std::ranges::copy(add_dm_user_commands(app, request), std::back_inserter(commands));
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
+    commands.push_back(add_log_level_command(app, request));
 
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     try {

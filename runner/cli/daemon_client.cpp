@@ -270,6 +270,20 @@ Result<json> DaemonClient::regions(const std::string& uuid) const {
     return named;
 }
 
+Result<json> DaemonClient::log_levels() const {
+    TRY(json reply, connection_->call(kInterface, "ListLogLevels", nullptr));
+    if (reply.size() != 2) {
+        return failure(EREMOTEIO, "ListLogLevels: unexpected reply");
+    }
+    return json{{"level", reply[0]}, {"devices", reply[1]}};
+}
+
+Result<json> DaemonClient::set_log_level(const std::string& device,
+                                         const std::string& level) const {
+    return connection_->call(kInterface, "SetLogLevel",
+                             g_variant_new("(ss)", device.c_str(), level.c_str()));
+}
+
 Result<json> DaemonClient::reload() const {
     return connection_->ask(kInterface, "Reload", nullptr);
 }

@@ -64,6 +64,11 @@ class DaemonClient {
                                                      bool recreate) const;
     /// Of a dirty log, in order: array of {first, count, clean, in_sync}. ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> regions(const std::string& uuid) const;
+    /// {"level": string, "devices": {name: level}}
+    [[nodiscard]] Result<nlohmann::json> log_levels() const;
+    /// Of a device, or (empty) of the daemon; an empty level: as the settings say.
+    [[nodiscard]] Result<nlohmann::json> set_log_level(const std::string& device,
+                                                       const std::string& level) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

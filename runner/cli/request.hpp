@@ -31,6 +31,7 @@ struct Request {
     bool openmetrics_wanted = false;
     double interval = 2;  ///< seconds
     unsigned count = 0;
+    std::string level;  ///< of the log; empty: not given
     std::string tcmu_conf = kTcmuConf;
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it

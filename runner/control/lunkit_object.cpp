@@ -12,6 +12,7 @@
 
 #include "control/bus_names.hpp"
 #include "control/caller.hpp"
+#include "control/settings_table.hpp"
 #include "lunkit-manager-dbus.h"
 
 namespace lunkit::control {
@@ -350,6 +351,47 @@ gboolean on_list_regions(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocat
         });
 }
 
+/// "": nothing, which is no error.
+Result<std::optional<core::LogLevel>> parse_wanted_level(const std::string& text) {
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    const auto level = parse_log_level(text);
+    if (!level) {
+        return failure(EINVAL, "no log level: " + level.error().what);
+    }
+    return *level;
+}
+
+template <typename Shared>
+gboolean on_set_log_level(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                          const gchar* device, const gchar* level, gpointer data) {
+    return for_root<Shared>(invocation, data,
+                            [invocation, name = std::string(device),
+                             wanted = parse_wanted_level(level)](Shared& shared) {
+                                answer_change(invocation,
+                                              wanted ? shared.daemon.set_log_level(name, *wanted)
+                                                     : std::unexpected(wanted.error()));
+                            });
+}
+
+template <typename Shared>
+gboolean on_list_log_levels(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                            gpointer data) {
+    return for_root<Shared>(invocation, data, [invocation](Shared& /*shared*/) {
+        const core::LogLevels levels = core::log_levels();
+        GVariantBuilder devices{};
+        g_variant_builder_init(&devices, G_VARIANT_TYPE("a{ss}"));
+        for (const auto& [device, level] : levels.devices) {
+            g_variant_builder_add(&devices, "{s@s}", device.c_str(),
+                                  string_variant(log_level_name(level)));
+        }
+        g_dbus_method_invocation_return_value(
+            invocation, g_variant_new("(@s@a{ss})", string_variant(log_level_name(levels.daemon)),
+                                      g_variant_builder_end(&devices)));
+    });
+}
+
 template <typename Shared, typename Handler>
 void connect(gpointer skeleton, const char* signal, Handler handler,
              const std::shared_ptr<Shared>& shared) {
@@ -394,6 +436,8 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-remove-device", &on_remove_device<Shared>, shared_);
     connect(manager, "handle-resize-device", &on_resize_device<Shared>, shared_);
     connect(manager, "handle-list-regions", &on_list_regions<Shared>, shared_);
+    connect(manager, "handle-set-log-level", &on_set_log_level<Shared>, shared_);
+    connect(manager, "handle-list-log-levels", &on_list_log_levels<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

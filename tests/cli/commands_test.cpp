@@ -92,6 +92,7 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"check", "ram/x"},
                                                     {"stats"},
                                                     {"reload"},
+                                                    {"log-level"},
                                                     {"ublk", "add", "ram/x"},
                                                     {"ublk", "del", "0"},
                                                     {"ublk", "list"},
@@ -164,7 +165,9 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"dm-log", "add"},
           {"info"},
           {"verify", "--repair", "all", "qcow//a"},
-          {"stats", "a", "b"}}) {
+          {"stats", "a", "b"},
+          {"log-level", "a", "loud"},
+          {"log-level", "a", "debug", "b"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
@@ -179,6 +182,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"verify", "--help"},
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
+                                                    {"log-level", "--help"},
                                                     {"doctor", "--help"},
                                                     {"top", "--help"},
                                                     {"migrate", "--help"},
@@ -367,6 +371,26 @@ TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
               HasSubstr("user_0/disk1  read         12  80.0 us  150 us  4.1 ms  4.1 ms  4.2 ms"),
               HasSubstr("user_0/disk1  03/11/00 MEDIUM ERROR      1")));
     EXPECT_THAT(run({"show", "disk1"}).text, HasSubstr("1 (03/11/00 MEDIUM ERROR 1)"));
+}
+
+TEST_F(CommandsWithDaemonTest, LogLevelIsOfTheDaemonOrOfADeviceUntilAReload) {
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
+    EXPECT_EQ(run({"log-level", "debug"}).text, "");
+    EXPECT_EQ(run({"log-level", "disk1", "error"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "debug\nuser_0/disk1: error\n");
+    EXPECT_EQ(run({"log-level", "disk1"}).text, "error\n");
+    EXPECT_EQ(run({"log-level", "a/target"}).text, "debug\n");
+    EXPECT_EQ(run_json({"log-level"}),
+              json({{"level", "debug"}, {"devices", {{"user_0/disk1", "error"}}}}));
+    EXPECT_EQ(run({"log-level", "disk1", "default"}).text, "");
+    EXPECT_EQ(run({"log-level", "disk1"}).text, "debug\n");
+    EXPECT_EQ(run({"log-level", "disk9", "debug"}).code, kExitNotFound);
+    EXPECT_EQ(run({"log-level", "disk1", "error"}).code, kExitOk);
+    EXPECT_EQ(run({"reload"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
+    EXPECT_EQ(run({"log-level", "debug"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level", "default"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
 }
 
 TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {
