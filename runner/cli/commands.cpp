@@ -24,6 +24,7 @@
 #include "cli/openmetrics.hpp"
 #include "cli/reports.hpp"
 #include "cli/request.hpp"
+#include "cli/trace_command.hpp"
 #include "core/kernel_module.hpp"
 #include "core/log.hpp"
 #include "host/handler_directory.hpp"
@@ -299,6 +300,7 @@ Outcome run_command(std::vector<std::string> arguments) {
     std::ranges::copy(add_dm_user_commands(app, request), std::back_inserter(commands));
     std::ranges::copy(add_dm_log_commands(app, request), std::back_inserter(commands));
     commands.push_back(add_log_level_command(app, request));
+    commands.push_back(add_trace_command(app, request));
 
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     try {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::cli {
 
@@ -69,6 +70,10 @@ class DaemonClient {
     /// Of a device, or (empty) of the daemon; an empty level: as the settings say.
     [[nodiscard]] Result<nlohmann::json> set_log_level(const std::string& device,
                                                        const std::string& level) const;
+    /// Begins to trace a device: a socket of messages, each some core::TraceRecords. ENOTSUP: the
+    /// daemon makes other ones.
+    [[nodiscard]] Result<UniqueFd> trace(const std::string& front_end,
+                                         const std::string& name) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

@@ -32,6 +32,7 @@ struct Request {
     double interval = 2;  ///< seconds
     unsigned count = 0;
     std::string level;  ///< of the log; empty: not given
+    std::string only;   ///< empty: all
     std::string tcmu_conf = kTcmuConf;
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it

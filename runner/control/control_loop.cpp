@@ -25,7 +25,9 @@
 #include "control/lunkit_object.hpp"
 #include "control/notify.hpp"
 #include "control/settings_table.hpp"
+#include "control/trace_streams.hpp"
 #include "core/log.hpp"
+#include "lunkit/try.hpp"
 
 namespace lunkit::control {
 namespace {
@@ -107,6 +109,7 @@ class ControlLoop::Impl : public Daemon {
     void list_regions(const std::string& front_end, const std::string& name,
                       core::Service::Regions done) override;
     Status set_log_level(const std::string& device, std::optional<core::LogLevel> level) override;
+    Result<UniqueFd> trace(const std::string& front_end, const std::string& name) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -144,6 +147,7 @@ class ControlLoop::Impl : public Daemon {
     Watchdog watchdog_;
     BlockingCalls calls_;
     ConfigCheck check_;
+    TraceStreams traces_;
     HandlerObjects handler_objects_;
     LunkitObject lunkit_object_;
     Bus bus_;
@@ -413,6 +417,14 @@ Status ControlLoop::Impl::set_log_level(const std::string& device,
     core::log(LogLevel::kNotice, {.device = device}, "log level: {}",
               level ? log_level_name(*level) : "the daemon's");
     return {};
+}
+
+Result<UniqueFd> ControlLoop::Impl::trace(const std::string& front_end, const std::string& name) {
+    TRY(core::Service* const service, running(front_end));
+    TRY(auto tap, service->trace(name));
+    TRY(UniqueFd watcher, traces_.open(std::move(tap)));
+    core::log(LogLevel::kInfo, {.device = name}, "is being traced");
+    return watcher;
 }
 
 Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& fresh) {

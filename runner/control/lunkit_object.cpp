@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/lunkit_object.hpp"
 
+#include <gio/gunixfdlist.h>
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +15,7 @@
 #include "control/bus_names.hpp"
 #include "control/caller.hpp"
 #include "control/settings_table.hpp"
+#include "core/trace.hpp"
 #include "lunkit-manager-dbus.h"
 
 namespace lunkit::control {
@@ -392,6 +395,29 @@ gboolean on_list_log_levels(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvo
     });
 }
 
+template <typename Shared>
+gboolean on_trace(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                  GUnixFDList* /*descriptors*/, const gchar* front_end, const gchar* name,
+                  gpointer data) {
+    return for_root<Shared>(
+        invocation, data,
+        [invocation, where = std::string(front_end), device = std::string(name)](Shared& shared) {
+            const auto watcher = shared.daemon.trace(where, device);
+            if (!watcher) {
+                answer_change(invocation, std::unexpected(watcher.error()));
+                return;
+            }
+            const ObjectPtr<GUnixFDList> list(g_unix_fd_list_new());
+            ErrorSlot error;
+            if (g_unix_fd_list_append(list.get(), watcher->get(), error.out()) < 0) {
+                answer_change(invocation, failure(EMFILE, error.message()));
+                return;
+            }
+            g_dbus_method_invocation_return_value_with_unix_fd_list(
+                invocation, g_variant_new("(hu)", 0, core::TraceRecord::kVersion), list.get());
+        });
+}
+
 template <typename Shared, typename Handler>
 void connect(gpointer skeleton, const char* signal, Handler handler,
              const std::shared_ptr<Shared>& shared) {
@@ -438,6 +464,7 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-list-regions", &on_list_regions<Shared>, shared_);
     connect(manager, "handle-set-log-level", &on_set_log_level<Shared>, shared_);
     connect(manager, "handle-list-log-levels", &on_list_log_levels<Shared>, shared_);
+    connect(manager, "handle-trace", &on_trace<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

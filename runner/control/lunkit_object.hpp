@@ -18,6 +18,7 @@
 #include "core/log.hpp"
 #include "core/service.hpp"
 #include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::control {
 
@@ -43,6 +44,9 @@ class Daemon {
     /// ENOENT: there is no such device.
     virtual Status set_log_level(const std::string& device,
                                  std::optional<core::LogLevel> level) = 0;
+    /// Begins to trace a device and gives the watcher's end, see TraceStreams. ENOENT: there is no
+    /// such device. ENODEV: no such front end is served.
+    virtual Result<UniqueFd> trace(const std::string& front_end, const std::string& name) = 0;
 
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,8 @@ class HandlerRegistry;
 }
 
 namespace lunkit::core {
+
+class TraceTap;  // trace.hpp
 
 enum class DeviceState : std::uint8_t { kOpening, kRunning, kDraining, kFailed };
 
@@ -131,6 +134,11 @@ class Service {
     /// is none. E2BIG: they change from one to the next too often to be told.
     virtual void list_regions(const std::string& /*name*/, Regions done) {
         done(failure(EOPNOTSUPP, "devices of this front end have no regions"));
+    }
+
+    /// Where the device called `name` can be watched. ENOENT: there is none that runs.
+    [[nodiscard]] virtual Result<std::shared_ptr<TraceTap>> trace(const std::string& /*name*/) {
+        return failure(EOPNOTSUPP, "devices of this front end cannot be traced");
     }
 
     Service(const Service&) = delete;

@@ -39,6 +39,7 @@ Device::Device(DeviceParts parts, Queue& queue)
 
 Device::~Device() {
     servers_.clear();  // joins, before the storage goes
+    target_.trace->close();
 }
 
 Status Device::open_channels(std::uint32_t count) {

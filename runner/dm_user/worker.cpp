@@ -44,6 +44,23 @@ core::CommandClass class_of(const Message& request) {
                                                                        : core::CommandClass::kOther;
 }
 
+core::BlockOperation operation_of(const Message& request) {
+    switch (type_of(request)) {
+        case RequestType::kRead:
+            return core::BlockOperation::kRead;
+        case RequestType::kWrite:
+            return request.len != 0 ? core::BlockOperation::kWrite : core::BlockOperation::kFlush;
+        case RequestType::kFlush:
+            return core::BlockOperation::kFlush;
+        case RequestType::kDiscard:
+            return core::BlockOperation::kDiscard;
+        case RequestType::kWriteZeroes:
+            return core::BlockOperation::kWriteZeroes;
+        default:
+            return core::BlockOperation::kOther;
+    }
+}
+
 std::string sentence(const Error& error) {
     return error.what.empty() ? std::generic_category().message(error.code) : error.what;
 }
@@ -238,6 +255,13 @@ void Worker::note_end(const Message& request, const Status& outcome,
         .took = took,
         .error = outcome ? core::ErrorKind() : core::ErrorKind::system(outcome.error().code)};
     counters_.ended(end);
+    if (target_.trace->is_watched()) {
+        core::TraceRecord record = core::trace_record(end, request.seq);
+        record.operation = operation_of(request);
+        record.offset = request.sector << abi::kSectorShift;
+        record.bytes = request.len;
+        target_.trace->put(record);
+    }
     if (outcome) {
         return;
     }

@@ -22,6 +22,7 @@
 
 #include "core/log.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "dm_user/abi.hpp"
 #include "dm_user/channel.hpp"
 #include "dm_user/message_stream.hpp"
@@ -40,6 +41,8 @@ struct Target {
     Queue& queue;                        ///< the block device's; its loop runs
     std::uint64_t start_sectors512 = 0;  ///< where the target begins in its mapped device
     OpenChannel open_channel;
+    /// Where its requests can be watched.
+    std::shared_ptr<core::TraceTap> trace = std::make_shared<core::TraceTap>();
 };
 
 class Worker {

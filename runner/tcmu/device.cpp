@@ -139,7 +139,9 @@ Device::Device(DeviceParts parts, core::EngineQueue& queue)
     };
 }
 
-Device::~Device() = default;
+Device::~Device() {
+    trace_->close();
+}
 
 void Device::start() {
     set_state(core::DeviceState::kRunning);
@@ -368,6 +370,12 @@ void Device::note_end(std::uint32_t index, std::uint64_t bytes, const Response& 
                                .took = now_ - fetched_at,
                                .error = error_of(response)};
     counters_.ended(end);
+    if (trace_->is_watched()) {
+        core::TraceRecord record = core::trace_record(end, slot.cmd_id);
+        record.cdb_length = slot.cdb_length;
+        std::ranges::copy(cdb.first(std::min(cdb.size(), record.cdb.size())), record.cdb.begin());
+        trace_->put(record);
+    }
 }
 
 // The order matters: the count is read before the ring is looked at for the last time, so that an

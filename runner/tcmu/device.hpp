@@ -33,6 +33,7 @@
 #include "core/engine_queue.hpp"
 #include "core/log.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/gate.hpp"
 #include "lunkit/range_lock.hpp"
@@ -112,6 +113,8 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     [[nodiscard]] bool write_cache() const { return write_cache_.load(std::memory_order_relaxed); }
     [[nodiscard]] core::DeviceState state() const { return state_.load(std::memory_order_relaxed); }
     [[nodiscard]] core::DeviceStatus status() const;
+    /// Where its commands can be watched.
+    [[nodiscard]] const std::shared_ptr<core::TraceTap>& trace() const { return trace_; }
 
     [[nodiscard]] bool is_broken() const { return ring_broken_ || page_missing_; }
 
@@ -207,6 +210,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     std::chrono::steady_clock::time_point identity_expires_;
 
     core::DeviceCounters counters_;
+    const std::shared_ptr<core::TraceTap> trace_ = std::make_shared<core::TraceTap>();
     core::LogLimit odd_entries_;
     core::LogLimit task_management_;
     std::atomic<core::DeviceState> state_{core::DeviceState::kOpening};

@@ -57,6 +57,7 @@ Result<std::unique_ptr<Device>> Device::make(DeviceParts parts,
                                  .chars = device->chars_,
                                  .block = *device->block_,
                                  .engine = *engine,
+                                 .trace = *device->trace_,
                                  .number = static_cast<std::uint16_t>(device->queues_.size()),
                                  .depth = depth,
                                  .max_io_bytes = max_io_bytes,
@@ -74,7 +75,9 @@ Device::Device(DeviceParts parts)
       block_(std::move(parts.block)),
       ended_(std::move(parts.ended)) {}
 
-Device::~Device() = default;
+Device::~Device() {
+    trace_->close();
+}
 
 void Device::on_all(Task<Status> (*step)(HardwareQueue&), std::function<void(Status)> then) {
     const auto together = std::make_shared<Together>();

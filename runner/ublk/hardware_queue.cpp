@@ -37,6 +37,23 @@ std::uint32_t flags_of(const abi::IoDescriptor& request) {
     return flags;
 }
 
+core::BlockOperation operation_of(const abi::IoDescriptor& request) {
+    switch (op_of(request)) {
+        case abi::Op::kRead:
+            return core::BlockOperation::kRead;
+        case abi::Op::kWrite:
+            return core::BlockOperation::kWrite;
+        case abi::Op::kFlush:
+            return core::BlockOperation::kFlush;
+        case abi::Op::kDiscard:
+            return core::BlockOperation::kDiscard;
+        case abi::Op::kWriteZeroes:
+            return core::BlockOperation::kWriteZeroes;
+        default:
+            return core::BlockOperation::kOther;
+    }
+}
+
 core::CommandClass class_of(const abi::IoDescriptor& request) {
     switch (op_of(request)) {
         case abi::Op::kRead:
@@ -204,6 +221,15 @@ void HardwareQueue::note_end(const abi::IoDescriptor& request, std::uint16_t tag
         .took = took,
         .error = status ? core::ErrorKind() : core::ErrorKind::system(status.error().code)};
     counters_.ended(end);
+    if (parts_.trace.is_watched()) {
+        core::TraceRecord record = core::trace_record(end, tag);
+        record.operation = operation_of(request);
+        if (record.operation != core::BlockOperation::kFlush) {  // its sectors mean nothing
+            record.offset = request.start_sector << abi::kSectorShift;
+            record.bytes = bytes_of(request);
+        }
+        parts_.trace.put(record);
+    }
     if (status) {
         return;
     }

@@ -22,6 +22,7 @@
 #include "core/log.hpp"
 #include "core/memory_mapping.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/result.hpp"
@@ -37,6 +38,7 @@ struct HardwareQueueParts {
     const CharDevice& chars;         ///< of the device
     BlockDevice& block;              ///< of the device, until the queue is at rest
     core::EngineQueue& engine;       ///< where it is served
+    core::TraceTap& trace;           ///< of the device
     std::uint16_t number = 0;        ///< among the queues of the device
     std::uint16_t depth = 0;         ///< tags
     std::uint32_t max_io_bytes = 0;  ///< of one request

@@ -93,6 +93,7 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"stats"},
                                                     {"reload"},
                                                     {"log-level"},
+                                                    {"trace", "x"},
                                                     {"ublk", "add", "ram/x"},
                                                     {"ublk", "del", "0"},
                                                     {"ublk", "list"},
@@ -167,7 +168,11 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"verify", "--repair", "all", "qcow//a"},
           {"stats", "a", "b"},
           {"log-level", "a", "loud"},
-          {"log-level", "a", "debug", "b"}}) {
+          {"log-level", "a", "debug", "b"},
+          {"trace"},
+          {"trace", "a", "--count", "0"},
+          {"trace", "a", "--only", "red"},
+          {"trace", "a", "--only", "0x128"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
@@ -183,6 +188,7 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
                                                     {"log-level", "--help"},
+                                                    {"trace", "--help"},
                                                     {"doctor", "--help"},
                                                     {"top", "--help"},
                                                     {"migrate", "--help"},
@@ -391,6 +397,36 @@ TEST_F(CommandsWithDaemonTest, LogLevelIsOfTheDaemonOrOfADeviceUntilAReload) {
     EXPECT_EQ(run({"log-level", "debug"}).code, kExitOk);
     EXPECT_EQ(run({"log-level", "default"}).code, kExitOk);
     EXPECT_EQ(run({"log-level"}).text, "info\n");
+}
+
+TEST_F(CommandsWithDaemonTest, TraceDecodesCommandsUntilTheDeviceGoes) {
+    const Ran ran = run({"trace", "a/target"});
+    EXPECT_EQ(ran.code, kExitFailure);
+    EXPECT_THAT(
+        ran.text,
+        AllOf(HasSubstr("READ(10)               lba       2048 blocks      8   12.3 us  GOOD\n"),
+              HasSubstr("INQUIRY                lba          - blocks      -      0 ns  05/24/00 "
+                        "ILLEGAL REQUEST\n"),
+              HasSubstr("WRITE                  lba          2 blocks      1      0 ns  GOOD\n"),
+              HasSubstr("lunkit: the device has gone, or lunkitd has ended\n")));
+}
+
+TEST_F(CommandsWithDaemonTest, TraceEndsAtItsCountAndShowsWhatIsAskedFor) {
+    const Ran one = run({"trace", "a/target", "--count", "1", "--json"});
+    EXPECT_EQ(one.code, kExitOk) << one.text;
+    const json command = json::parse(one.text, nullptr, false);
+    EXPECT_EQ(command.at("time"), "1700000000.000000001");
+    EXPECT_EQ(command.at("command"), "READ(10)");
+    EXPECT_EQ(command.at("cdb"), "28000000080000000800");
+    EXPECT_EQ(command.at("lba"), 2048);
+    EXPECT_EQ(command.at("took_ns"), 12345);
+    EXPECT_EQ(command.at("result"), "GOOD");
+    EXPECT_THAT(run({"trace", "a/target", "--only", "write,error", "--count", "2"}).text,
+                AllOf(HasSubstr("INQUIRY"), HasSubstr("WRITE"), Not(HasSubstr("READ"))));
+    EXPECT_THAT(run({"trace", "a/target", "--only", "0x12", "--count", "1"}).text,
+                AllOf(HasSubstr("INQUIRY"), Not(HasSubstr("WRITE"))));
+    const Ran unknown = run({"trace", "mirror-1"});
+    EXPECT_EQ(unknown.code, kExitNotFound) << unknown.text;
 }
 
 TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {

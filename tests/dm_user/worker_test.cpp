@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <functional>
@@ -146,6 +147,17 @@ TEST_P(CutWorkerTest, FailedWriteIsReadToItsEnd) {
     core::tell_counters({&counters, 1}, status);
     EXPECT_EQ(status.error_counts, (std::map<std::string, std::uint64_t>{{"ENOSPC", 1}}));
     EXPECT_EQ(status.latency[1].count, 2U);
+}
+
+TEST_P(CutWorkerTest, RequestsCanBeWatched) {
+    ASSERT_TRUE(target_.trace->start());
+    EXPECT_EQ(run({.type = RequestType::kRead, .sector = 9, .len = 4096}).error, 0);
+    end();
+    std::array<core::TraceRecord, 4> records;
+    ASSERT_EQ(target_.trace->take(records), 1U);
+    EXPECT_EQ(records[0].operation, core::BlockOperation::kRead);
+    EXPECT_EQ(records[0].offset, 9U * 512);
+    EXPECT_EQ(records[0].bytes, 4096U);
 }
 
 TEST_P(CutWorkerTest, FlushIsAWriteOfNothingAtAnySector) {
