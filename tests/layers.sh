@@ -46,7 +46,7 @@ allowed runner/ublk 'lunkit/|core/|host/|ublk/'
 allowed runner/dm_user 'lunkit/|core/|host/|dm_user/'
 allowed runner/dm_log 'lunkit/|core/|host/|dm_log/'
 allowed runner/control 'lunkit/|core/|host/|control/|tcmu/tcmu_service\.hpp|ublk/(ublk_service|control_process)\.hpp|dm_user/dm_user_service\.hpp|dm_log/dm_log_service\.hpp|[a-z0-9_-]+-dbus\.h"'
-allowed runner/cli 'lunkit/|core/|host/|cli/'
+allowed runner/cli 'lunkit/|scsi/|core/|host/|cli/'
 library 'liburing' runner/core
 library 'glib|gio/|glib-object' runner/control runner/cli
 library 'netlink/|linux/genetlink' runner/tcmu

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 
 #include <array>
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/trace.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::cli {
@@ -25,6 +27,7 @@ constexpr const char* kNoSuchDeviceError = "org.lunkit.Error.NoSuchDevice";
 
 struct Unref {
     void operator()(GDBusConnection* connection) const { g_object_unref(connection); }
+    void operator()(GUnixFDList* list) const { g_object_unref(list); }
     void operator()(GVariant* variant) const { g_variant_unref(variant); }
     void operator()(GError* error) const { g_error_free(error); }
     void operator()(char* text) const { g_free(text); }
@@ -268,6 +271,46 @@ Result<json> DaemonClient::regions(const std::string& uuid) const {
             {{"first", run[0]}, {"count", run[1]}, {"clean", run[2]}, {"in_sync", run[3]}});
     }
     return named;
+}
+
+Result<json> DaemonClient::log_levels() const {
+    TRY(json reply, connection_->call(kInterface, "ListLogLevels", nullptr));
+    if (reply.size() != 2) {
+        return failure(EREMOTEIO, "ListLogLevels: unexpected reply");
+    }
+    return json{{"level", reply[0]}, {"devices", reply[1]}};
+}
+
+Result<json> DaemonClient::set_log_level(const std::string& device,
+                                         const std::string& level) const {
+    return connection_->call(kInterface, "SetLogLevel",
+                             g_variant_new("(ss)", device.c_str(), level.c_str()));
+}
+
+Result<UniqueFd> DaemonClient::trace(const std::string& front_end, const std::string& name) const {
+    GError* error = nullptr;
+    GUnixFDList* list = nullptr;
+    const Owned<GVariant> reply(g_dbus_connection_call_with_unix_fd_list_sync(
+        connection_->bus.get(), kBusName, kPath, kInterface, "Trace",
+        g_variant_new("(ss)", front_end.c_str(), name.c_str()), G_VARIANT_TYPE("(hu)"),
+        G_DBUS_CALL_FLAGS_NO_AUTO_START, static_cast<int>(connection_->patience.answer.count()),
+        nullptr, &list, nullptr, &error));
+    if (!reply) {
+        const Owned<GError> owned(error);
+        return explain(*owned);
+    }
+    const Owned<GUnixFDList> descriptors(list);
+    gint32 place = 0;
+    guint32 version = 0;
+    g_variant_get(reply.get(), "(hu)", &place, &version);
+    UniqueFd stream(list != nullptr ? g_unix_fd_list_get(list, place, nullptr) : -1);
+    if (!stream) {
+        return failure(EREMOTEIO, "Trace: unexpected reply");
+    }
+    if (version != core::TraceRecord::kVersion) {
+        return failure(ENOTSUP, "lunkitd is of another version; restart it");
+    }
+    return stream;
 }
 
 Result<json> DaemonClient::reload() const {

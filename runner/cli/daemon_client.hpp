@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::cli {
 
@@ -64,6 +65,15 @@ class DaemonClient {
                                                      bool recreate) const;
     /// Of a dirty log, in order: array of {first, count, clean, in_sync}. ENOENT: there is none.
     [[nodiscard]] Result<nlohmann::json> regions(const std::string& uuid) const;
+    /// {"level": string, "devices": {name: level}}
+    [[nodiscard]] Result<nlohmann::json> log_levels() const;
+    /// Of a device, or (empty) of the daemon; an empty level: as the settings say.
+    [[nodiscard]] Result<nlohmann::json> set_log_level(const std::string& device,
+                                                       const std::string& level) const;
+    /// Begins to trace a device: a socket of messages, each some core::TraceRecords. ENOTSUP: the
+    /// daemon makes other ones.
+    [[nodiscard]] Result<UniqueFd> trace(const std::string& front_end,
+                                         const std::string& name) const;
     /// Array of strings: what needs a restart.
     [[nodiscard]] Result<nlohmann::json> reload() const;
     [[nodiscard]] Result<nlohmann::json> version() const;

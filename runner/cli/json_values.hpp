@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -20,6 +21,26 @@ namespace lunkit::cli {
 [[nodiscard]] inline bool flag_of(const nlohmann::json& object, const char* key) {
     const auto item = object.find(key);
     return item != object.end() && item->is_boolean() && item->get<bool>();
+}
+
+/// What a device says of the latency of a class of commands: "read", "write" or "other".
+[[nodiscard]] inline nlohmann::json latency_of(const nlohmann::json& device,
+                                               const std::string& kind) {
+    const auto item = device.find(kind + "_latency");
+    return item != device.end() && item->is_object() ? *item : nlohmann::json::object();
+}
+/// An object of counts.
+[[nodiscard]] inline std::map<std::string, std::uint64_t> counts_of(const nlohmann::json& object,
+                                                                    const char* key) {
+    std::map<std::string, std::uint64_t> counts;
+    if (const auto item = object.find(key); item != object.end() && item->is_object()) {
+        for (const auto& entry : item->items()) {
+            if (entry.value().is_number_unsigned()) {
+                counts.emplace(entry.key(), entry.value().get<std::uint64_t>());
+            }
+        }
+    }
+    return counts;
 }
 
 }  // namespace lunkit::cli

@@ -155,6 +155,25 @@ void show_views(std::chrono::milliseconds interval) {
     } while (terminal.wait_until(Clock::now() + interval));
 }
 
+/// Of what has ended since `before`; "-": nothing has, or all began anew.
+std::string mean_latency(const json& before, const json& now) {
+    std::uint64_t ended = 0;
+    std::uint64_t spent = 0;  // nanoseconds, of all commands together
+    for (const char* const kind : {"read", "write", "other"}) {
+        const json then_told = latency_of(before, kind);
+        const json now_told = latency_of(now, kind);
+        const auto grown = [&](const char* key) {
+            return number_of(now_told, key) - number_of(then_told, key);
+        };
+        if (number_of(now_told, "count") >= number_of(then_told, "count") &&
+            number_of(now_told, "sum_ns") >= number_of(then_told, "sum_ns")) {
+            ended += grown("count");
+            spent += grown("sum_ns");
+        }
+    }
+    return ended > 0 ? duration_text(spent / ended) : "-";
+}
+
 }  // namespace
 
 std::string rates_report(const json& before, const json& now,
@@ -192,6 +211,7 @@ std::string rates_report(const json& before, const json& now,
               fmt::format("{:.0f}", rate("read_commands")), bytes_per_second("read_bytes"),
               fmt::format("{:.0f}", rate("write_commands")), bytes_per_second("write_bytes"),
               fmt::format("{:.0f}", rate("other_commands")),
+              older != before.end() ? mean_latency(*older, device) : "-",
               fmt::to_string(number_of(device, "in_flight")),
               fmt::to_string(number_of(device, "errors"))}});
     }
@@ -206,6 +226,7 @@ std::string rates_report(const json& before, const json& now,
                      {"WRITES/s", kRight},
                      {"WRITTEN/s", kRight},
                      {"OTHER/s", kRight},
+                     {"LATENCY", kRight},
                      {"IN FLIGHT", kRight},
                      {"ERRORS", kRight}});
     for (Row& row : rows) {

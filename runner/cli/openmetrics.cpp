@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <iterator>
 #include <string_view>
 #include <vector>
 
 #include "cli/json_values.hpp"
+#include "core/latency.hpp"
 
 namespace lunkit::cli {
 namespace {
@@ -157,6 +160,53 @@ void put(std::string& out, const Family& family, const json& devices) {
     }
 }
 
+/// Seconds: 2^power nanoseconds.
+std::string bound_text(unsigned power) {
+    return fmt::format("{:.9g}", std::ldexp(1e-9, static_cast<int>(power)));
+}
+
+void put_latencies(std::string& out, const json& devices) {
+    constexpr const char* kName = "lunkit_command_latency_seconds";
+    describe(out, kName, "histogram", "seconds",
+             "Time from when a command is fetched until it is answered.");
+    const auto to = std::back_inserter(out);
+    for (const json& device : devices) {
+        if (!tells_of(Of::kDisks, device)) {
+            continue;
+        }
+        for (const char* const operation : {"read", "write", "other"}) {
+            const json latency = latency_of(device, operation);
+            if (latency.empty()) {
+                continue;
+            }
+            const std::string labels =
+                fmt::format(R"({},operation="{}")", labels_of(device), operation);
+            unsigned power = core::LatencySummary::kFirstBound;
+            for (const json& within : latency.value("within", json::array())) {
+                fmt::format_to(to, "{}_bucket{{{},le=\"{}\"}} {}\n", kName, labels,
+                               bound_text(power++), within.dump());
+            }
+            const std::uint64_t count = number_of(latency, "count");
+            fmt::format_to(to, "{}_bucket{{{},le=\"+Inf\"}} {}\n", kName, labels, count);
+            fmt::format_to(to, "{}_count{{{}}} {}\n", kName, labels, count);
+            fmt::format_to(to, "{}_sum{{{}}} {:.9f}\n", kName, labels,
+                           static_cast<double>(number_of(latency, "sum_ns")) * 1e-9);
+        }
+    }
+}
+
+void put_error_counts(std::string& out, const json& devices) {
+    constexpr const char* kName = "lunkit_errors_by_kind";
+    describe(out, kName, "counter", nullptr,
+             "Errors by what the command ended in: sense data, a SCSI status, or an error number.");
+    for (const json& device : devices) {
+        for (const auto& [kind, count] : counts_of(device, "error_counts")) {
+            fmt::format_to(std::back_inserter(out), "{}_total{{{},kind=\"{}\"}} {}\n", kName,
+                           labels_of(device), escaped(kind), count);
+        }
+    }
+}
+
 }  // namespace
 
 std::string openmetrics(const json& all) {
@@ -168,6 +218,8 @@ std::string openmetrics(const json& all) {
     for (const Family& family : families()) {
         put(out, family, devices);
     }
+    put_error_counts(out, devices);
+    put_latencies(out, devices);
     return out + "# EOF\n";
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "cli/error_text.hpp"
 #include "cli/json_values.hpp"
 #include "cli/text_table.hpp"
 
@@ -36,6 +37,58 @@ std::string access_text(const json& device) {
 
 constexpr std::array kCounters = {"read_commands",  "read_bytes", "write_commands", "write_bytes",
                                   "other_commands", "errors",     "in_flight",      "kicks"};
+
+/// "3 (BUSY 1, 03/11/00 medium error 2)".
+std::string errors_text(const json& device) {
+    std::string kinds;
+    for (const auto& [error, count] : counts_of(device, "error_counts")) {
+        kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", error_text(error), count);
+    }
+    return count_text(device, "errors") + (kinds.empty() ? "" : fmt::format(" ({})", kinds));
+}
+
+constexpr std::array kClasses = {"read", "write", "other"};
+
+/// Percentiles of what has run; nothing where nothing has.
+std::string latencies_report(const json& devices) {
+    TextTable table({{"NAME"},
+                     {"COMMANDS"},
+                     {"COUNT", kRight},
+                     {"P50", kRight},
+                     {"P90", kRight},
+                     {"P99", kRight},
+                     {"P99.9", kRight},
+                     {"MAX", kRight}});
+    bool is_empty = true;
+    for (const json& device : devices) {
+        for (const char* const kind : kClasses) {
+            const json& latency = latency_of(device, kind);
+            if (number_of(latency, "count") == 0) {
+                continue;
+            }
+            const auto time = [&latency](const char* key) {
+                return duration_text(number_of(latency, key));
+            };
+            table.add({text_of(device, "name"), kind, count_text(latency, "count"), time("p50_ns"),
+                       time("p90_ns"), time("p99_ns"), time("p999_ns"), time("max_ns")});
+            is_empty = false;
+        }
+    }
+    return is_empty ? "" : "\n" + table.text();
+}
+
+/// What commands ended in; nothing where all went well.
+std::string errors_report(const json& devices) {
+    TextTable table({{"NAME"}, {"ERROR"}, {"COUNT", kRight}});
+    bool is_empty = true;
+    for (const json& device : devices) {
+        for (const auto& [error, count] : counts_of(device, "error_counts")) {
+            table.add({text_of(device, "name"), error_text(error), fmt::to_string(count)});
+            is_empty = false;
+        }
+    }
+    return is_empty ? "" : "\n" + table.text();
+}
 
 struct FactText {
     std::string operator()(const std::string& text) const { return printable(text); }
@@ -138,7 +191,7 @@ std::string device_report(const json& device) {
     line("writes", fmt::format("{} ({})", count_text(device, "write_commands"),
                                bytes_text(device, "write_bytes")));
     line("other commands", count_text(device, "other_commands"));
-    line("errors", count_text(device, "errors"));
+    line("errors", errors_text(device));
     line("in flight", count_text(device, "in_flight"));
     line("kicks", count_text(device, "kicks"));
     return out;
@@ -178,7 +231,7 @@ std::string stats_report(const json& devices) {
                    count_text(device, "errors"), count_text(device, "in_flight"),
                    count_text(device, "kicks")});
     }
-    return table.text();
+    return table.text() + latencies_report(devices) + errors_report(devices);
 }
 
 std::string facts_report(const Facts& facts) {
@@ -210,6 +263,10 @@ json counters_of(const json& device) {
     for (const char* const key : kCounters) {
         counters[key] = number_of(device, key);
     }
+    for (const char* const kind : kClasses) {
+        counters[fmt::format("{}_latency", kind)] = latency_of(device, kind);
+    }
+    counters["error_counts"] = counts_of(device, "error_counts");
     return counters;
 }
 

@@ -77,4 +77,20 @@ std::string size_text(std::uint64_t bytes) {
                        kUnits[unit]);
 }
 
+std::string duration_text(std::uint64_t nanoseconds) {
+    struct Unit {
+        double nanoseconds;
+        const char* name;
+    };
+    constexpr std::array kUnits = {Unit{1e9, "s"}, Unit{1e6, "ms"}, Unit{1e3, "us"}};
+    const auto time = static_cast<double>(nanoseconds);
+    for (const Unit& unit : kUnits) {
+        const double value = time / unit.nanoseconds;
+        if (value >= 1) {
+            return fmt::format("{:.{}f} {}", value, value < 100 ? 1 : 0, unit.name);
+        }
+    }
+    return fmt::format("{} ns", nanoseconds);
+}
+
 }  // namespace lunkit::cli

@@ -33,4 +33,7 @@ class TextTable {
 /// "512 B", "1.5 GiB": powers of 1024, at most one decimal.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 
+/// "870 ns", "12.3 us", "4.1 ms", "17 s": three digits at most, but for seconds.
+[[nodiscard]] std::string duration_text(std::uint64_t nanoseconds);
+
 }  // namespace lunkit::cli

@@ -11,6 +11,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -23,7 +24,10 @@
 #include "control/handler_objects.hpp"
 #include "control/lunkit_object.hpp"
 #include "control/notify.hpp"
+#include "control/settings_table.hpp"
+#include "control/trace_streams.hpp"
 #include "core/log.hpp"
+#include "lunkit/try.hpp"
 
 namespace lunkit::control {
 namespace {
@@ -104,6 +108,8 @@ class ControlLoop::Impl : public Daemon {
                        bool recreate, core::Service::Resized done) override;
     void list_regions(const std::string& front_end, const std::string& name,
                       core::Service::Regions done) override;
+    Status set_log_level(const std::string& device, std::optional<core::LogLevel> level) override;
+    Result<UniqueFd> trace(const std::string& front_end, const std::string& name) override;
 
   private:
     enum class Phase : std::uint8_t { kStarting, kRunning, kStopping };
@@ -144,6 +150,7 @@ class ControlLoop::Impl : public Daemon {
     Watchdog watchdog_;
     BlockingCalls calls_;
     ConfigCheck check_;
+    TraceStreams traces_;
     HandlerObjects handler_objects_;
     LunkitObject lunkit_object_;
     Bus bus_;
@@ -406,6 +413,33 @@ void ControlLoop::Impl::list_regions(const std::string& front_end, const std::st
     });
 }
 
+Status ControlLoop::Impl::set_log_level(const std::string& device,
+                                        std::optional<core::LogLevel> level) {
+    const LogLevel configured = parts_.settings.current().log_level;
+    if (device.empty()) {
+        core::set_log_level(level.value_or(configured));
+        core::log(LogLevel::kNotice, {}, "log level: {}",
+                  log_level_name(level.value_or(configured)));
+        return {};
+    }
+    const auto all = devices();
+    if (std::ranges::find(all, device, &core::DeviceStatus::name) == all.end()) {
+        return failure(ENOENT, fmt::format("no device '{}'", device));
+    }
+    core::set_log_level(device, level);
+    core::log(LogLevel::kNotice, {.device = device}, "log level: {}",
+              level ? log_level_name(*level) : "the daemon's");
+    return {};
+}
+
+Result<UniqueFd> ControlLoop::Impl::trace(const std::string& front_end, const std::string& name) {
+    TRY(core::Service* const service, running(front_end));
+    TRY(auto tap, service->trace(name));
+    TRY(UniqueFd watcher, traces_.open(std::move(tap)));
+    core::log(LogLevel::kInfo, {.device = name}, "is being traced");
+    return watcher;
+}
+
 Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& fresh) {
     if (!fresh) {
         for (const std::string& error : fresh.error()) {
@@ -415,7 +449,7 @@ Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& 
         return failure(EINVAL, fmt::format("{}", fmt::join(fresh.error(), "\n")));
     }
     LiveSettings::Applied applied = parts_.settings.apply(*fresh);
-    core::set_log_level(parts_.settings.current().log_level);
+    core::set_log_levels({.daemon = parts_.settings.current().log_level, .devices = {}});
     for (core::Service* const service : started_) {
         service->settings_changed();
     }

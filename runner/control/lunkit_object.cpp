@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/lunkit_object.hpp"
 
+#include <gio/gunixfdlist.h>
+
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -10,6 +14,8 @@
 
 #include "control/bus_names.hpp"
 #include "control/caller.hpp"
+#include "control/settings_table.hpp"
+#include "core/trace.hpp"
 #include "lunkit-manager-dbus.h"
 
 namespace lunkit::control {
@@ -39,15 +45,46 @@ class Dictionary {
     Dictionary& add(const char* key, bool value) {
         return add(key, g_variant_new_boolean(value ? TRUE : FALSE));
     }
-    [[nodiscard]] GVariant* end() { return g_variant_builder_end(&builder_); }
-
-  private:
     Dictionary& add(const char* key, GVariant* value) {
         g_variant_builder_add(&builder_, "{sv}", key, value);
         return *this;
     }
+    [[nodiscard]] GVariant* end() { return g_variant_builder_end(&builder_); }
+
+  private:
     GVariantBuilder builder_{};
 };
+
+GVariant* to_variant(const core::LatencySummary& latency) {
+    GVariantBuilder within{};
+    g_variant_builder_init(&within, G_VARIANT_TYPE("at"));
+    for (const std::uint64_t count : latency.within) {
+        g_variant_builder_add(&within, "t", count);
+    }
+    return Dictionary()
+        .add("count", latency.count)
+        .add("sum_ns", latency.sum)
+        .add("p50_ns", latency.p50)
+        .add("p90_ns", latency.p90)
+        .add("p99_ns", latency.p99)
+        .add("p999_ns", latency.p999)
+        .add("max_ns", latency.max)
+        .add("within", g_variant_builder_end(&within))
+        .end();
+}
+
+GVariant* to_variant(const core::DeviceStatus& device, core::CommandClass kind) {
+    return to_variant(device.latency[static_cast<std::size_t>(kind)]);
+}
+
+GVariant* to_variant(const std::map<std::string, std::uint64_t>& counts) {
+    GVariantBuilder builder{};
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("a{st}"));
+    for (const auto& [key, count] : counts) {
+        g_variant_builder_add(&builder, "{st}", key.c_str(), count);
+    }
+    return g_variant_builder_end(&builder);
+}
 
 GVariant* to_variant(const core::DeviceStatus& device) {
     return Dictionary()
@@ -69,6 +106,10 @@ GVariant* to_variant(const core::DeviceStatus& device) {
         .add("errors", device.errors)
         .add("in_flight", device.in_flight)
         .add("kicks", device.kicks)
+        .add("read_latency", to_variant(device, core::CommandClass::kRead))
+        .add("write_latency", to_variant(device, core::CommandClass::kWrite))
+        .add("other_latency", to_variant(device, core::CommandClass::kOther))
+        .add("error_counts", to_variant(device.error_counts))
         .add("region_size", device.region_size)
         .add("regions", device.regions)
         .add("regions_in_sync", device.regions_in_sync)
@@ -313,6 +354,70 @@ gboolean on_list_regions(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocat
         });
 }
 
+/// "": nothing, which is no error.
+Result<std::optional<core::LogLevel>> parse_wanted_level(const std::string& text) {
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    const auto level = parse_log_level(text);
+    if (!level) {
+        return failure(EINVAL, "no log level: " + level.error().what);
+    }
+    return *level;
+}
+
+template <typename Shared>
+gboolean on_set_log_level(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                          const gchar* device, const gchar* level, gpointer data) {
+    return for_root<Shared>(invocation, data,
+                            [invocation, name = std::string(device),
+                             wanted = parse_wanted_level(level)](Shared& shared) {
+                                answer_change(invocation,
+                                              wanted ? shared.daemon.set_log_level(name, *wanted)
+                                                     : std::unexpected(wanted.error()));
+                            });
+}
+
+template <typename Shared>
+gboolean on_list_log_levels(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                            gpointer data) {
+    return for_root<Shared>(invocation, data, [invocation](Shared& /*shared*/) {
+        const core::LogLevels levels = core::log_levels();
+        GVariantBuilder devices{};
+        g_variant_builder_init(&devices, G_VARIANT_TYPE("a{ss}"));
+        for (const auto& [device, level] : levels.devices) {
+            g_variant_builder_add(&devices, "{s@s}", device.c_str(),
+                                  string_variant(log_level_name(level)));
+        }
+        g_dbus_method_invocation_return_value(
+            invocation, g_variant_new("(@s@a{ss})", string_variant(log_level_name(levels.daemon)),
+                                      g_variant_builder_end(&devices)));
+    });
+}
+
+template <typename Shared>
+gboolean on_trace(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* invocation,
+                  GUnixFDList* /*descriptors*/, const gchar* front_end, const gchar* name,
+                  gpointer data) {
+    return for_root<Shared>(
+        invocation, data,
+        [invocation, where = std::string(front_end), device = std::string(name)](Shared& shared) {
+            const auto watcher = shared.daemon.trace(where, device);
+            if (!watcher) {
+                answer_change(invocation, std::unexpected(watcher.error()));
+                return;
+            }
+            const ObjectPtr<GUnixFDList> list(g_unix_fd_list_new());
+            ErrorSlot error;
+            if (g_unix_fd_list_append(list.get(), watcher->get(), error.out()) < 0) {
+                answer_change(invocation, failure(EMFILE, error.message()));
+                return;
+            }
+            g_dbus_method_invocation_return_value_with_unix_fd_list(
+                invocation, g_variant_new("(hu)", 0, core::TraceRecord::kVersion), list.get());
+        });
+}
+
 template <typename Shared, typename Handler>
 void connect(gpointer skeleton, const char* signal, Handler handler,
              const std::shared_ptr<Shared>& shared) {
@@ -357,6 +462,9 @@ Status LunkitObject::attach(GDBusConnection* connection) {
     connect(manager, "handle-remove-device", &on_remove_device<Shared>, shared_);
     connect(manager, "handle-resize-device", &on_resize_device<Shared>, shared_);
     connect(manager, "handle-list-regions", &on_list_regions<Shared>, shared_);
+    connect(manager, "handle-set-log-level", &on_set_log_level<Shared>, shared_);
+    connect(manager, "handle-list-log-levels", &on_list_log_levels<Shared>, shared_);
+    connect(manager, "handle-trace", &on_trace<Shared>, shared_);
     connect(manager, "handle-reload", &on_reload<Shared>, shared_);
     ErrorSlot error;
     if (g_dbus_interface_skeleton_export(skeleton_.get(), connection, kManagerPath, error.out()) ==

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,10 @@
 #include "control/config_check.hpp"
 #include "control/glib_handle.hpp"
 #include "control/handler_catalog.hpp"
+#include "core/log.hpp"
 #include "core/service.hpp"
 #include "lunkit/result.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::control {
 
@@ -37,6 +40,13 @@ class Daemon {
                                std::uint64_t size, bool recreate, core::Service::Resized done) = 0;
     virtual void list_regions(const std::string& front_end, const std::string& name,
                               core::Service::Regions done) = 0;
+    /// Of one device, or (empty) of the daemon; nothing: as the settings say. Until a reload.
+    /// ENOENT: there is no such device.
+    virtual Status set_log_level(const std::string& device,
+                                 std::optional<core::LogLevel> level) = 0;
+    /// Begins to trace a device and gives the watcher's end, see TraceStreams. ENOENT: there is no
+    /// such device. ENODEV: no such front end is served.
+    virtual Result<UniqueFd> trace(const std::string& front_end, const std::string& name) = 0;
 
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

@@ -3,12 +3,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 namespace lunkit::core {
 
@@ -49,7 +52,41 @@ void write_to_stderr(LogLevel level, const LogSubject& subject, std::string_view
 }
 
 std::atomic<LogSink> current_sink{&write_to_stderr};
-std::atomic<LogLevel> current_level{LogLevel::kInfo};
+
+// The highest level of all, and whether a device has one of its own: mostly that settles it.
+std::atomic<LogLevel> highest_level{LogLevel::kInfo};
+std::atomic<bool> devices_differ{false};
+
+struct Levels {
+    std::mutex mutex;
+    LogLevels known;  // under mutex
+};
+
+/// Never freed: a detached thread may log while the process ends.
+Levels& levels() {
+    static auto* const the_levels = new Levels;
+    return *the_levels;
+}
+
+/// Changes them under the mutex.
+void change_levels(const std::function<void(LogLevels&)>& change) {
+    Levels& all = levels();
+    const std::lock_guard lock(all.mutex);
+    change(all.known);
+    LogLevel highest = all.known.daemon;
+    for (const auto& [device, level] : all.known.devices) {
+        highest = std::max(highest, level);
+    }
+    devices_differ.store(!all.known.devices.empty(), std::memory_order_relaxed);
+    highest_level.store(highest, std::memory_order_relaxed);
+}
+
+LogLevel level_of(std::string_view device) {
+    Levels& all = levels();
+    const std::lock_guard lock(all.mutex);
+    const auto own = all.known.devices.find(device);
+    return own != all.known.devices.end() ? own->second : all.known.daemon;
+}
 
 }  // namespace
 
@@ -58,15 +95,38 @@ void set_log_sink(LogSink sink) {
 }
 
 void set_log_level(LogLevel level) {
-    current_level.store(level, std::memory_order_relaxed);
+    change_levels([level](LogLevels& known) { known.daemon = level; });
 }
 
-bool log_enabled(LogLevel level) {
-    return level <= current_level.load(std::memory_order_relaxed);
+void set_log_level(std::string_view device, std::optional<LogLevel> level) {
+    change_levels([&](LogLevels& known) {
+        if (level) {
+            known.devices.insert_or_assign(std::string(device), *level);
+        } else if (const auto own = known.devices.find(device); own != known.devices.end()) {
+            known.devices.erase(own);
+        }
+    });
+}
+
+void set_log_levels(LogLevels wanted) {
+    change_levels([&](LogLevels& known) { known = std::move(wanted); });
+}
+
+LogLevels log_levels() {
+    Levels& all = levels();
+    const std::lock_guard lock(all.mutex);
+    return all.known;
+}
+
+bool log_enabled(LogLevel level, std::string_view device) {
+    if (level > highest_level.load(std::memory_order_relaxed)) {
+        return false;
+    }
+    return !devices_differ.load(std::memory_order_relaxed) || level <= level_of(device);
 }
 
 void log_line(LogLevel level, const LogSubject& subject, std::string_view message) {
-    if (log_enabled(level)) {
+    if (log_enabled(level, subject.device)) {
         current_sink.load(std::memory_order_acquire)(level, subject, message);
     }
 }

@@ -7,6 +7,10 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -32,14 +36,26 @@ using LogSink = void (*)(LogLevel level, const LogSubject& subject, std::string_
 
 /// The default sink writes to stderr.
 void set_log_sink(LogSink sink);
+/// Of the daemon, and of every device that has none of its own.
 void set_log_level(LogLevel level);
-[[nodiscard]] bool log_enabled(LogLevel level);
+/// Of what is logged about one device; nothing: the daemon's counts again.
+void set_log_level(std::string_view device, std::optional<LogLevel> level);
+/// The daemon's, and those of devices that have one of their own.
+struct LogLevels {
+    LogLevel daemon = LogLevel::kInfo;
+    std::map<std::string, LogLevel, std::less<>> devices;
+};
+/// All of them; those that are not named are forgotten.
+void set_log_levels(LogLevels levels);
+[[nodiscard]] LogLevels log_levels();
+/// Whether a line about `device` (empty: the daemon) is wanted.
+[[nodiscard]] bool log_enabled(LogLevel level, std::string_view device = {});
 void log_line(LogLevel level, const LogSubject& subject, std::string_view message);
 
 template <typename... Args>
 void log(LogLevel level, const LogSubject& subject, fmt::format_string<Args...> format,
          Args&&... args) {
-    if (log_enabled(level)) {
+    if (log_enabled(level, subject.device)) {
         log_line(level, subject, fmt::format(format, std::forward<Args>(args)...));
     }
 }

@@ -6,16 +6,18 @@
 // and return; list() copies what is known.
 #pragma once
 
-#include <atomic>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/counter.hpp"
+#include "core/device_counters.hpp"
 #include "core/queue_set.hpp"
 #include "core/settings.hpp"
 #include "lunkit/result.hpp"
@@ -26,19 +28,9 @@ class HandlerRegistry;
 
 namespace lunkit::core {
 
-enum class DeviceState : std::uint8_t { kOpening, kRunning, kDraining, kFailed };
+class TraceTap;  // trace.hpp
 
-/// Counters of one device: written by its queue's thread only, read by anybody (relaxed).
-struct DeviceCounters {
-    std::atomic<std::uint64_t> read_commands{0};
-    std::atomic<std::uint64_t> read_bytes{0};
-    std::atomic<std::uint64_t> write_commands{0};
-    std::atomic<std::uint64_t> write_bytes{0};
-    std::atomic<std::uint64_t> other_commands{0};
-    std::atomic<std::uint64_t> errors{0};  ///< ended in anything but GOOD
-    std::atomic<std::uint64_t> in_flight{0};
-    std::atomic<std::uint64_t> kicks{0};  ///< notifications to the kernel
-};
+enum class DeviceState : std::uint8_t { kOpening, kRunning, kDraining, kFailed };
 
 struct DeviceStatus {
     std::string front_end;  ///< "tcmu", ...
@@ -59,27 +51,14 @@ struct DeviceStatus {
     std::uint64_t errors = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t kicks = 0;
+    std::array<LatencySummary, kCommandClasses> latency{};  ///< by CommandClass
+    std::map<std::string, std::uint64_t> error_counts;      ///< by ErrorKind::text()
     // Dirty logs of mirrors; else 0.
     std::uint64_t region_size = 0;  ///< bytes
     std::uint64_t regions = 0;
     std::uint64_t regions_in_sync = 0;
     std::uint64_t regions_dirty = 0;
 };
-
-/// Copies the counters into what is told of the device.
-inline void copy_counters(const DeviceCounters& counters, DeviceStatus& status) {
-    const auto value = [](const std::atomic<std::uint64_t>& counter) {
-        return counter.load(std::memory_order_relaxed);
-    };
-    status.read_commands = value(counters.read_commands);
-    status.read_bytes = value(counters.read_bytes);
-    status.write_commands = value(counters.write_commands);
-    status.write_bytes = value(counters.write_bytes);
-    status.other_commands = value(counters.other_commands);
-    status.errors = value(counters.errors);
-    status.in_flight = value(counters.in_flight);
-    status.kicks = value(counters.kicks);
-}
 
 /// A device that the daemon is asked to make.
 struct NewDevice {
@@ -155,6 +134,11 @@ class Service {
     /// is none. E2BIG: they change from one to the next too often to be told.
     virtual void list_regions(const std::string& /*name*/, Regions done) {
         done(failure(EOPNOTSUPP, "devices of this front end have no regions"));
+    }
+
+    /// Where the device called `name` can be watched. ENOENT: there is none that runs.
+    [[nodiscard]] virtual Result<std::shared_ptr<TraceTap>> trace(const std::string& /*name*/) {
+        return failure(EOPNOTSUPP, "devices of this front end cannot be traced");
     }
 
     Service(const Service&) = delete;

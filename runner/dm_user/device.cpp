@@ -39,6 +39,7 @@ Device::Device(DeviceParts parts, Queue& queue)
 
 Device::~Device() {
     servers_.clear();  // joins, before the storage goes
+    target_.trace->close();
 }
 
 Status Device::open_channels(std::uint32_t count) {
@@ -130,18 +131,12 @@ core::DeviceStatus Device::status() const {
     status.block_size = 1U << abi::kSectorShift;
     status.read_only = info.read_only;
     status.write_cache = info.write_cache;
+    std::vector<const core::DeviceCounters*> counters;
+    counters.reserve(servers_.size());
     for (const Server& server : servers_) {
-        core::DeviceStatus one;
-        core::copy_counters(server.worker->counters(), one);
-        status.read_commands += one.read_commands;
-        status.read_bytes += one.read_bytes;
-        status.write_commands += one.write_commands;
-        status.write_bytes += one.write_bytes;
-        status.other_commands += one.other_commands;
-        status.errors += one.errors;
-        status.in_flight += one.in_flight;
-        status.kicks += one.kicks;
+        counters.push_back(&server.worker->counters());
     }
+    core::tell_counters(counters, status);
     return status;
 }
 

@@ -53,6 +53,8 @@ class Device {
 
     /// Any thread. front_end, config, node and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
+    /// Any thread: where its requests can be watched.
+    [[nodiscard]] const std::shared_ptr<core::TraceTap>& trace() const { return target_.trace; }
 
   private:
     Device(DeviceParts parts, Queue& queue);

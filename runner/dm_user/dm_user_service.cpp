@@ -232,6 +232,17 @@ void DmUserService::check_stopped() {
     }
 }
 
+Result<std::shared_ptr<core::TraceTap>> DmUserService::trace(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find_if(entries_, [&name](const Entry& entry) {
+        return entry->device && entry->wanted.name == name;
+    });
+    if (found == entries_.end()) {
+        return failure(ENOENT, fmt::format("no device '{}' is served", name));
+    }
+    return (*found)->device->trace();
+}
+
 std::vector<core::DeviceStatus> DmUserService::list() const {
     const std::lock_guard lock(mutex_);
     std::vector<core::DeviceStatus> devices;

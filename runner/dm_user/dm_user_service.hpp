@@ -61,6 +61,7 @@ class DmUserService final : public core::Service {
     /// Answers what was read; leaves the targets to the next daemon.
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
+    [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
     /// Serves the target called wanted.name. What is served in the same way already is fine.
     /// ENOENT: there is no such target. EALREADY: it is served in another way.
     void add_device(core::NewDevice wanted, Added done) override;

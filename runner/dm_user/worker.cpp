@@ -35,6 +35,32 @@ Answer answer_of(const Status& outcome) {
     return outcome.error().code == EOPNOTSUPP ? Answer::kUnsupported : Answer::kError;
 }
 
+core::CommandClass class_of(const Message& request) {
+    if (type_of(request) == RequestType::kRead) {
+        return core::CommandClass::kRead;
+    }
+    // The kernel's flushes are writes of nothing.
+    return type_of(request) == RequestType::kWrite && request.len != 0 ? core::CommandClass::kWrite
+                                                                       : core::CommandClass::kOther;
+}
+
+core::BlockOperation operation_of(const Message& request) {
+    switch (type_of(request)) {
+        case RequestType::kRead:
+            return core::BlockOperation::kRead;
+        case RequestType::kWrite:
+            return request.len != 0 ? core::BlockOperation::kWrite : core::BlockOperation::kFlush;
+        case RequestType::kFlush:
+            return core::BlockOperation::kFlush;
+        case RequestType::kDiscard:
+            return core::BlockOperation::kDiscard;
+        case RequestType::kWriteZeroes:
+            return core::BlockOperation::kWriteZeroes;
+        default:
+            return core::BlockOperation::kOther;
+    }
+}
+
 std::string sentence(const Error& error) {
     return error.what.empty() ? std::generic_category().message(error.code) : error.what;
 }
@@ -77,13 +103,14 @@ Status Worker::serve_channel() {
 }
 
 Status Worker::serve(MessageStream& stream, const Message& request) {
-    core::count(counters_.in_flight);
+    const auto begun = std::chrono::steady_clock::now();
+    counters_.begin();
     const Result<Served> served = perform(stream, request);
-    core::count(counters_.in_flight, static_cast<std::uint64_t>(-1));
+    counters_.leave();
     if (!served) {
         return std::unexpected(served.error());
     }
-    count_outcome(request, served->outcome);
+    note_end(request, served->outcome, std::chrono::steady_clock::now() - begun);
     core::count(counters_.kicks);
     return served->is_answered ? Status() : stream.answer(request, answer_of(served->outcome));
 }
@@ -220,21 +247,24 @@ Status Worker::flush() {
     return caller_.run([&](Queue& queue) { return target_.block.flush(queue); });
 }
 
-void Worker::count_outcome(const Message& request, const Status& outcome) {
-    const bool is_read = type_of(request) == RequestType::kRead;
-    // The kernel's flushes are writes of nothing.
-    const bool is_write = type_of(request) == RequestType::kWrite && request.len != 0;
-    if (is_read || is_write) {
-        core::count(is_read ? counters_.read_commands : counters_.write_commands);
-        core::count(is_read ? counters_.read_bytes : counters_.write_bytes,
-                    outcome ? request.len : 0);
-    } else {
-        core::count(counters_.other_commands);
+void Worker::note_end(const Message& request, const Status& outcome,
+                      std::chrono::nanoseconds took) {
+    const core::CommandEnd end{
+        .kind = class_of(request),
+        .bytes = outcome ? request.len : 0,
+        .took = took,
+        .error = outcome ? core::ErrorKind() : core::ErrorKind::system(outcome.error().code)};
+    counters_.ended(end);
+    if (target_.trace->is_watched()) {
+        core::TraceRecord record = core::trace_record(end, request.seq);
+        record.operation = operation_of(request);
+        record.offset = request.sector << abi::kSectorShift;
+        record.bytes = request.len;
+        target_.trace->put(record);
     }
     if (outcome) {
         return;
     }
-    core::count(counters_.errors);
     if (std::uint64_t kept_back = 0;
         outcome.error().code != EOPNOTSUPP && error_limit_.admit(&kept_back)) {
         core::log(

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,7 @@
 
 #include "core/log.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "dm_user/abi.hpp"
 #include "dm_user/channel.hpp"
 #include "dm_user/message_stream.hpp"
@@ -39,6 +41,8 @@ struct Target {
     Queue& queue;                        ///< the block device's; its loop runs
     std::uint64_t start_sectors512 = 0;  ///< where the target begins in its mapped device
     OpenChannel open_channel;
+    /// Where its requests can be watched.
+    std::shared_ptr<core::TraceTap> trace = std::make_shared<core::TraceTap>();
 };
 
 class Worker {
@@ -76,7 +80,8 @@ class Worker {
     Status flush();
     template <typename Visit>
     Status for_each_piece(std::uint64_t length, Visit visit);
-    void count_outcome(const abi::Message& request, const Status& outcome);
+    void note_end(const abi::Message& request, const Status& outcome,
+                  std::chrono::nanoseconds took);
 
     const Target& target_;
     std::unique_ptr<Channel> channel_;

@@ -36,7 +36,7 @@ void call_log(void* device, int level, const char* message) {
                                        : std::string_view(),
                                    0};
     const int known = std::clamp<int>(level, LUNKIT_LOG_ERROR, LUNKIT_LOG_DEBUG);
-    if (core::log_enabled(static_cast<core::LogLevel>(known))) {
+    if (core::log_enabled(static_cast<core::LogLevel>(known), subject.device)) {
         core::log_line(static_cast<core::LogLevel>(known), subject, message);
     }
 }

@@ -15,6 +15,7 @@
 #include "core/posted_call.hpp"
 #include "lunkit/io_request.hpp"
 #include "scsi/changed_range.hpp"
+#include "scsi/sense_summary.hpp"
 
 namespace lunkit::tcmu {
 
@@ -46,6 +47,28 @@ std::uint64_t total_length(std::span<const iovec> iovs) {
 
 std::string not_told(std::uint64_t suppressed) {
     return suppressed == 0 ? "" : fmt::format(" ({} more like this were not told)", suppressed);
+}
+
+core::CommandClass class_of(std::span<const std::uint8_t> cdb) {
+    switch (kind_of(cdb)) {
+        case CommandKind::kRead:
+            return core::CommandClass::kRead;
+        case CommandKind::kWrite:
+            return core::CommandClass::kWrite;
+        default:
+            return core::CommandClass::kOther;
+    }
+}
+
+core::ErrorKind error_of(const Response& response) {
+    if (response.status == static_cast<std::uint8_t>(scsi::StatusCode::kGood)) {
+        return {};
+    }
+    if (response.status != static_cast<std::uint8_t>(scsi::StatusCode::kCheckCondition)) {
+        return core::ErrorKind::scsi_status(response.status);
+    }
+    const scsi::SenseSummary sense = scsi::summarize_sense(response.sense);
+    return core::ErrorKind::sense(sense.key, sense.additional.code, sense.additional.qualifier);
 }
 
 const char* tmr_name(std::uint8_t type) {
@@ -117,7 +140,9 @@ Device::Device(DeviceParts parts, core::EngineQueue& queue)
     };
 }
 
-Device::~Device() = default;
+Device::~Device() {
+    trace_->close();
+}
 
 void Device::start() {
     set_state(core::DeviceState::kRunning);
@@ -144,8 +169,9 @@ void Device::replay() {
     core::log(core::LogLevel::kNotice, {.device = name_},
               "executing {} commands that the predecessor had begun", left.size());
     replays_ = left.size();
+    now_ = Clock::now();
     for (const std::uint32_t index : left) {
-        core::count(counters_.in_flight);
+        counters_.begin();
         run(index, Turn::kReplay, gate_.enter());
     }
 }
@@ -172,6 +198,9 @@ bool Device::serve() {
             arm();
             return count > 0;
         }
+        if (count == 0) {
+            now_ = Clock::now();
+        }
         if (!take(*fetched)) {
             return count > 0;
         }
@@ -184,16 +213,16 @@ bool Device::serve() {
 bool Device::take(const Fetched& fetched) {
     switch (fetched.kind) {
         case Fetched::Kind::kCommand:
-            core::count(counters_.in_flight);
+            counters_.begin();
             if (page_missing_) {
-                refuse(fetched.slot, kHardwareError);
+                refuse(fetched.slot, kHardwareError, now_);
             } else {
                 run(fetched.slot, Turn::kFirst, gate_.enter());
             }
             break;
         case Fetched::Kind::kSpoiled:
-            core::count(counters_.in_flight);
-            refuse(fetched.slot, kBusy);
+            counters_.begin();
+            refuse(fetched.slot, kBusy, now_);
             break;
         case Fetched::Kind::kTmr:
             manage_tasks(fetched);
@@ -236,6 +265,7 @@ void Device::manage_tasks(const Fetched& tmr) {
 }
 
 Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass pass) {
+    const Clock::time_point fetched_at = now_;
     Slot& slot = ring_.table().at(index);
     const std::span<const iovec> iovs = ring_.table().data_iovs(index);
     const Data data(iovs, total_length(iovs));
@@ -257,7 +287,7 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     } else if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
         co_await unit_.execute(queue_, command);
     }  // else the ring was reset while it waited: its data is others' by now
-    finish(index, command, data);
+    finish(index, command, data, fetched_at);
     if (turn == Turn::kReplay && --replays_ == 0) {
         unit_.resume_background(queue_);
         look_again();  // for the first new one
@@ -265,33 +295,32 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
 }
 
 // For commands that are not executed, because nothing can be trusted to arrive where it should.
-void Device::refuse(std::uint32_t index, Response response) {
+void Device::refuse(std::uint32_t index, Response response, Clock::time_point fetched_at) {
     response.clear = kAllData;
-    const Slot& slot = ring_.table().at(index);
-    count_command(kind_of({slot.cdb.data(), slot.cdb_length}), 0, false);
+    note_end(index, 0, response, fetched_at);
     answer(index, response);
 }
 
-void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data) {
-    const bool good = command.status == scsi::StatusCode::kGood;
+void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data,
+                    Clock::time_point fetched_at) {
     if (ring_.table().at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
         answer(index, {});  // its data area belongs to other commands by now
         return;
     }
     check_pages();
     if (page_missing_) {
-        refuse(index, kHardwareError);  // zeros may have stood in for its data: whatever it says,
-                                        // it did not work
+        // Zeros may have stood in for its data: whatever it says, it did not work.
+        refuse(index, kHardwareError, fetched_at);
         return;
     }
-    const CommandKind kind = kind_of(command.cdb);
-    const bool reads = kind == CommandKind::kRead;
-    count_command(kind, reads ? command.data_in_length : data.length, good);
     Response response{.status = static_cast<std::uint8_t>(command.status)};
     if (command.status == scsi::StatusCode::kCheckCondition) {
         response.sense = {command.sense.data(),
                           std::min<std::size_t>(command.sense_length, command.sense.size())};
     }
+    const bool reads = kind_of(command.cdb) == CommandKind::kRead;
+    const bool good = command.status == scsi::StatusCode::kGood;
+    note_end(index, reads ? command.data_in_length : good ? data.length : 0, response, fetched_at);
     settle_data(response, command, data);
     answer(index, response);
 }
@@ -322,8 +351,7 @@ void Device::settle_data(Response& response, const scsi::Command& command, const
 
 void Device::answer(std::uint32_t index, const Response& response) {
     const Status completed = ring_.complete(index, response);
-    counters_.in_flight.store(counters_.in_flight.load(std::memory_order_relaxed) - 1,
-                              std::memory_order_relaxed);
+    counters_.leave();
     if (!completed) {
         break_ring(completed.error().what);
     }
@@ -332,22 +360,22 @@ void Device::answer(std::uint32_t index, const Response& response) {
     }
 }
 
-void Device::count_command(CommandKind kind, std::uint64_t bytes, bool good) {
-    switch (kind) {
-        case CommandKind::kRead:
-            core::count(counters_.read_commands);
-            core::count(counters_.read_bytes, bytes);
-            break;
-        case CommandKind::kWrite:
-            core::count(counters_.write_commands);
-            core::count(counters_.write_bytes, good ? bytes : 0);
-            break;
-        default:
-            core::count(counters_.other_commands);
-            break;
-    }
-    if (!good) {
-        core::count(counters_.errors);
+// Before the answer, after which nobody waits any more.
+void Device::note_end(std::uint32_t index, std::uint64_t bytes, const Response& response,
+                      Clock::time_point fetched_at) {
+    const Slot& slot = ring_.table().at(index);
+    const std::span<const std::uint8_t> cdb(slot.cdb.data(), slot.cdb_length);
+    now_ = Clock::now();
+    const core::CommandEnd end{.kind = class_of(cdb),
+                               .bytes = bytes,
+                               .took = now_ - fetched_at,
+                               .error = error_of(response)};
+    counters_.ended(end);
+    if (trace_->is_watched()) {
+        core::TraceRecord record = core::trace_record(end, slot.cmd_id);
+        record.cdb_length = slot.cdb_length;
+        std::ranges::copy(cdb.first(std::min(cdb.size(), record.cdb.size())), record.cdb.begin());
+        trace_->put(record);
     }
 }
 
@@ -645,7 +673,8 @@ core::DeviceStatus Device::status() const {
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = write_cache();
-    core::copy_counters(counters_, status);
+    const core::DeviceCounters* const counters = &counters_;
+    core::tell_counters({&counters, 1}, status);
     const std::lock_guard lock(error_mutex_);
     if (status.state == core::DeviceState::kFailed) {
         status.error = error_;

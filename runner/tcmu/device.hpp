@@ -33,6 +33,7 @@
 #include "core/engine_queue.hpp"
 #include "core/log.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/gate.hpp"
 #include "lunkit/range_lock.hpp"
@@ -112,6 +113,8 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     [[nodiscard]] bool write_cache() const { return write_cache_.load(std::memory_order_relaxed); }
     [[nodiscard]] core::DeviceState state() const { return state_.load(std::memory_order_relaxed); }
     [[nodiscard]] core::DeviceStatus status() const;
+    /// Where its commands can be watched.
+    [[nodiscard]] const std::shared_ptr<core::TraceTap>& trace() const { return trace_; }
 
     [[nodiscard]] bool is_broken() const { return ring_broken_ || page_missing_; }
 
@@ -120,6 +123,8 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void flush() override;
 
   private:
+    using Clock = std::chrono::steady_clock;
+
     // A completion that belongs to the device and knows it.
     struct Wakeup : lunkit_completion {
         Wakeup() : lunkit_completion{} {}
@@ -134,11 +139,13 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void manage_tasks(const Fetched& tmr);
     enum class Turn : std::uint8_t { kFirst, kReplay };
     Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
-    void refuse(std::uint32_t index, Response response);
-    void finish(std::uint32_t index, scsi::Command& command, const Data& data);
+    void refuse(std::uint32_t index, Response response, Clock::time_point fetched_at);
+    void finish(std::uint32_t index, scsi::Command& command, const Data& data,
+                Clock::time_point fetched_at);
     void settle_data(Response& response, const scsi::Command& command, const Data& data) const;
     void answer(std::uint32_t index, const Response& response);
-    void count_command(CommandKind kind, std::uint64_t bytes, bool good);
+    void note_end(std::uint32_t index, std::uint64_t bytes, const Response& response,
+                  Clock::time_point fetched_at);
 
     void arm();
     void woken(std::int64_t events);
@@ -186,10 +193,12 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     RangeLock changes_;        // of the commands that run, in the order of fetching
     WaitingCommands waiting_;  // for their turn in changes_
     std::size_t replays_ = 0;  // of a predecessor's commands, still running
-    Wakeup poll_;              // of the uio descriptor
-    Wakeup again_;             // look at the ring again in the next turn
-    Wakeup timer_;             // the bound of a drain
-    bool stalled_ = false;     // the ring has more, the table has no room
+    // As the clock was read last: at the first fetch of a batch, and at each completion.
+    Clock::time_point now_;
+    Wakeup poll_;           // of the uio descriptor
+    Wakeup again_;          // look at the ring again in the next turn
+    Wakeup timer_;          // the bound of a drain
+    bool stalled_ = false;  // the ring has more, the table has no room
     bool stopping_ = false;
     bool gone_ = false;
     bool ring_broken_ = false;
@@ -202,6 +211,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     std::chrono::steady_clock::time_point identity_expires_;
 
     core::DeviceCounters counters_;
+    const std::shared_ptr<core::TraceTap> trace_ = std::make_shared<core::TraceTap>();
     core::LogLimit odd_entries_;
     core::LogLimit task_management_;
     std::atomic<core::DeviceState> state_{core::DeviceState::kOpening};

@@ -148,6 +148,16 @@ std::vector<core::DeviceStatus> TcmuService::list() const {
     return devices;
 }
 
+Result<std::shared_ptr<core::TraceTap>> TcmuService::trace(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find_if(
+        entries_, [&name](const Entry& entry) { return entry->folder == name && entry->device; });
+    if (found == entries_.end()) {
+        return failure(ENOENT, fmt::format("no device '{}' is served", name));
+    }
+    return (*found)->device->trace();
+}
+
 std::unique_ptr<core::Service> make_tcmu_service(core::Runtime& runtime) {
     return std::make_unique<TcmuService>(runtime, Surroundings::of(runtime));
 }

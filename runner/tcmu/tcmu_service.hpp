@@ -45,6 +45,7 @@ class TcmuService final : public core::Service {
     Status start() override;
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
+    [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
     void settings_changed() override;
 
   private:

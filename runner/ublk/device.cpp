@@ -57,6 +57,7 @@ Result<std::unique_ptr<Device>> Device::make(DeviceParts parts,
                                  .chars = device->chars_,
                                  .block = *device->block_,
                                  .engine = *engine,
+                                 .trace = *device->trace_,
                                  .number = static_cast<std::uint16_t>(device->queues_.size()),
                                  .depth = depth,
                                  .max_io_bytes = max_io_bytes,
@@ -74,7 +75,9 @@ Device::Device(DeviceParts parts)
       block_(std::move(parts.block)),
       ended_(std::move(parts.ended)) {}
 
-Device::~Device() = default;
+Device::~Device() {
+    trace_->close();
+}
 
 void Device::on_all(Task<Status> (*step)(HardwareQueue&), std::function<void(Status)> then) {
     const auto together = std::make_shared<Together>();
@@ -121,17 +124,12 @@ core::DeviceStatus Device::status() const {
     status.block_size = block_size_;
     status.read_only = info.read_only;
     status.write_cache = info.write_cache;
+    std::vector<const core::DeviceCounters*> counters;
+    counters.reserve(queues_.size());
     for (const auto& queue : queues_) {
-        core::DeviceStatus part;
-        core::copy_counters(queue->counters(), part);
-        status.read_commands += part.read_commands;
-        status.read_bytes += part.read_bytes;
-        status.write_commands += part.write_commands;
-        status.write_bytes += part.write_bytes;
-        status.other_commands += part.other_commands;
-        status.errors += part.errors;
-        status.in_flight += part.in_flight;
+        counters.push_back(&queue->counters());
     }
+    core::tell_counters(counters, status);
     return status;
 }
 

@@ -15,6 +15,7 @@
 
 #include "core/engine_queue.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/task.hpp"
@@ -67,6 +68,8 @@ class Device {
 
     /// Any thread. front_end, config, node, size and state are the service's.
     [[nodiscard]] core::DeviceStatus status() const;
+    /// Any thread: where its requests can be watched.
+    [[nodiscard]] const std::shared_ptr<core::TraceTap>& trace() const { return trace_; }
 
   private:
     explicit Device(DeviceParts parts);
@@ -79,6 +82,7 @@ class Device {
     const std::uint32_t block_size_;
     const CharDevice chars_;
     std::unique_ptr<BlockDevice> block_;
+    const std::shared_ptr<core::TraceTap> trace_ = std::make_shared<core::TraceTap>();
     std::function<void()> ended_;
     std::vector<std::unique_ptr<HardwareQueue>> queues_;
     std::atomic<std::size_t> queues_out_{0};  // that have not ended

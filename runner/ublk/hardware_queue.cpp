@@ -8,7 +8,6 @@
 #include <system_error>
 #include <utility>
 
-#include "core/counter.hpp"
 #include "core/posted_call.hpp"
 #include "lunkit/try.hpp"
 
@@ -36,6 +35,34 @@ std::uint32_t flags_of(const abi::IoDescriptor& request) {
         flags |= LUNKIT_IO_MAY_UNMAP;
     }
     return flags;
+}
+
+core::BlockOperation operation_of(const abi::IoDescriptor& request) {
+    switch (op_of(request)) {
+        case abi::Op::kRead:
+            return core::BlockOperation::kRead;
+        case abi::Op::kWrite:
+            return core::BlockOperation::kWrite;
+        case abi::Op::kFlush:
+            return core::BlockOperation::kFlush;
+        case abi::Op::kDiscard:
+            return core::BlockOperation::kDiscard;
+        case abi::Op::kWriteZeroes:
+            return core::BlockOperation::kWriteZeroes;
+        default:
+            return core::BlockOperation::kOther;
+    }
+}
+
+core::CommandClass class_of(const abi::IoDescriptor& request) {
+    switch (op_of(request)) {
+        case abi::Op::kRead:
+            return core::CommandClass::kRead;
+        case abi::Op::kWrite:
+            return core::CommandClass::kWrite;
+        default:
+            return core::CommandClass::kOther;
+    }
 }
 
 }  // namespace
@@ -130,10 +157,11 @@ void HardwareQueue::give_back(std::uint16_t tag, std::int64_t answer) {
 /// Gives what the commit says: bytes done, or -errno.
 Task<std::int32_t> HardwareQueue::perform(std::uint16_t tag) {
     const abi::IoDescriptor request = descriptors_.of(tag);
-    core::count(counters_.in_flight);
+    const auto begun = std::chrono::steady_clock::now();
+    counters_.begin();
     const Status status = co_await execute(request, tag);
-    core::count(counters_.in_flight, static_cast<std::uint64_t>(-1));
-    count_outcome(request, tag, status);
+    counters_.leave();
+    note_end(request, tag, status, std::chrono::steady_clock::now() - begun);
     if (!status) {
         co_return status.error().code > 0 ? -status.error().code : -EIO;
     }
@@ -185,25 +213,26 @@ Task<Status> HardwareQueue::transfer(IoRequest io, std::uint16_t tag, bool is_wr
     co_return status;
 }
 
-void HardwareQueue::count_outcome(const abi::IoDescriptor& request, std::uint16_t tag,
-                                  const Status& status) {
-    switch (op_of(request)) {
-        case abi::Op::kRead:
-            core::count(counters_.read_commands);
-            core::count(counters_.read_bytes, status ? bytes_of(request) : 0);
-            break;
-        case abi::Op::kWrite:
-            core::count(counters_.write_commands);
-            core::count(counters_.write_bytes, status ? bytes_of(request) : 0);
-            break;
-        default:
-            core::count(counters_.other_commands);
-            break;
+void HardwareQueue::note_end(const abi::IoDescriptor& request, std::uint16_t tag,
+                             const Status& status, std::chrono::nanoseconds took) {
+    const core::CommandEnd end{
+        .kind = class_of(request),
+        .bytes = status ? bytes_of(request) : 0,
+        .took = took,
+        .error = status ? core::ErrorKind() : core::ErrorKind::system(status.error().code)};
+    counters_.ended(end);
+    if (parts_.trace.is_watched()) {
+        core::TraceRecord record = core::trace_record(end, tag);
+        record.operation = operation_of(request);
+        if (record.operation != core::BlockOperation::kFlush) {  // its sectors mean nothing
+            record.offset = request.start_sector << abi::kSectorShift;
+            record.bytes = bytes_of(request);
+        }
+        parts_.trace.put(record);
     }
     if (status) {
         return;
     }
-    core::count(counters_.errors);
     // Discard and write zeroes are asked for on trial; the kernel then does without.
     if (std::uint64_t kept_back = 0;
         status.error().code != EOPNOTSUPP && error_limit_.admit(&kept_back)) {

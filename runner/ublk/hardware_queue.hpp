@@ -11,6 +11,7 @@
 // except where it says otherwise.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "core/log.hpp"
 #include "core/memory_mapping.hpp"
 #include "core/service.hpp"
+#include "core/trace.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/result.hpp"
@@ -36,6 +38,7 @@ struct HardwareQueueParts {
     const CharDevice& chars;         ///< of the device
     BlockDevice& block;              ///< of the device, until the queue is at rest
     core::EngineQueue& engine;       ///< where it is served
+    core::TraceTap& trace;           ///< of the device
     std::uint16_t number = 0;        ///< among the queues of the device
     std::uint16_t depth = 0;         ///< tags
     std::uint32_t max_io_bytes = 0;  ///< of one request
@@ -77,7 +80,8 @@ class HardwareQueue {
     Task<std::int32_t> perform(std::uint16_t tag);
     Task<Status> execute(abi::IoDescriptor request, std::uint16_t tag);
     Task<Status> transfer(IoRequest io, std::uint16_t tag, bool is_write);
-    void count_outcome(const abi::IoDescriptor& request, std::uint16_t tag, const Status& status);
+    void note_end(const abi::IoDescriptor& request, std::uint16_t tag, const Status& status,
+                  std::chrono::nanoseconds took);
     [[nodiscard]] std::span<std::byte> buffer(std::uint16_t tag) const;
 
     HardwareQueueParts parts_;

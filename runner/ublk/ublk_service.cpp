@@ -300,6 +300,17 @@ void UblkService::check_stopped() {
     }
 }
 
+Result<std::shared_ptr<core::TraceTap>> UblkService::trace(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find_if(entries_, [&name](const Entry& entry) {
+        return entry->device && entry->dev_id && block_name(*entry->dev_id) == name;
+    });
+    if (found == entries_.end()) {
+        return failure(ENOENT, fmt::format("no device '{}' is served", name));
+    }
+    return (*found)->device->trace();
+}
+
 std::vector<core::DeviceStatus> UblkService::list() const {
     const std::lock_guard lock(mutex_);
     std::vector<core::DeviceStatus> devices;

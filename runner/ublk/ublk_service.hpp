@@ -83,6 +83,7 @@ class UblkService final : public core::Service {
     /// Leaves all devices to the next daemon; removes those that the kernel does not keep.
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
+    [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
     void add_device(core::NewDevice wanted, Added done) override;
     void remove_device(const std::string& name, bool force, Removed done) override;
     void resize_device(const std::string& name, std::uint64_t size, bool recreate,

@@ -92,6 +92,8 @@ TEST_F(CommandsTest, WithoutDaemonEveryCommandSaysHowToStartIt) {
                                                     {"check", "ram/x"},
                                                     {"stats"},
                                                     {"reload"},
+                                                    {"log-level"},
+                                                    {"trace", "x"},
                                                     {"ublk", "add", "ram/x"},
                                                     {"ublk", "del", "0"},
                                                     {"ublk", "list"},
@@ -164,7 +166,13 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"dm-log", "add"},
           {"info"},
           {"verify", "--repair", "all", "qcow//a"},
-          {"stats", "a", "b"}}) {
+          {"stats", "a", "b"},
+          {"log-level", "a", "loud"},
+          {"log-level", "a", "debug", "b"},
+          {"trace"},
+          {"trace", "a", "--count", "0"},
+          {"trace", "a", "--only", "red"},
+          {"trace", "a", "--only", "0x128"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
@@ -179,6 +187,8 @@ TEST_F(CommandsTest, HelpIsEverywhere) {
                                                     {"verify", "--help"},
                                                     {"stats", "--help"},
                                                     {"reload", "--help"},
+                                                    {"log-level", "--help"},
+                                                    {"trace", "--help"},
                                                     {"doctor", "--help"},
                                                     {"top", "--help"},
                                                     {"migrate", "--help"},
@@ -358,7 +368,65 @@ TEST_F(CommandsWithDaemonTest, StatsCountAllDevicesOrOne) {
     const json one = run_json({"stats", "disk1"});
     ASSERT_EQ(1U, one.size());
     EXPECT_EQ(one[0].at("read_bytes"), 49152);
-    EXPECT_THAT(run({"stats"}).text, HasSubstr("48 KiB"));
+    EXPECT_EQ(one.at(0).at("read_latency").at("p99_ns"), 4'100'000);
+    EXPECT_EQ(one.at(0).at("read_latency").at("within").size(), 21U);
+    EXPECT_EQ(one.at(0).at("error_counts").at("03/11/00"), 1);
+    EXPECT_THAT(
+        run({"stats"}).text,
+        AllOf(HasSubstr("48 KiB"),
+              HasSubstr("user_0/disk1  read         12  80.0 us  150 us  4.1 ms  4.1 ms  4.2 ms"),
+              HasSubstr("user_0/disk1  03/11/00 MEDIUM ERROR      1")));
+    EXPECT_THAT(run({"show", "disk1"}).text, HasSubstr("1 (03/11/00 MEDIUM ERROR 1)"));
+}
+
+TEST_F(CommandsWithDaemonTest, LogLevelIsOfTheDaemonOrOfADeviceUntilAReload) {
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
+    EXPECT_EQ(run({"log-level", "debug"}).text, "");
+    EXPECT_EQ(run({"log-level", "disk1", "error"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "debug\nuser_0/disk1: error\n");
+    EXPECT_EQ(run({"log-level", "disk1"}).text, "error\n");
+    EXPECT_EQ(run({"log-level", "a/target"}).text, "debug\n");
+    EXPECT_EQ(run_json({"log-level"}),
+              json({{"level", "debug"}, {"devices", {{"user_0/disk1", "error"}}}}));
+    EXPECT_EQ(run({"log-level", "disk1", "default"}).text, "");
+    EXPECT_EQ(run({"log-level", "disk1"}).text, "debug\n");
+    EXPECT_EQ(run({"log-level", "disk9", "debug"}).code, kExitNotFound);
+    EXPECT_EQ(run({"log-level", "disk1", "error"}).code, kExitOk);
+    EXPECT_EQ(run({"reload"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
+    EXPECT_EQ(run({"log-level", "debug"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level", "default"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "info\n");
+}
+
+TEST_F(CommandsWithDaemonTest, TraceDecodesCommandsUntilTheDeviceGoes) {
+    const Ran ran = run({"trace", "a/target"});
+    EXPECT_EQ(ran.code, kExitFailure);
+    EXPECT_THAT(
+        ran.text,
+        AllOf(HasSubstr("READ(10)               lba       2048 blocks      8   12.3 us  GOOD\n"),
+              HasSubstr("INQUIRY                lba          - blocks      -      0 ns  05/24/00 "
+                        "ILLEGAL REQUEST\n"),
+              HasSubstr("WRITE                  lba          2 blocks      1      0 ns  GOOD\n"),
+              HasSubstr("lunkit: the device has gone, or lunkitd has ended\n")));
+}
+
+TEST_F(CommandsWithDaemonTest, TraceEndsAtItsCountAndShowsWhatIsAskedFor) {
+    const Ran one = run({"trace", "a/target", "--count", "1", "--json"});
+    EXPECT_EQ(one.code, kExitOk) << one.text;
+    const json command = json::parse(one.text, nullptr, false);
+    EXPECT_EQ(command.at("time"), "1700000000.000000001");
+    EXPECT_EQ(command.at("command"), "READ(10)");
+    EXPECT_EQ(command.at("cdb"), "28000000080000000800");
+    EXPECT_EQ(command.at("lba"), 2048);
+    EXPECT_EQ(command.at("took_ns"), 12345);
+    EXPECT_EQ(command.at("result"), "GOOD");
+    EXPECT_THAT(run({"trace", "a/target", "--only", "write,error", "--count", "2"}).text,
+                AllOf(HasSubstr("INQUIRY"), HasSubstr("WRITE"), Not(HasSubstr("READ"))));
+    EXPECT_THAT(run({"trace", "a/target", "--only", "0x12", "--count", "1"}).text,
+                AllOf(HasSubstr("INQUIRY"), Not(HasSubstr("WRITE"))));
+    const Ran unknown = run({"trace", "mirror-1"});
+    EXPECT_EQ(unknown.code, kExitNotFound) << unknown.text;
 }
 
 TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {

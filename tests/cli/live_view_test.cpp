@@ -39,9 +39,22 @@ TEST(RatesReport, BusiestFirstInUnitsPerSecond) {
     const json before = {device("a", 100, 0), device("b", 100, 1 << 20)};
     const json now = {device("a", 110, 0), device("b", 300, 5 << 20, 50)};
     EXPECT_EQ(rates_report(before, now, 2s),
-              "NAME  STATE    READS/s  READ/s  WRITES/s  WRITTEN/s  OTHER/s  IN FLIGHT  ERRORS\n"
-              "b     running      100   2 MiB        25        0 B        0          3       1\n"
-              "a     running        5     0 B         0        0 B        0          3       1\n");
+              "NAME  STATE    READS/s  READ/s  WRITES/s  WRITTEN/s  OTHER/s  LATENCY  IN FLIGHT  "
+              "ERRORS\n"
+              "b     running      100   2 MiB        25        0 B        0        -          3  "
+              "     1\n"
+              "a     running        5     0 B         0        0 B        0        -          3  "
+              "     1\n");
+}
+
+TEST(RatesReport, LatencyIsTheMeanOfAllThatEnded) {
+    json before = device("a", 1, 0);
+    before["read_latency"] = {{"count", 1U}, {"sum_ns", 1000U}};
+    json now = device("a", 3, 0);
+    now["read_latency"] = {{"count", 3U}, {"sum_ns", 31000U}};
+    now["other_latency"] = {{"count", 1U}, {"sum_ns", 6000U}};
+    EXPECT_THAT(rates_report(json::array({before}), json::array({now}), 1s),
+                HasSubstr(" 12.0 us "));
 }
 
 TEST(RatesReport, WhatBeganAnewHasNoRate) {

@@ -57,9 +57,19 @@ TEST(OpenMetrics, EachStateIsASample) {
                                 "state=\"failed\"} 1\n")));
 }
 
+bool is_sample_of(const std::string& line, const std::string& family) {
+    const std::string name = line.substr(0, line.find('{'));
+    const std::set<std::string> known = {family, family + "_total", family + "_bucket",
+                                         family + "_count", family + "_sum"};
+    return known.contains(name);
+}
+
 // The format forbids samples of one family in two places.
 TEST(OpenMetrics, FamiliesStandTogetherAndTheEndIsMarked) {
-    std::istringstream in(openmetrics(devices()));
+    json all = devices();
+    all[0]["write_latency"] = {{"count", 0U}, {"sum_ns", 0U}, {"within", {0U}}};
+    all[0]["error_counts"] = {{"BUSY", 1U}};
+    std::istringstream in(openmetrics(all));
     std::set<std::string> described;
     std::string family;
     std::string last;
@@ -68,8 +78,7 @@ TEST(OpenMetrics, FamiliesStandTogetherAndTheEndIsMarked) {
             family = line.substr(7, line.find(' ', 7) - 7);
             EXPECT_TRUE(described.insert(family).second) << line;
         } else if (!line.starts_with("#")) {
-            EXPECT_TRUE(line.starts_with(family + "{") || line.starts_with(family + "_total{"))
-                << line;
+            EXPECT_TRUE(is_sample_of(line, family)) << line;
         }
     }
     EXPECT_EQ(last, "# EOF");
@@ -84,6 +93,30 @@ TEST(OpenMetrics, NoDevicesIsAnAnswerToo) {
     EXPECT_THAT(openmetrics(json::array()), testing::EndsWith("# EOF\n"));
     EXPECT_EQ(openmetrics(json::parse(R"([{"front_end": "ublk", "name": ""}])")),
               openmetrics(json::array()));
+}
+
+TEST(OpenMetrics, LatencyIsAHistogramInSeconds) {
+    json all = devices();
+    all[0]["read_latency"] = {{"count", 3U}, {"sum_ns", 60'000U}, {"within", {1U, 2U}}};
+    const std::string labels = "{front_end=\"tcmu\",device=\"user_0/a\",operation=\"read\"";
+    EXPECT_THAT(
+        openmetrics(all),
+        AllOf(
+            HasSubstr("# TYPE lunkit_command_latency_seconds histogram\n"
+                      "# UNIT lunkit_command_latency_seconds seconds\n"),
+            HasSubstr("lunkit_command_latency_seconds_bucket" + labels + ",le=\"1.6384e-05\"} 1\n"),
+            HasSubstr("lunkit_command_latency_seconds_bucket" + labels + ",le=\"3.2768e-05\"} 2\n"),
+            HasSubstr("lunkit_command_latency_seconds_bucket" + labels + ",le=\"+Inf\"} 3\n"),
+            HasSubstr("lunkit_command_latency_seconds_count" + labels + "} 3\n"),
+            HasSubstr("lunkit_command_latency_seconds_sum" + labels + "} 0.000060000\n")));
+}
+
+TEST(OpenMetrics, ErrorsAreToldByKind) {
+    json all = devices();
+    all[0]["error_counts"] = {{"03/11/00", 1U}};
+    EXPECT_THAT(openmetrics(all),
+                HasSubstr("lunkit_errors_by_kind_total{front_end=\"tcmu\",device=\"user_0/a\","
+                          "kind=\"03/11/00\"} 1\n"));
 }
 
 }  // namespace

@@ -38,5 +38,13 @@ TEST(SizeText, UsesTheLargestUnitThatFits) {
     EXPECT_EQ(size_text(~std::uint64_t{0}), "16.0 EiB");
 }
 
+TEST(DurationText, HasThreeDigitsAndAUnit) {
+    EXPECT_EQ(duration_text(0), "0 ns");
+    EXPECT_EQ(duration_text(870), "870 ns");
+    EXPECT_EQ(duration_text(12'345), "12.3 us");
+    EXPECT_EQ(duration_text(123'456'789), "123 ms");
+    EXPECT_EQ(duration_text(17'000'000'000), "17.0 s");
+}
+
 }  // namespace
 }  // namespace lunkit::cli

@@ -19,6 +19,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,7 @@
 #include "control/log_writer.hpp"
 #include "control/options.hpp"
 #include "core/log.hpp"
+#include "core/trace.hpp"
 
 namespace {
 
@@ -142,6 +144,34 @@ class FakeService : public core::Service {
             done(failure(ENOENT, "there is no dirty log '" + name + "'"));
         }
     }
+    /// Three commands, and it goes.
+    [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override {
+        if (name != "a/target") {
+            return failure(ENOENT, "no device '" + name + "' is served");
+        }
+        auto tap = std::make_shared<core::TraceTap>();
+        tracer_ = std::jthread([tap](const std::stop_token& ended) {
+            while (!tap->is_watched() && !ended.stop_requested()) {
+                std::this_thread::yield();
+            }
+            tap->put({.ended_at = 1'700'000'000'000'000'001,
+                      .took = 12'345,
+                      .bytes = 4096,
+                      .kind = core::CommandClass::kRead,
+                      .cdb_length = 10,
+                      .cdb = {0x28, 0, 0, 0, 0x08, 0, 0, 0, 0x08, 0}});
+            tap->put({.tag = 7,
+                      .error = core::ErrorKind::sense(5, 0x24, 0).packed(),
+                      .cdb_length = 6,
+                      .cdb = {0x12, 1, 0xff, 0, 0xff, 0}});
+            tap->put({.bytes = 512,
+                      .offset = 1024,
+                      .operation = core::BlockOperation::kWrite,
+                      .kind = core::CommandClass::kWrite});
+            tap->close();
+        });
+        return tap;
+    }
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override {
         if (name_ == "dm-log") {
             return {};  // they stand below, among the others
@@ -152,6 +182,7 @@ class FakeService : public core::Service {
             target.name = "a/target";
             target.config = "ram/t";
             target.node = "/dev/dm-user/a/target";
+            target.block_size = 512;
             target.state = core::DeviceState::kRunning;
             return {target};
         }
@@ -172,6 +203,14 @@ class FakeService : public core::Service {
         disk.errors = 1;
         disk.in_flight = 2;
         disk.kicks = 20;
+        disk.latency[0] = {.count = 12,
+                           .sum = 1'200'000,
+                           .p50 = 80'000,
+                           .p90 = 150'000,
+                           .p99 = 4'100'000,
+                           .p999 = 4'100'000,
+                           .max = 4'200'000};
+        disk.error_counts = {{"03/11/00", 1}};
         core::DeviceStatus broken;
         broken.front_end = "tcmu";
         broken.name = "user_1/disk2";
@@ -198,6 +237,7 @@ class FakeService : public core::Service {
     const std::string name_;
     bool tried_ = false;
     std::vector<Added> unanswered_;
+    std::jthread tracer_;
 };
 
 /// What the others may need until they have stopped.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,7 +26,7 @@ class Log : public ::testing::Test {
     }
     void TearDown() override {
         set_log_sink(nullptr);
-        set_log_level(LogLevel::kInfo);
+        set_log_levels({});
     }
 };
 
@@ -43,6 +44,22 @@ TEST_F(Log, LinesBelowTheLevelAreDropped) {
     set_log_level(LogLevel::kError);
     EXPECT_FALSE(log_enabled(LogLevel::kWarning));
     EXPECT_TRUE(log_enabled(LogLevel::kError));
+}
+
+TEST_F(Log, DeviceMayHaveALevelOfItsOwn) {
+    set_log_level("user_0/disk1", LogLevel::kDebug);
+    set_log_level("user_0/disk2", LogLevel::kError);
+    log(LogLevel::kDebug, {"user_0/disk1"}, "detail");
+    log(LogLevel::kDebug, {"user_0/disk3"}, "detail");
+    log(LogLevel::kDebug, {}, "detail");
+    log(LogLevel::kWarning, {"user_0/disk2"}, "warning");
+    EXPECT_EQ(kept, "7 user_0/disk1 0 detail\n");
+    EXPECT_EQ(log_levels().devices.size(), 2U);
+    set_log_level("user_0/disk2", std::nullopt);
+    EXPECT_TRUE(log_enabled(LogLevel::kWarning, "user_0/disk2"));
+    set_log_levels({.daemon = LogLevel::kWarning, .devices = {}});
+    EXPECT_FALSE(log_enabled(LogLevel::kDebug, "user_0/disk1"));
+    EXPECT_EQ(log_levels().daemon, LogLevel::kWarning);
 }
 
 TEST_F(Log, DefaultSinkNamesLevelDeviceAndTag) {

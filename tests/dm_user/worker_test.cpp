@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <functional>
 #include <future>
 #include <limits>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -140,6 +142,22 @@ TEST_P(CutWorkerTest, FailedWriteIsReadToItsEnd) {
     EXPECT_EQ(run({.type = RequestType::kWrite, .data = bytes_of(512)}).error, 0);
     end();
     EXPECT_EQ(worker_->counters().errors, 1U);
+    core::DeviceStatus status;
+    const core::DeviceCounters* const counters = &worker_->counters();
+    core::tell_counters({&counters, 1}, status);
+    EXPECT_EQ(status.error_counts, (std::map<std::string, std::uint64_t>{{"ENOSPC", 1}}));
+    EXPECT_EQ(status.latency[1].count, 2U);
+}
+
+TEST_P(CutWorkerTest, RequestsCanBeWatched) {
+    ASSERT_TRUE(target_.trace->start());
+    EXPECT_EQ(run({.type = RequestType::kRead, .sector = 9, .len = 4096}).error, 0);
+    end();
+    std::array<core::TraceRecord, 4> records;
+    ASSERT_EQ(target_.trace->take(records), 1U);
+    EXPECT_EQ(records[0].operation, core::BlockOperation::kRead);
+    EXPECT_EQ(records[0].offset, 9U * 512);
+    EXPECT_EQ(records[0].bytes, 4096U);
 }
 
 TEST_P(CutWorkerTest, FlushIsAWriteOfNothingAtAnySector) {

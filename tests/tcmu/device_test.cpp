@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <ranges>
 #include <utility>
@@ -414,8 +416,33 @@ TEST_F(DeviceTest, CountsWhatItDid) {
     EXPECT_EQ(status.read_bytes, 4096U);
     EXPECT_EQ(status.other_commands, 2U);
     EXPECT_EQ(status.errors, 1U);
+    EXPECT_EQ(status.error_counts, (std::map<std::string, std::uint64_t>{{"05/20/00", 1}}));
+    EXPECT_EQ(status.latency[0].count, 1U);
+    EXPECT_EQ(status.latency[1].count, 1U);
+    EXPECT_EQ(status.latency[2].count, 2U);
+    EXPECT_GT(status.latency[2].sum, 0U);
     EXPECT_EQ(status.in_flight, 0U);
     EXPECT_EQ(status.kicks, 5U);  // and one when it began
+}
+
+TEST_F(DeviceTest, CommandsCanBeWatched) {
+    Rig rig(queue);
+    const std::shared_ptr<core::TraceTap> trace = rig.served->trace();
+    (void)rig.run(rig.model.read(cdb_read10(0, 8), 4096));
+    ASSERT_TRUE(trace->start());
+    (void)rig.run(rig.model.read(cdb_read10(2, 8), 4096));
+    (void)rig.run(rig.model.read({0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0));
+    std::array<core::TraceRecord, 8> records;
+    ASSERT_EQ(trace->take(records), 2U);
+    EXPECT_EQ(records[0].kind, core::CommandClass::kRead);
+    EXPECT_EQ(records[0].bytes, 4096U);
+    EXPECT_EQ(records[0].cdb_length, 10U);
+    EXPECT_EQ(records[0].cdb[5], 2U);
+    EXPECT_EQ(records[0].error, 0U);
+    EXPECT_EQ(records[1].error, core::ErrorKind::sense(5, 0x20, 0).packed());
+    rig.drain();
+    rig.served.reset();
+    EXPECT_TRUE(trace->is_closed());
 }
 
 TEST_F(DeviceTest, IdentityIsReadOnAWorkerAndKept) {

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -144,7 +145,24 @@ TEST_F(UblkDeviceTest, ErrorsAreCommittedAsTheirNumber) {
     memory_->fail_next(Kind::kFlush, Error{.code = EIO});
     EXPECT_EQ(request(0, op(abi::Op::kFlush), 0, 0), -EIO);
     EXPECT_EQ(device_->status().errors, 2U);
+    EXPECT_EQ(device_->status().error_counts,
+              (std::map<std::string, std::uint64_t>{{"EIO", 1}, {"ENOSPC", 1}}));
+    EXPECT_EQ(device_->status().latency[1].count, 1U);
     EXPECT_EQ(request(0, op(abi::Op::kWrite), 0, 1), 512);  // the tag goes on
+}
+
+TEST_F(UblkDeviceTest, RequestsCanBeWatched) {
+    ASSERT_TRUE(device_->trace()->start());
+    EXPECT_EQ(request(2, op(abi::Op::kWrite), 8, 8), 4096);
+    EXPECT_EQ(request(1, op(abi::Op::kFlush), ~std::uint64_t{0}, 0), 0);
+    std::array<core::TraceRecord, 4> records;
+    ASSERT_EQ(device_->trace()->take(records), 2U);
+    EXPECT_EQ(records[0].operation, core::BlockOperation::kWrite);
+    EXPECT_EQ(records[0].offset, 4096U);
+    EXPECT_EQ(records[0].bytes, 4096U);
+    EXPECT_EQ(records[0].tag, 2U);
+    EXPECT_EQ(records[1].operation, core::BlockOperation::kFlush);
+    EXPECT_EQ(records[1].offset, 0U);
 }
 
 TEST_F(UblkDeviceTest, UnknownOperationIsAnswered) {

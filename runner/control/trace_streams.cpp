@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/trace_streams.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+#include <span>
+#include <utility>
+
+#include "lunkit/try.hpp"
+
+namespace lunkit::control {
+
+namespace {
+
+// The buffer of a tap lasts for 200,000 commands a second then. To be woken by what is put would
+// cost the data path a system call.
+constexpr std::chrono::milliseconds kInterval{20};
+
+bool has_watcher(int socket) {
+    pollfd peer{.fd = socket, .events = POLLIN, .revents = 0};  // it never sends anything
+    return ::poll(&peer, 1, 0) == 0;
+}
+
+}  // namespace
+
+TraceStreams::~TraceStreams() {
+    for (const Stream& stream : streams_) {
+        stream.tap->stop();
+    }
+}
+
+Result<UniqueFd> TraceStreams::open(std::shared_ptr<core::TraceTap> tap) {
+    std::array<int, 2> ends{-1, -1};
+    // Messages, which arrive whole or not at all.
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        return failure(errno, "no socket for the trace");
+    }
+    UniqueFd ours(ends[0]);
+    UniqueFd theirs(ends[1]);
+    CHECK(tap->start());
+    streams_.push_back({.tap = std::move(tap), .socket = std::move(ours)});
+    if (!timer_.running()) {
+        timer_.start(kInterval, LoopTimer::Repeat::kEvery, [this] { carry_all(); });
+    }
+    return theirs;
+}
+
+bool TraceStreams::carry(Stream& stream) {
+    if (!has_watcher(stream.socket.get())) {
+        return false;
+    }
+    const bool closed = stream.tap->is_closed();  // asked first: what was put before is there
+    // No more than a buffer at a time: others have to be carried as well.
+    constexpr std::size_t kRounds = core::TraceTap::kRecords / kAtOnce;
+    for (std::size_t round = 0; round < kRounds; ++round) {
+        if (stream.count == 0) {
+            stream.count = stream.tap->take(stream.waiting);
+        }
+        if (stream.count == 0) {
+            return !closed;
+        }
+        const auto bytes = std::as_bytes(std::span(stream.waiting).first(stream.count));
+        if (::send(stream.socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) <
+            0) {
+            return errno == EAGAIN || errno == EINTR || errno == ENOBUFS;
+        }
+        stream.count = 0;
+    }
+    return true;
+}
+
+void TraceStreams::carry_all() {
+    std::erase_if(streams_, [](Stream& stream) {
+        const bool goes_on = carry(stream);
+        if (!goes_on) {
+            stream.tap->stop();
+        }
+        return !goes_on;
+    });
+    if (streams_.empty()) {
+        timer_.stop();
+    }
+}
+
+}  // namespace lunkit::control
