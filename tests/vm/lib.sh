@@ -89,8 +89,10 @@ stop_lunkitd() {
 }
 # kill_lunkitd: the daemon dies without a chance to do anything about it.
 kill_lunkitd() {
-    kill -KILL "$(lunkitd_pid)"
-    wait_for 10 "end of lunkitd" eval '! lunkitd_pid'
+    local pid
+    pid=$(lunkitd_pid)
+    kill -KILL "$pid"
+    wait_for 10 "end of lunkitd" eval "[ \"\$(lunkitd_pid)\" != $pid ]"  # systemd has the next one soon
 }
 # lunkitd_log: what it has said since the case began; shown at the end of every case that fails.
 lunkitd_log() { if with_systemd; then journalctl -q -o cat -u lunkitd.service; else cat $LUNKITD_LOG; fi; }
