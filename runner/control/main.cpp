@@ -141,6 +141,7 @@ int run(const Options& options) {
     ignore_broken_pipes();
     raise_file_limit();
     share_one_heap();
+    use_small_pages();
     if (loaded->lock_memory) {
         if (const Status locked = lock_memory(); !locked) {
             return fail(locked.error().what);

@@ -51,6 +51,14 @@ void share_one_heap() {
     (void)::mallopt(M_ARENA_MAX, 1);
 }
 
+void use_small_pages() {
+    if (::prctl(PR_SET_THP_DISABLE, 1UL, 0UL, 0UL, 0UL) != 0) {
+        core::log(core::LogLevel::kInfo, {},
+                  "PR_SET_THP_DISABLE: {}; the kernel may give the daemon memory it does not use",
+                  std::generic_category().message(errno));
+    }
+}
+
 void become_io_flusher() {
     if (::prctl(PR_SET_IO_FLUSHER, 1UL, 0UL, 0UL, 0UL) != 0) {
         core::log(core::LogLevel::kInfo, {},

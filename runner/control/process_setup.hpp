@@ -18,6 +18,11 @@ void raise_file_limit();
 /// nothing, so that no thread waits for another here.
 void share_one_heap();
 
+/// PR_SET_THP_DISABLE: the kernel must not put a huge page where a few small ones are in use. What
+/// devices have is mostly reserved and never touched (stacks, room for the largest commands), and
+/// would be filled with zeros in the course of hours.
+void use_small_pages();
+
 /// PR_SET_IO_FLUSHER: memory that the kernel allocates for us must not wait for writes to devices
 /// that we ourselves serve. Threads made later inherit it. Needs CAP_SYS_RESOURCE and Linux 5.6;
 /// logged where it is refused.

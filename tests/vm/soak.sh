@@ -31,8 +31,13 @@ GROWTH_KIB=512
 soak() {
     local devices=$1 seconds=$2 memory_before descriptors_before threads_before disk
     tank
+    # What the kernel makes of memory in hours, it makes in seconds: huge pages where a few small ones are in use.
+    echo always >/sys/kernel/mm/transparent_hugepage/enabled
+    echo 10 >/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
+    echo 65536 >/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan
     start_lunkitd
     mkdir -p "$HBA"
+    assert_match "$(grep THP_enabled "/proc/$(lunkitd_pid)/status")" '0$' "huge pages for the daemon"
     user_lun file soak 64M /tank/soak
     disk=$DISK
     come_and_go 100
