@@ -2,15 +2,16 @@
 # A mirror of device-mapper whose dirty log lunkitd keeps, in a file: after a crash of the machine only those regions are copied
 # that were being written, and the daemon may be restarted, or die, at any time. See DIRTY LOGS in lunkitd(8).
 # usage: mirror.sh [LEG LEG]     Block devices of one size; the second is overwritten with the first.
-#                                (default: loop devices on files of its own)
+#                                (default: loop devices on files of its own, which are written to)
 set -eu
 name=lunkit-example
 region=2048                     # sectors of 512 bytes: 1 MiB
 folder=$(mktemp -d --tmpdir=/var/tmp)
 legs=("$@")
 loops=()
+is_made=no
 cleanup() {
-    [ ! -e "/dev/mapper/$name" ] || dmsetup remove --retry "$name"
+    [ $is_made = no ] || dmsetup remove --retry "$name"
     [ ${#loops[@]} = 0 ] || losetup -d "${loops[@]}"
     rm -rf "$folder"
 }
@@ -32,6 +33,7 @@ modprobe dm_mirror
 # Five words from the uuid to the region size; the uuid is any word that no other mirror has.
 dmsetup create $name --table \
     "0 $sectors mirror userspace 5 $name integrated_flush disk $folder/log $region 2 ${legs[0]} 0 ${legs[1]} 0 1 handle_errors"
+is_made=yes
 dmsetup mknodes $name           # where no udev does that
 echo "copying ${legs[0]} to ${legs[1]}"
 for _ in $(seq 600); do
@@ -40,6 +42,8 @@ for _ in $(seq 600); do
 done
 lunkit dm-log list
 
-dd if=/dev/urandom of=/dev/mapper/$name bs=1M count=4 oflag=direct status=none
+if [ ${#loops[@]} != 0 ]; then
+    dd if=/dev/urandom of=/dev/mapper/$name bs=1M count=4 oflag=direct status=none
+fi
 lunkit dm-log dump $name        # what is being written would be copied after a crash
 cmp "${legs[0]}" "${legs[1]}" && echo "both legs hold the same bytes"
