@@ -167,7 +167,8 @@ void DmUserService::remove_device(const std::string& name, bool /*force*/, Remov
     }
 }
 
-/// Nothing is left of it here. `added` is for who still waits to hear that it is served.
+/// Nothing is left of it here. `added` is for who still waits to hear that it is served. Another
+/// one of its name begins only when its record and its node are let go.
 void DmUserService::forget(const Entry& entry, const Status& added) {
     std::vector<Added> waiting;
     std::vector<Removed> removed;
@@ -175,13 +176,17 @@ void DmUserService::forget(const Entry& entry, const Status& added) {
     {
         const std::lock_guard lock(mutex_);
         is_left = stopping_ && !entry->is_detached && added;
-        std::erase(entries_, entry);
+        entry->state = DeviceState::kDraining;
         waiting.swap(entry->added);
-        removed.swap(entry->removed);
     }
     if (folder_ && !is_left) {
         folder_->remove(entry->wanted.name);
         world_.keeper->let_go(entry->wanted.name);
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase(entries_, entry);
+        removed.swap(entry->removed);
     }
     for (Added& done : waiting) {
         done(std::unexpected(added ? Error{.code = ECANCELED, .what = "it was stopped"}
