@@ -40,6 +40,7 @@ Result<UniqueFd> TraceStreams::open(std::shared_ptr<core::TraceTap> tap) {
     }
     UniqueFd ours(ends[0]);
     UniqueFd theirs(ends[1]);
+    drop_unwatched();  // the one before may have ended just now
     CHECK(tap->start());
     streams_.push_back({.tap = std::move(tap), .socket = std::move(ours)});
     if (!timer_.running()) {
@@ -48,10 +49,17 @@ Result<UniqueFd> TraceStreams::open(std::shared_ptr<core::TraceTap> tap) {
     return theirs;
 }
 
+void TraceStreams::drop_unwatched() {
+    std::erase_if(streams_, [](Stream& stream) {
+        const bool goes_on = has_watcher(stream.socket.get());
+        if (!goes_on) {
+            stream.tap->stop();
+        }
+        return !goes_on;
+    });
+}
+
 bool TraceStreams::carry(Stream& stream) {
-    if (!has_watcher(stream.socket.get())) {
-        return false;
-    }
     const bool closed = stream.tap->is_closed();  // asked first: what was put before is there
     // No more than a buffer at a time: others have to be carried as well.
     constexpr std::size_t kRounds = core::TraceTap::kRecords / kAtOnce;
@@ -73,6 +81,7 @@ bool TraceStreams::carry(Stream& stream) {
 }
 
 void TraceStreams::carry_all() {
+    drop_unwatched();
     std::erase_if(streams_, [](Stream& stream) {
         const bool goes_on = carry(stream);
         if (!goes_on) {

@@ -42,6 +42,7 @@ class TraceStreams {
     /// Whether it goes on.
     static bool carry(Stream& stream);
     void carry_all();
+    void drop_unwatched();
 
     std::list<Stream> streams_;
     LoopTimer timer_;
