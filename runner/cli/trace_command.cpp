@@ -74,8 +74,10 @@ Result<unsigned> parse_operation_code(const std::string& word) {
     unsigned code = 0;
     const char* const end = word.data() + word.size();
     const bool is_hex = word.starts_with("0x") || word.starts_with("0X");
-    if (!is_hex || std::from_chars(word.data() + 2, end, code, 16).ptr != end || word.size() == 2 ||
-        code > 0xff) {
+    const auto [rest, error] =
+        is_hex ? std::from_chars(word.data() + 2, end, code, 16)
+               : std::from_chars_result{word.data(), std::errc::invalid_argument};
+    if (error != std::errc() || rest != end || code > 0xff) {
         return failure(EINVAL, fmt::format("'{}' is none of read, write, other, error, or an "
                                            "operation code such as 0x2a",
                                            word));

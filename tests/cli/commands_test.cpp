@@ -172,7 +172,9 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"trace"},
           {"trace", "a", "--count", "0"},
           {"trace", "a", "--only", "red"},
-          {"trace", "a", "--only", "0x128"}}) {
+          {"trace", "a", "--only", "0x128"},
+          {"trace", "a", "--only", "0x1ffffffff"},
+          {"trace", "a", "--only", "0x"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
