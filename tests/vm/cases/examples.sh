@@ -1,6 +1,6 @@
 # Every script of targetcli-examples/ and docs/examples/ runs to its end and cleans up after itself.
 # kernels: 6.1
-# timeout: 240
+# timeout: 400
 . "$LUNKIT_VM/lib.sh"
 
 start_lunkitd
@@ -9,7 +9,9 @@ saved=/etc/rtslib-fb-target/saveconfig.json
 for script in /lunkit/targetcli-examples/*.sh /lunkit/examples/*.sh; do
     found=$((found + 1))
     step "$(basename "$script")"
-    timeout 60 bash "$script" || fail "$(basename "$script") ended with status $?"
+    status=0
+    timeout 120 bash "$script" || status=$?
+    assert_eq $status 0 "how $(basename "$script") ended"
     assert_match "$(dmsetup ls)" '^No devices found' "mapped devices left by $(basename "$script")"
     assert_eq "$(ls -d $CONFIGFS/core/user_*/*/attrib 2>/dev/null || :)" '' "backstores left by $(basename "$script")"
     [ ! -e $saved ] || assert_eq "$(jq '.storage_objects | length' $saved)" 0 "what $(basename "$script") would bring back at boot"
