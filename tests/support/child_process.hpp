@@ -118,7 +118,7 @@ class ChildProcess {
     [[nodiscard]] pid_t pid() const { return pid_; }
 
   private:
-    static constexpr int kLimitMs = 20'000;
+    static constexpr int kLimitMs = 60'000;
 
     void open_notify_socket() {
         notify_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
