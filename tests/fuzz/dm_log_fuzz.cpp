@@ -26,6 +26,7 @@
 #include "dm_log/dirty_log.hpp"
 #include "dm_log/log_arguments.hpp"
 #include "dm_log/request.hpp"
+#include "script.hpp"
 
 namespace {
 
@@ -34,44 +35,13 @@ using lunkit::dm_log::DirtyLog;
 using lunkit::dm_log::LogArguments;
 using lunkit::dm_log::LogText;
 using lunkit::dm_log::Request;
+using lunkit::fuzz::must;
+using lunkit::fuzz::Script;
 namespace abi = lunkit::dm_log::abi;
 using abi::RequestType;
 
 constexpr std::uint64_t kRegions = 100;  // two words of bits, the second not full
 constexpr LogText kText{.status = "1 core", .table = "core 1024"};
-
-/// The input, byte by byte; zeros behind its end.
-class Script {
-  public:
-    explicit Script(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-    [[nodiscard]] bool empty() const { return bytes_.empty(); }
-    std::uint8_t byte() {
-        if (bytes_.empty()) {
-            return 0;
-        }
-        const std::uint8_t first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    std::uint16_t word() {
-        const std::uint8_t low = byte();
-        return static_cast<std::uint16_t>(low | byte() << 8);
-    }
-    void fill(std::span<std::byte> to) {
-        const std::size_t count = std::min(to.size(), bytes_.size());
-        std::ranges::copy(std::as_bytes(bytes_.first(count)), to.begin());
-        bytes_ = bytes_.subspan(count);
-    }
-
-  private:
-    std::span<const std::uint8_t> bytes_;
-};
-
-void must(bool condition) {
-    if (!condition) {
-        std::abort();
-    }
-}
 
 struct Headers {
     nlmsghdr netlink;

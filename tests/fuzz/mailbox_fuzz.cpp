@@ -18,12 +18,15 @@
 #include <vector>
 
 #include "core/memory_mapping.hpp"
+#include "script.hpp"
 #include "tcmu/inflight_table.hpp"
 #include "tcmu/ring.hpp"
 
 namespace {
 
 using lunkit::core::MemoryMapping;
+using lunkit::fuzz::must;
+using lunkit::fuzz::Script;
 using lunkit::tcmu::Fetched;
 using lunkit::tcmu::InflightTable;
 using lunkit::tcmu::MailboxInfo;
@@ -34,39 +37,6 @@ constexpr std::size_t kMapSize = 6144;
 constexpr std::uint32_t kCmdrOff = 128;
 constexpr std::uint32_t kCmdrSize = 4000;
 constexpr std::uint32_t kSlots = 8;
-
-/// The input, byte by byte; zeros behind its end.
-class Script {
-  public:
-    explicit Script(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-    [[nodiscard]] bool empty() const { return bytes_.empty(); }
-    std::uint8_t byte() {
-        if (bytes_.empty()) {
-            return 0;
-        }
-        const std::uint8_t first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    std::uint16_t word() {
-        const std::uint8_t low = byte();
-        return static_cast<std::uint16_t>(low | byte() << 8);
-    }
-    void fill(std::span<std::byte> to) {
-        const std::size_t count = std::min(to.size(), bytes_.size());
-        std::memcpy(to.data(), bytes_.data(), count);
-        bytes_ = bytes_.subspan(count);
-    }
-
-  private:
-    std::span<const std::uint8_t> bytes_;
-};
-
-void must(bool condition) {
-    if (!condition) {
-        std::abort();
-    }
-}
 
 void lay_mailbox(std::span<std::byte> map, std::uint8_t options) {
     const std::uint16_t version = (options & 1U) != 0 ? 1 : 2;
