@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "core/log.hpp"
+#include "core/system_failure.hpp"
 
 namespace lunkit::control {
 namespace {
@@ -69,8 +70,7 @@ void become_io_flusher() {
 
 Status lock_memory() {
     if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
-        const int error = errno;
-        return failure(error, "cannot lock memory: " + std::generic_category().message(error));
+        return core::system_failure("cannot lock memory");
     }
     return {};
 }

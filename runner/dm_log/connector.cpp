@@ -10,9 +10,9 @@
 
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include "core/kernel_module.hpp"
+#include "core/system_failure.hpp"
 #include "dm_log/abi.hpp"
 #include "lunkit/try.hpp"
 
@@ -24,17 +24,11 @@ namespace {
 constexpr const char* kConnectorFile = "/proc/net/connector";
 constexpr const char* kModule = "dm_log_userspace";
 
-std::unexpected<Error> socket_failure(const char* what) {
-    const int error = errno;
-    return failure(error,
-                   fmt::format("cannot {}: {}", what, std::generic_category().message(error)));
-}
-
 Status check_capability(unsigned capability, const char* name) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
     if (::syscall(SYS_capget, &header, sets.data()) != 0) {
-        return socket_failure("ask for capabilities");
+        return core::system_failure("cannot ask for capabilities");
     }
     if ((sets[capability / 32].effective & 1U << capability % 32) == 0) {
         return failure(EPERM, fmt::format("serving dirty logs needs {}", name));
@@ -65,18 +59,18 @@ Result<Connector> Connector::open() {
     UniqueFd socket(
         ::socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_CONNECTOR));
     if (!socket) {
-        return socket_failure("open the netlink connector");
+        return core::system_failure("cannot open the netlink connector");
     }
     // The groups of bind() are a mask, and the one of the header's comment joins three others.
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        return socket_failure("bind to the netlink connector");
+        return core::system_failure("cannot bind to the netlink connector");
     }
     const int group = abi::kConnectorIdx;
     if (::setsockopt(socket.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) !=
         0) {
-        return socket_failure("join the group of dm-log-userspace");
+        return core::system_failure("cannot join the group of dm-log-userspace");
     }
     return Connector(std::move(socket));
 }
@@ -91,7 +85,7 @@ Result<std::span<const std::byte>> Connector::receive(std::span<std::byte> room)
             continue;
         }
         if (size < 0) {
-            return socket_failure("receive a request");
+            return core::system_failure("cannot receive a request");
         }
         if (sender.nl_pid == 0) {  // the kernel; requests of others are none
             return room.first(static_cast<std::size_t>(size));
@@ -109,7 +103,7 @@ Status Connector::send(std::span<const std::byte> datagram) const {
     while (::send(socket_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL) <
            0) {
         if (errno != EINTR) {
-            return socket_failure("send an answer");
+            return core::system_failure("cannot send an answer");
         }
     }
     return {};

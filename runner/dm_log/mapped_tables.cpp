@@ -16,6 +16,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 #include "lunkit/unique_fd.hpp"
 
@@ -133,9 +134,7 @@ void parse_table(std::span<const std::byte> data, std::size_t targets, LogUuids&
 Result<LogUuids> uuids_in_tables() {
     const UniqueFd control(::open(kControl, O_RDWR | O_CLOEXEC));
     if (!control) {
-        const int error = errno;
-        return failure(error,
-                       fmt::format("{}: {}", kControl, std::generic_category().message(error)));
+        return core::system_failure(kControl);
     }
     Command list(control.get(), DM_LIST_DEVICES, 0, "");
     CHECK(list.run());

@@ -18,10 +18,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include <fmt/format.h>
 
+#include "core/system_failure.hpp"
 #include "host/io_memory.hpp"
 #include "lunkit/try.hpp"
 
@@ -145,8 +145,7 @@ void find_regular_file_limits(OpenedFile& file, const struct stat& status) {
 Status find_limits(OpenedFile& file, bool direct) {
     struct stat status{};
     if (::fstat(file.fd.get(), &status) != 0) {
-        const int error = errno;
-        return failure(error, file.path + ": " + std::generic_category().message(error));
+        return core::system_failure(file.path);
     }
     if (file.is_block_device) {
         find_block_device_limits(file, status.st_rdev);

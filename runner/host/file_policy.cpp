@@ -12,8 +12,9 @@
 #include <climits>
 #include <cstdlib>
 #include <memory>
-#include <system_error>
 #include <utility>
+
+#include "core/system_failure.hpp"
 
 namespace lunkit::host {
 
@@ -33,9 +34,7 @@ Result<FilePolicy> FilePolicy::only(std::span<const std::string> directories) {
         const std::unique_ptr<char, decltype(&std::free)> real(
             ::realpath(directory.c_str(), nullptr), &std::free);
         if (real == nullptr) {
-            const int error = errno;
-            return failure(error, "allowed_dirs: " + directory + ": " +
-                                      std::generic_category().message(error));
+            return core::system_failure("allowed_dirs: " + directory);
         }
         std::string below = real.get();
         if (!below.ends_with('/')) {
@@ -61,8 +60,7 @@ Status FilePolicy::check(int fd, const std::string& path) const {
     const std::string link = fmt::format("/proc/self/fd/{}", fd);
     const ssize_t length = ::readlink(link.c_str(), real.data(), real.size());
     if (length < 0) {
-        const int error = errno;
-        return failure(error, path + ": " + std::generic_category().message(error));
+        return core::system_failure(path);
     }
     std::string resolved(real.data(), static_cast<std::size_t>(length));
     // A folder is inside itself; a file is compared by what is before its name.

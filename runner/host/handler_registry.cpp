@@ -21,6 +21,7 @@
 #include <fmt/ranges.h>
 
 #include "core/log.hpp"
+#include "core/system_failure.hpp"
 #include "host/host_table.hpp"
 #include "host/plugin_device.hpp"
 #include "host/whole_object.hpp"
@@ -37,8 +38,7 @@ constexpr std::size_t kErrorRoom = 512;
 Status check_owner(const std::string& path) {
     struct stat status{};
     if (::stat(path.c_str(), &status) != 0) {
-        const int error = errno;
-        return failure(error, path + ": " + std::generic_category().message(error));
+        return core::system_failure(path);
     }
     if (::geteuid() == 0 && (status.st_uid != 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
         return failure(EPERM, path +

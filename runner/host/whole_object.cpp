@@ -10,9 +10,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <system_error>
 #include <vector>
 
+#include "core/system_failure.hpp"
 #include "lunkit/unique_fd.hpp"
 
 namespace lunkit::host {
@@ -35,8 +35,7 @@ Status check_whole_object(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status{};
     if (!fd || ::fstat(fd.get(), &status) != 0) {
-        const int error = errno;
-        return failure(error, path + ": " + std::generic_category().message(error));
+        return core::system_failure(path);
     }
     const auto size = static_cast<std::uint64_t>(status.st_size);
     ElfW(Ehdr) header{};

@@ -10,9 +10,9 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
-#include <system_error>
 
 #include "core/log.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::ublk {
@@ -148,8 +148,7 @@ Result<std::uint64_t> new_identity() {
     std::uint64_t identity = 0;
     while (identity == 0) {
         if (::getrandom(&identity, sizeof identity, 0) != sizeof identity) {
-            const int error = errno;
-            return failure(error, "no random numbers: " + std::generic_category().message(error));
+            return core::system_failure("no random numbers");
         }
     }
     return identity;
