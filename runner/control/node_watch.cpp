@@ -4,7 +4,6 @@
 // the folders, before the look, so that nothing comes unseen in between.
 #include "control/node_watch.hpp"
 
-#include <fmt/format.h>
 #include <glib-unix.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "core/log.hpp"
+#include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::control {
@@ -39,11 +39,6 @@ std::filesystem::path deepest_folder_of(const std::filesystem::path& path) {
     return folder;
 }
 
-std::unexpected<Error> system_failure() {
-    const int error = errno;
-    return failure(error, fmt::format("inotify: {}", std::generic_category().message(error)));
-}
-
 void take_events(int inotify) {
     alignas(inotify_event) std::array<char, 4096> events{};
     while (::read(inotify, events.data(), events.size()) > 0) {
@@ -52,12 +47,12 @@ void take_events(int inotify) {
 
 }  // namespace
 
-std::optional<NodeWatch::Identity> NodeWatch::identity_of(const std::string& path) {
+std::optional<core::FileIdentity> NodeWatch::identity_of(const std::string& path) {
     struct stat status{};
     if (::stat(path.c_str(), &status) != 0) {
         return std::nullopt;
     }
-    return Identity{.device = status.st_dev, .inode = status.st_ino};
+    return core::FileIdentity::of(status);
 }
 
 Status NodeWatch::watch(const std::vector<std::string>& paths) {
@@ -90,7 +85,7 @@ Status NodeWatch::listen() {
     }
     inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     if (!inotify_) {
-        return system_failure();
+        return core::system_failure("inotify");
     }
     const auto on_event = [](gint fd, GIOCondition /*condition*/, gpointer data) -> gboolean {
         take_events(fd);
@@ -107,7 +102,7 @@ Result<int> NodeWatch::watch_folder_of(const std::string& path) const {
         const std::filesystem::path folder = deepest_folder_of(path);
         const int number = ::inotify_add_watch(inotify_.get(), folder.c_str(), kEvents);
         if (number < 0 && errno != ENOENT && errno != ENOTDIR) {
-            return system_failure();
+            return core::system_failure("inotify");
         }
         if (number >= 0 && deepest_folder_of(path) == folder) {
             return number;
@@ -140,7 +135,7 @@ void NodeWatch::look_again() {
     }
     std::vector<std::string> fresh;
     for (Node& node : nodes_) {
-        const std::optional<Identity> there = identity_of(node.path);
+        const std::optional<core::FileIdentity> there = identity_of(node.path);
         if (there && there != node.there) {
             fresh.push_back(node.path);
         }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <glib.h>
-#include <sys/types.h>
 
 #include <functional>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/file_identity.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 
@@ -35,17 +35,11 @@ class NodeWatch {
     [[nodiscard]] bool is_there(const std::string& path) const;
 
   private:
-    /// Of a file: what takes its place has another one.
-    struct Identity {
-        dev_t device;
-        ino_t inode;
-        bool operator==(const Identity&) const = default;
-    };
     struct Node {
         std::string path;
-        std::optional<Identity> there;
+        std::optional<core::FileIdentity> there;
     };
-    static std::optional<Identity> identity_of(const std::string& path);
+    static std::optional<core::FileIdentity> identity_of(const std::string& path);
     Status listen();
     [[nodiscard]] Result<int> watch_folder_of(const std::string& path) const;
     Status watch_folders();

@@ -30,9 +30,9 @@ struct LogFile::Users {
 
 namespace {
 
-std::shared_ptr<LogFile::Users> users_of(const host::FileIdentity& identity) {
+std::shared_ptr<LogFile::Users> users_of(const core::FileIdentity& identity) {
     static std::mutex mutex;
-    static std::map<host::FileIdentity, std::weak_ptr<LogFile::Users>> files;
+    static std::map<core::FileIdentity, std::weak_ptr<LogFile::Users>> files;
     const std::lock_guard lock(mutex);
     std::erase_if(files, [](const auto& file) { return file.second.expired(); });
     std::shared_ptr<LogFile::Users> users = files[identity].lock();
@@ -96,8 +96,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
     if (!file.is_block_device && !S_ISREG(status.st_mode)) {
         return failure(EINVAL, path + " is neither a regular file nor a block device");
     }
-    file.identity = file.is_block_device ? host::FileIdentity{status.st_rdev, 0}
-                                         : host::FileIdentity{status.st_dev, status.st_ino};
+    file.identity = core::FileIdentity::of(status);
     file.users = users_of(file.identity);
     // Not O_EXCL: device-mapper claims the device of a log for itself.
     file.fd.reset(::open(fmt::format("/proc/self/fd/{}", located.get()).c_str(),

@@ -21,7 +21,7 @@ struct LogFile {
     UniqueFd fd;
     bool is_block_device = false;
     std::size_t block_size = 1;  ///< bytes: offsets and lengths of transfers are multiples
-    host::FileIdentity identity;
+    core::FileIdentity identity;
     /// "MAJOR:MINOR" of the device, or of the one that the file lies on.
     [[nodiscard]] std::string device_number() const;
 

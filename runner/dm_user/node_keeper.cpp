@@ -36,25 +36,25 @@ std::string stored_name(const std::string& name) {
 StoredNodes::StoredNodes(core::DescriptorStore& store, Open open)
     : store_(store), open_(std::move(open)) {
     for (const core::DescriptorStore::Kept& kept : store_.take_inherited()) {
-        const Result<Identity> identity = identity_of(kept.fd);
+        const Result<core::FileIdentity> identity = identity_of(kept.fd);
         if (identity && kept.name.starts_with(kPrefix)) {
             held_.emplace(kept.name, *identity);
         }
     }
 }
 
-Result<StoredNodes::Identity> StoredNodes::identity_of(const UniqueFd& fd) {
+Result<core::FileIdentity> StoredNodes::identity_of(const UniqueFd& fd) {
     struct stat status{};
     if (::fstat(fd.get(), &status) != 0) {
         const int error = errno;
         return failure(error, std::generic_category().message(error));
     }
-    return Identity{.device = status.st_dev, .inode = status.st_ino};
+    return core::FileIdentity::of(status);
 }
 
 Status StoredNodes::hold(const std::string& name) {
     TRY(const UniqueFd node, open_(name));
-    TRY(const Identity identity, identity_of(node));
+    TRY(const core::FileIdentity identity, identity_of(node));
     const std::string stored = stored_name(name);
     const std::lock_guard lock(mutex_);
     if (const auto known = held_.find(stored); known != held_.end()) {

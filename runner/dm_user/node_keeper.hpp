@@ -8,8 +8,6 @@
 // ever.
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <map>
 #include <mutex>
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "core/descriptor_store.hpp"
+#include "core/file_identity.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 
@@ -52,17 +51,12 @@ class StoredNodes final : public NodeKeeper {
 
   private:
     /// Of a node: another target of the same name has another one.
-    struct Identity {
-        dev_t device;
-        ino_t inode;
-        bool operator==(const Identity&) const = default;
-    };
-    static Result<Identity> identity_of(const UniqueFd& fd);
+    static Result<core::FileIdentity> identity_of(const UniqueFd& fd);
 
     core::DescriptorStore& store_;
     const Open open_;
     std::mutex mutex_;
-    std::map<std::string, Identity> held_;  // by their names in the store; under mutex_
+    std::map<std::string, core::FileIdentity> held_;  // by their names in the store; under mutex_
 };
 
 }  // namespace lunkit::dm_user

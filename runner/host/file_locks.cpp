@@ -38,7 +38,7 @@ struct Entry {
 struct Table {
     std::mutex mutex;
     std::uint64_t last_number = 0;
-    std::multimap<FileIdentity, Entry> entries;
+    std::multimap<core::FileIdentity, Entry> entries;
 
     static Table& instance() {
         static Table table;
@@ -149,7 +149,7 @@ FileLock::~FileLock() {
     }
 }
 
-Result<FileLock> FileLock::reserve(const FileIdentity& identity, Claim claim,
+Result<FileLock> FileLock::reserve(const core::FileIdentity& identity, Claim claim,
                                    const std::string& path, const std::string& device) {
     FileLock lock;
     lock.uses_ = bit(kConsistentRead);

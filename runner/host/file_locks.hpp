@@ -16,22 +16,14 @@
 // completion was seen. So everybody waits a little.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 #include <string>
 
+#include "core/file_identity.hpp"
 #include "lunkit/result.hpp"
 
 namespace lunkit::host {
-
-/// Which file it is, whatever path led there. Block devices: their number, inode 0.
-struct FileIdentity {
-    dev_t device = 0;
-    ino_t inode = 0;
-    auto operator<=>(const FileIdentity&) const = default;
-};
 
 class FileLock {
   public:
@@ -59,7 +51,7 @@ class FileLock {
 
     /// Enters the daemon's table. EBUSY: this daemon serves the file already. Before the file is
     /// opened, which may itself fail (O_EXCL) for the same reason, only less clearly.
-    static Result<FileLock> reserve(const FileIdentity& identity, Claim claim,
+    static Result<FileLock> reserve(const core::FileIdentity& identity, Claim claim,
                                     const std::string& path, const std::string& device);
 
     /// Takes the locks on `fd`. EBUSY: another process uses the file, and that has lasted for
@@ -67,7 +59,7 @@ class FileLock {
     Status lock(int fd, const std::string& path, std::chrono::milliseconds patience);
 
   private:
-    FileIdentity identity_;
+    core::FileIdentity identity_;
     std::uint64_t entry_ = 0;  // in the table; 0: none
     unsigned uses_ = 0;        // a bit per Permission
     unsigned denies_ = 0;

@@ -21,6 +21,7 @@
 
 #include <fmt/format.h>
 
+#include "core/system_failure.hpp"
 #include "host/current_device.hpp"
 #include "host/file_limits.hpp"
 #include "lunkit/handler.h"
@@ -34,22 +35,18 @@ std::string fd_path(int fd) {
     return fmt::format("/proc/self/fd/{}", fd);
 }
 
-std::unexpected<Error> system_failure(int error, const std::string& path) {
-    return failure(error, path + ": " + std::generic_category().message(error));
-}
-
 /// Resolves `path` (of a request) by its rules. `flags`: of open(2).
 Result<UniqueFd> resolve(const FileRequest& request, const std::string& path, int flags) {
     if ((request.flags & LUNKIT_FILE_CONFINED) == 0) {
         UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
         if (!fd) {
-            return system_failure(errno, path);
+            return core::system_failure(path);
         }
         return fd;
     }
     const UniqueFd base(::open(request.base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!base) {
-        return system_failure(errno, request.base);
+        return core::system_failure(request.base);
     }
     struct open_how how{};
     how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
@@ -59,13 +56,13 @@ Result<UniqueFd> resolve(const FileRequest& request, const std::string& path, in
     if (fd) {
         return fd;
     }
-    switch (const int error = errno; error) {
+    switch (errno) {
         case EXDEV:
             return failure(EPERM, fmt::format("{} leads out of {}", path, request.base));
         case ELOOP:
             return failure(EPERM, path + " contains a symbolic link");
         default:
-            return system_failure(error, path);
+            return core::system_failure(path);
     }
 }
 
@@ -92,9 +89,7 @@ Result<UniqueFd> new_file(int folder, const std::string& name, const std::string
         *has_name = static_cast<bool>(fd);
     }
     if (!fd) {
-        const int error = errno;
-        return failure(error, fmt::format("cannot create {}: {}", path,
-                                          std::generic_category().message(error)));
+        return core::system_failure("cannot create " + path);
     }
     return fd;
 }
@@ -241,19 +236,17 @@ Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& polic
     TRY(const UniqueFd located, locate(request, policy, &file.created));
     struct stat status{};
     if (::fstat(located.get(), &status) != 0) {
-        return system_failure(errno, request.path);
+        return core::system_failure(request.path);
     }
     CHECK(check_kind(request, status));
     file.is_block_device = S_ISBLK(status.st_mode);
     file.read_only = (request.flags & LUNKIT_FILE_READ_ONLY) != 0;
     const bool locked = (request.flags & LUNKIT_FILE_NO_LOCK) == 0;
     if (locked) {
-        const FileIdentity identity = file.is_block_device
-                                          ? FileIdentity{status.st_rdev, 0}
-                                          : FileIdentity{status.st_dev, status.st_ino};
         const FileLock::Claim claim{!file.read_only,
                                     (request.flags & LUNKIT_FILE_SHARE_WRITE) != 0};
-        TRY(file.lock, FileLock::reserve(identity, claim, file.path, CurrentDevice::name()));
+        TRY(file.lock, FileLock::reserve(core::FileIdentity::of(status), claim, file.path,
+                                         CurrentDevice::name()));
     }
     CHECK(open_located(file, located.get(), request.flags));
     if (locked) {
@@ -267,13 +260,13 @@ Result<std::uint64_t> file_size(const OpenedFile& file) {
     if (file.is_block_device) {
         std::uint64_t size = 0;
         if (::ioctl(file.fd.get(), BLKGETSIZE64, &size) != 0) {
-            return system_failure(errno, file.path);
+            return core::system_failure(file.path);
         }
         return size;
     }
     struct stat status{};
     if (::fstat(file.fd.get(), &status) != 0) {
-        return system_failure(errno, file.path);
+        return core::system_failure(file.path);
     }
     return static_cast<std::uint64_t>(status.st_size);
 }
