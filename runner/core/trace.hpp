@@ -21,6 +21,16 @@ namespace lunkit::core {
 
 /// Operations of front ends without CDBs.
 enum class BlockOperation : std::uint8_t { kOther, kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
+[[nodiscard]] constexpr CommandClass class_of(BlockOperation operation) {
+    switch (operation) {
+        case BlockOperation::kRead:
+            return CommandClass::kRead;
+        case BlockOperation::kWrite:
+            return CommandClass::kWrite;
+        default:
+            return CommandClass::kOther;
+    }
+}
 
 /// A command that has ended. Plain data, which another process reads: what changes it changes
 /// kVersion.

@@ -35,20 +35,11 @@ Answer answer_of(const Status& outcome) {
     return outcome.error().code == EOPNOTSUPP ? Answer::kUnsupported : Answer::kError;
 }
 
-core::CommandClass class_of(const Message& request) {
-    if (type_of(request) == RequestType::kRead) {
-        return core::CommandClass::kRead;
-    }
-    // The kernel's flushes are writes of nothing.
-    return type_of(request) == RequestType::kWrite && request.len != 0 ? core::CommandClass::kWrite
-                                                                       : core::CommandClass::kOther;
-}
-
 core::BlockOperation operation_of(const Message& request) {
     switch (type_of(request)) {
         case RequestType::kRead:
             return core::BlockOperation::kRead;
-        case RequestType::kWrite:
+        case RequestType::kWrite:  // the kernel's flushes are writes of nothing
             return request.len != 0 ? core::BlockOperation::kWrite : core::BlockOperation::kFlush;
         case RequestType::kFlush:
             return core::BlockOperation::kFlush;
@@ -249,15 +240,16 @@ Status Worker::flush() {
 
 void Worker::note_end(const Message& request, const Status& outcome,
                       std::chrono::nanoseconds took) {
+    const core::BlockOperation operation = operation_of(request);
     const core::CommandEnd end{
-        .kind = class_of(request),
+        .kind = core::class_of(operation),
         .bytes = outcome ? request.len : 0,
         .took = took,
         .error = outcome ? core::ErrorKind() : core::ErrorKind::system(outcome.error().code)};
     counters_.ended(end);
     if (target_.trace->is_watched()) {
         core::TraceRecord record = core::trace_record(end, request.seq);
-        record.operation = operation_of(request);
+        record.operation = operation;
         record.offset = request.sector << abi::kSectorShift;
         record.bytes = request.len;
         target_.trace->put(record);

@@ -54,17 +54,6 @@ core::BlockOperation operation_of(const abi::IoDescriptor& request) {
     }
 }
 
-core::CommandClass class_of(const abi::IoDescriptor& request) {
-    switch (op_of(request)) {
-        case abi::Op::kRead:
-            return core::CommandClass::kRead;
-        case abi::Op::kWrite:
-            return core::CommandClass::kWrite;
-        default:
-            return core::CommandClass::kOther;
-    }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<HardwareQueue>> HardwareQueue::make(HardwareQueueParts parts) {
@@ -215,16 +204,17 @@ Task<Status> HardwareQueue::transfer(IoRequest io, std::uint16_t tag, bool is_wr
 
 void HardwareQueue::note_end(const abi::IoDescriptor& request, std::uint16_t tag,
                              const Status& status, std::chrono::nanoseconds took) {
+    const core::BlockOperation operation = operation_of(request);
     const core::CommandEnd end{
-        .kind = class_of(request),
+        .kind = core::class_of(operation),
         .bytes = status ? bytes_of(request) : 0,
         .took = took,
         .error = status ? core::ErrorKind() : core::ErrorKind::system(status.error().code)};
     counters_.ended(end);
     if (parts_.trace.is_watched()) {
         core::TraceRecord record = core::trace_record(end, tag);
-        record.operation = operation_of(request);
-        if (record.operation != core::BlockOperation::kFlush) {  // its sectors mean nothing
+        record.operation = operation;
+        if (operation != core::BlockOperation::kFlush) {  // its sectors mean nothing
             record.offset = request.start_sector << abi::kSectorShift;
             record.bytes = bytes_of(request);
         }
