@@ -19,11 +19,6 @@ namespace {
 // cost the data path a system call.
 constexpr std::chrono::milliseconds kInterval{20};
 
-bool has_watcher(int socket) {
-    pollfd peer{.fd = socket, .events = POLLIN, .revents = 0};  // it never sends anything
-    return ::poll(&peer, 1, 0) == 0;
-}
-
 }  // namespace
 
 TraceStreams::~TraceStreams() {
@@ -40,7 +35,7 @@ Result<UniqueFd> TraceStreams::open(std::shared_ptr<core::TraceTap> tap) {
     }
     UniqueFd ours(ends[0]);
     UniqueFd theirs(ends[1]);
-    drop_unwatched();  // the one before may have ended just now
+    keep_those(has_watcher);  // the one before may have ended just now
     CHECK(tap->start());
     streams_.push_back({.tap = std::move(tap), .socket = std::move(ours)});
     if (!timer_.running()) {
@@ -49,17 +44,26 @@ Result<UniqueFd> TraceStreams::open(std::shared_ptr<core::TraceTap> tap) {
     return theirs;
 }
 
-void TraceStreams::drop_unwatched() {
-    std::erase_if(streams_, [](Stream& stream) {
-        const bool goes_on = has_watcher(stream.socket.get());
-        if (!goes_on) {
+void TraceStreams::keep_those(bool (*goes_on)(Stream&)) {
+    std::erase_if(streams_, [goes_on](Stream& stream) {
+        const bool ends = !goes_on(stream);
+        if (ends) {
             stream.tap->stop();
         }
-        return !goes_on;
+        return ends;
     });
 }
 
+bool TraceStreams::has_watcher(Stream& stream) {
+    pollfd peer{
+        .fd = stream.socket.get(), .events = POLLIN, .revents = 0};  // it never sends anything
+    return ::poll(&peer, 1, 0) == 0;
+}
+
 bool TraceStreams::carry(Stream& stream) {
+    if (!has_watcher(stream)) {
+        return false;
+    }
     const bool closed = stream.tap->is_closed();  // asked first: what was put before is there
     // No more than a buffer at a time: others have to be carried as well.
     constexpr std::size_t kRounds = core::TraceTap::kRecords / kAtOnce;
@@ -81,14 +85,7 @@ bool TraceStreams::carry(Stream& stream) {
 }
 
 void TraceStreams::carry_all() {
-    drop_unwatched();
-    std::erase_if(streams_, [](Stream& stream) {
-        const bool goes_on = carry(stream);
-        if (!goes_on) {
-            stream.tap->stop();
-        }
-        return !goes_on;
-    });
+    keep_those(carry);
     if (streams_.empty()) {
         timer_.stop();
     }

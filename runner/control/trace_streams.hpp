@@ -39,10 +39,11 @@ class TraceStreams {
         std::array<core::TraceRecord, kAtOnce> waiting{};
         std::size_t count = 0;
     };
-    /// Whether it goes on.
+    // Whether it goes on.
+    static bool has_watcher(Stream& stream);
     static bool carry(Stream& stream);
+    void keep_those(bool (*goes_on)(Stream&));
     void carry_all();
-    void drop_unwatched();
 
     std::list<Stream> streams_;
     LoopTimer timer_;
