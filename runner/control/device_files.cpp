@@ -49,9 +49,9 @@ Status take_config(NewDevice& device, std::string_view text) {
 
 Status take_ublk_number(NewDevice& device, std::string_view text) {
     constexpr std::uint64_t kMost = (1U << 20U) - 1;  // minor numbers
-    std::uint64_t number = 0;
+    std::uint32_t number = 0;
     CHECK(parse_number(text, 0, kMost, number));
-    device.number = static_cast<std::uint32_t>(number);
+    device.number = number;
     return {};
 }
 
@@ -71,10 +71,7 @@ Status take_dm_user_start(NewDevice& device, std::string_view text) {
 
 Status take_dm_user_channels(NewDevice& device, std::string_view text) {
     constexpr std::uint64_t kMost = 64;
-    std::uint64_t channels = 0;
-    CHECK(parse_number(text, 1, kMost, channels));
-    device.channels = static_cast<std::uint32_t>(channels);
-    return {};
+    return parse_number(text, 1, kMost, device.channels);
 }
 
 Status take_size(NewDevice& device, std::string_view text) {
@@ -97,10 +94,7 @@ Status take_read_only(NewDevice& device, std::string_view text) {
 
 Status take_ublk_queues(NewDevice& device, std::string_view text) {
     constexpr std::uint64_t kMost = 4096;
-    std::uint64_t queues = 0;
-    CHECK(parse_number(text, 1, kMost, queues));
-    device.queues = static_cast<std::uint32_t>(queues);
-    return {};
+    return parse_number(text, 1, kMost, device.queues);
 }
 
 constexpr std::array kTable = {

@@ -49,10 +49,7 @@ struct Number {
         return {};
     }
     static Status parse(std::string_view text, unsigned& value) {
-        std::uint64_t number = 0;
-        CHECK(parse_number(text, kLeast, kMost, number));
-        value = static_cast<unsigned>(number);
-        return {};
+        return parse_number(text, kLeast, kMost, value);
     }
     template <typename Rep, typename Period>
     static std::string print(std::chrono::duration<Rep, Period> value) {

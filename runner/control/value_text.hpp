@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lunkit/result.hpp"
+#include "lunkit/try.hpp"
 
 namespace lunkit::control {
 
@@ -53,6 +54,14 @@ std::string print_word(const Words& words, T value) {
 /// Decimal, without a unit.
 Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
                     std::uint64_t& value);
+/// `most` fits.
+inline Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
+                           std::uint32_t& value) {
+    std::uint64_t number = 0;
+    CHECK(parse_number(text, least, most, number));
+    value = static_cast<std::uint32_t>(number);
+    return {};
+}
 
 /// Bytes, or with K, M, G or T; not 0.
 Status parse_size(std::string_view text, std::uint64_t& value);
