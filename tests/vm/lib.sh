@@ -94,6 +94,13 @@ kill_lunkitd() {
     kill -KILL "$pid"
     wait_for 10 "end of lunkitd" eval "[ \"\$(lunkitd_pid)\" != $pid ]"  # systemd has the next one soon
 }
+# restart_lunkitd: as an operator does, with systemd.
+restart_lunkitd() {
+    local pid
+    pid=$(lunkitd_pid)
+    systemctl restart lunkitd.service
+    [ "$(lunkitd_pid)" != "$pid" ] || fail "the daemon was not restarted"
+}
 # lunkitd_log: what it has said since the case began; shown at the end of every case that fails.
 lunkitd_log() { if with_systemd; then journalctl -q -o cat -u lunkitd.service; else cat $LUNKITD_LOG; fi; }
 log_says() { lunkitd_log | grep -q -i -E -e "$1"; }

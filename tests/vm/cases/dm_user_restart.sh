@@ -31,9 +31,7 @@ fio --name=load --filename=/mnt/disk/disk --allow_file_create=0 --fallocate=none
 load=$!
 for _ in 1 2 3 4; do
     sleep 3
-    pid=$(lunkitd_pid)
-    systemctl restart lunkitd.service
-    [ "$(lunkitd_pid)" != "$pid" ] || fail "the daemon was not restarted"
+    restart_lunkitd
 done
 wait $load || fail "fio: $(cat /tank/fio.out)"
 assert_eq "$(kept)" 1 "nodes kept open"

@@ -40,9 +40,7 @@ fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --r
 load=$!
 for _ in 1 2 3; do
     sleep 3
-    pid=$(lunkitd_pid)
-    systemctl restart lunkitd.service
-    [ "$(lunkitd_pid)" != "$pid" ] || fail "the daemon was not restarted"
+    restart_lunkitd
 done
 wait $load || fail "fio: $(cat /tank/fio.out)"
 assert_no_errors
