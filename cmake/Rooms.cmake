@@ -76,10 +76,8 @@ function(lunkit_test name)
     add_executable(${name} ${TEST_SOURCES})
     target_link_libraries(${name} PRIVATE lunkit_flags kept_ring ${TEST_DEPENDS} GTest::gtest_main
                           GTest::gmock)
-    # What is tested is optimised in full. The tests' own sources take half the time to compile so;
-    # there g++ 12 sees only one half of a pair of replaced operators new and delete.
-    target_compile_options(${name} PRIVATE
-        $<$<CONFIG:RelWithDebInfo>:-O1;-g1;-Wno-mismatched-new-delete>)
+    # What is tested is optimised in full. The tests' own sources take half the time to compile so.
+    target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
     # A room under test includes its fakes as "support/x.hpp".
     target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/rooms/support)
     add_test(NAME ${name} COMMAND ${name})
