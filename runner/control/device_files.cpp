@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "control/value_text.hpp"
+#include "core/dm_user_name.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::control {
@@ -56,11 +57,7 @@ Status take_ublk_number(NewDevice& device, std::string_view text) {
 }
 
 Status take_dm_user_name(NewDevice& device, std::string_view text) {
-    if (text.empty() || text.starts_with('/')) {
-        return failure(EINVAL,
-                       fmt::format("'{}' is not a name as in the target's table line", text));
-    }
-    device.name = std::string(text);
+    TRY(device.name, core::parse_dm_user_name(text));
     return {};
 }
 
@@ -114,7 +111,7 @@ constexpr std::array kTable = {
 
 /// What DeclaredDevice::awaited_node says.
 std::string awaited_node_of(std::string_view group, const NewDevice& device) {
-    return group == "dm-user" ? "/dev/dm-user/" + device.name : "";
+    return group == "dm-user" ? core::dm_user_node(device.name) : "";
 }
 
 const DeviceKey* find_row(std::string_view group, std::string_view key) {

@@ -13,6 +13,7 @@
 #include <span>
 #include <utility>
 
+#include "core/dm_user_name.hpp"
 #include "core/kernel_module.hpp"
 #include "core/system_failure.hpp"
 #include "lunkit/try.hpp"
@@ -20,9 +21,6 @@
 namespace lunkit::dm_user {
 
 namespace {
-
-constexpr std::string_view kFolder = "/dev/dm-user/";
-constexpr std::size_t kLongestName = 127;
 
 Result<std::size_t> transferred(ssize_t count, const char* what) {
     if (count < 0) {
@@ -53,44 +51,11 @@ class NodeChannel final : public Channel {
     const UniqueFd fd_;
 };
 
-/// Whether every part of the path `name` names something below.
-bool stays_below(std::string_view name) {
-    while (true) {
-        const std::size_t end = name.find('/');
-        const std::string_view part = name.substr(0, end);
-        if (part.empty() || part == "." || part == "..") {
-            return false;
-        }
-        if (end == std::string_view::npos) {
-            return true;
-        }
-        name.remove_prefix(end + 1);
-    }
-}
-
 }  // namespace
-
-std::string control_node(std::string_view name) {
-    return std::string(kFolder).append(name);
-}
-
-Result<std::string> parse_control_name(std::string_view text) {
-    std::string_view name = text;
-    if (name.starts_with(kFolder)) {
-        name.remove_prefix(kFolder.size());
-    }
-    if (name.size() > kLongestName || name.find('\0') != std::string_view::npos ||
-        !stays_below(name)) {
-        return failure(EINVAL, fmt::format("'{}' is no control node of a dm-user target: name it "
-                                           "as its table line does, or /dev/dm-user/NAME",
-                                           text));
-    }
-    return std::string(name);
-}
 
 Status find_dm_user() {
     constexpr const char* kModule = "dm_user";
-    if (::access(std::string(kFolder).c_str(), F_OK) == 0) {
+    if (::access("/dev/dm-user", F_OK) == 0) {
         return {};
     }
     const Status found = core::find_kernel_module(kModule);
@@ -101,7 +66,7 @@ Status find_dm_user() {
 }
 
 Status check_control_node(const std::string& name) {
-    const std::string node = control_node(name);
+    const std::string node = core::dm_user_node(name);
     struct stat status{};
     if (::stat(node.c_str(), &status) != 0) {
         if (errno == ENOENT) {
@@ -124,7 +89,7 @@ Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {
 }
 
 Result<UniqueFd> hold_control_node(const std::string& name) {
-    const std::string node = control_node(name);
+    const std::string node = core::dm_user_node(name);
     UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
     if (!fd) {
         return core::system_failure("cannot open " + node);

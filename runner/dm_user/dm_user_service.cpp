@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/dm_user_name.hpp"
 #include "core/log.hpp"
 #include "dm_user/control_node.hpp"
 #include "lunkit/try.hpp"
@@ -25,7 +26,7 @@ constexpr std::uint32_t kMostChannels = 64;
 
 /// What is wanted, complete, with the name of the control node.
 Result<core::NewDevice> check(core::NewDevice wanted) {
-    TRY(wanted.name, parse_control_name(wanted.name));
+    TRY(wanted.name, core::parse_dm_user_name(wanted.name));
     if (wanted.number) {
         return failure(EINVAL, "a dm-user target has a name, and no number");
     }
@@ -100,7 +101,7 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
         return;
     }
     const std::string name = checked->name;
-    Result<std::string> answer = control_node(name);
+    Result<std::string> answer = core::dm_user_node(name);
     Entry fresh;
     bool is_left = false;
     {
@@ -137,7 +138,7 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
 }
 
 void DmUserService::remove_device(const std::string& name, bool /*force*/, Removed done) {
-    const Result<std::string> known_name = parse_control_name(name);
+    const Result<std::string> known_name = core::parse_dm_user_name(name);
     if (!known_name) {
         done(std::unexpected(known_name.error()));
         return;
@@ -264,7 +265,7 @@ std::vector<core::DeviceStatus> DmUserService::list() const {
         status.front_end = name();
         status.name = entry->wanted.name;
         status.config = entry->wanted.config;
-        status.node = control_node(entry->wanted.name);
+        status.node = core::dm_user_node(entry->wanted.name);
         status.state = entry->state;
         if (entry->failed) {
             status.error = entry->failed->what;

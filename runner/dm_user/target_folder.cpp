@@ -11,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/dm_user_name.hpp"
 #include "core/log.hpp"
-#include "dm_user/control_node.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::dm_user {
@@ -61,10 +61,11 @@ std::optional<core::NewDevice> parse(std::string_view bytes) {
     target.name = fields[1];
     target.config = fields[2];
     target.read_only = fields[5] == "1";
-    const bool is_whole =
-        fields[0] == kFormat && bytes.empty() && parse_control_name(target.name) == target.name &&
-        parse_number(fields[3], target.size) && parse_number(fields[4], target.start_sectors512) &&
-        parse_number(fields[6], target.channels);
+    const bool is_whole = fields[0] == kFormat && bytes.empty() &&
+                          core::parse_dm_user_name(target.name) == target.name &&
+                          parse_number(fields[3], target.size) &&
+                          parse_number(fields[4], target.start_sectors512) &&
+                          parse_number(fields[6], target.channels);
     return is_whole ? std::optional(std::move(target)) : std::nullopt;
 }
 

@@ -3,8 +3,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/dm_user_name.hpp"
 #include "core/log.hpp"
-#include "dm_user/control_node.hpp"
 #include "dm_user/dm_user_service.hpp"
 #include "lunkit/try.hpp"
 
@@ -142,7 +142,7 @@ void DmUserService::serving(const Entry& entry) {
     }
     core::log(LogLevel::kInfo, {.device = entry->wanted.name}, "serving {}", entry->wanted.config);
     for (Added& done : added) {
-        done(control_node(entry->wanted.name));
+        done(core::dm_user_node(entry->wanted.name));
     }
 }
 

@@ -66,10 +66,9 @@ TEST(DeviceFile, EveryKeyOfADmUserTargetReachesItsField) {
 TEST(DeviceFile, ErrorsOfDmUserTargetsAreToldWithTheirLines) {
     EXPECT_THAT(errors_of("[dm-user]\nconfig=ram/a\n"),
                 ElementsAre("f:1: [dm-user] lacks its name"));
-    EXPECT_THAT(errors_of("[dm-user]\nconfig=ram/a\nname=/dev/dm-user/a\nstart=-1\nchannels=65\n"
+    EXPECT_THAT(errors_of("[dm-user]\nconfig=ram/a\nname=/dev/sda\nstart=-1\nchannels=65\n"
                           "number=1\n"),
-                ElementsAre("f:3: name: '/dev/dm-user/a' is not a name as in the target's table "
-                            "line",
+                ElementsAre(HasSubstr("f:3: name: '/dev/sda' is no control node"),
                             HasSubstr("f:4: start: '-1' is not a number from 0 to"),
                             "f:5: channels: '65' is not a number from 1 to 64",
                             "f:6: unknown key 'number' in [dm-user]"));
