@@ -65,7 +65,7 @@ Status find_dm_user() {
                                                kModule, found.error().what));
 }
 
-Status check_control_node(const std::string& name) {
+Result<core::FileIdentity> find_control_node(const std::string& name) {
     const std::string node = core::dm_user_node(name);
     struct stat status{};
     if (::stat(node.c_str(), &status) != 0) {
@@ -80,7 +80,7 @@ Status check_control_node(const std::string& name) {
     if (!S_ISCHR(status.st_mode)) {
         return failure(EINVAL, node + " is no control node: it is no character device");
     }
-    return {};
+    return core::FileIdentity::of(status);
 }
 
 Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/file_identity.hpp"
 #include "dm_user/channel.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
@@ -13,8 +14,9 @@ namespace lunkit::dm_user {
 
 /// ENODEV: the kernel has no dm-user targets.
 [[nodiscard]] Status find_dm_user();
-/// Whether the node is there. ENOENT: it is not, and what to do about it.
-[[nodiscard]] Status check_control_node(const std::string& name);
+/// The node; of another target of the name it is another one. ENOENT: there is none, and what to do
+/// about it.
+[[nodiscard]] Result<core::FileIdentity> find_control_node(const std::string& name);
 /// Who opens it has to read from it at once: as long as it is open, users of the target wait.
 [[nodiscard]] Result<std::unique_ptr<Channel>> open_control_node(const std::string& name);
 /// An open for nothing but that: to have users of the target wait.

@@ -102,6 +102,7 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
     }
     const std::string name = checked->name;
     Result<std::string> answer = core::dm_user_node(name);
+    const Result<core::FileIdentity> node = world_.find_node(name);
     Entry fresh;
     bool is_left = false;
     {
@@ -128,6 +129,8 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
             known->added.push_back(std::exchange(done, nullptr));
         } else if (known->state == DeviceState::kDraining) {
             answer = failure(EAGAIN, fmt::format("{} is being detached", name));
+        } else if (node && *node != known->node) {  // its workers have not seen its end yet
+            answer = failure(EAGAIN, fmt::format("the target that was {} is about to end", name));
         }
     }
     if (fresh) {
@@ -278,7 +281,7 @@ std::vector<core::DeviceStatus> DmUserService::list() const {
 Surroundings Surroundings::of(core::Runtime& runtime, core::DescriptorStore& store) {
     return {
         .find_kernel = [] { return find_dm_user(); },
-        .check_node = [](const std::string& name) { return check_control_node(name); },
+        .find_node = [](const std::string& name) { return find_control_node(name); },
         .open_channel = [](const std::string& name) { return open_control_node(name); },
         .open_block = [&handlers = runtime.handlers](
                           host::OpenDevice request) { return handlers.open(std::move(request)); },

@@ -21,6 +21,7 @@
 
 #include "core/counted_calls.hpp"
 #include "core/descriptor_store.hpp"
+#include "core/file_identity.hpp"
 #include "core/service.hpp"
 #include "dm_user/channel.hpp"
 #include "dm_user/device.hpp"
@@ -36,7 +37,7 @@ namespace lunkit::dm_user {
 struct Surroundings {
     std::function<Status()> find_kernel;
     /// ENOENT: there is none.
-    std::function<Status(const std::string& name)> check_node;
+    std::function<Result<core::FileIdentity>(const std::string& name)> find_node;
     std::function<Result<std::unique_ptr<Channel>>(const std::string& name)> open_channel;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     std::shared_ptr<NodeKeeper> keeper;
@@ -63,7 +64,8 @@ class DmUserService final : public core::Service {
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
     /// Serves the target called wanted.name. What is served in the same way already is fine.
-    /// ENOENT: there is no such target. EALREADY: it is served in another way.
+    /// ENOENT: there is no such target. EALREADY: it is served in another way. EAGAIN: one of that
+    /// name was, and has not ended yet.
     void add_device(core::NewDevice wanted, Added done) override;
     /// Ends when what was read is answered. The target stays; nobody asks who uses it.
     void remove_device(const std::string& name, bool force, Removed done) override;
@@ -78,6 +80,7 @@ class DmUserService final : public core::Service {
         bool is_left = false;
         std::mutex step;  // held by the one worker that brings it up, or ends it
         core::DeviceState state = core::DeviceState::kOpening;
+        core::FileIdentity node;             // of the target that is served
         core::EngineQueue* queue = nullptr;  // the device's
         std::unique_ptr<Device> device;      // while one of its workers runs
         std::vector<Added> added;            // until they are answered

@@ -22,13 +22,18 @@ void DmUserService::bring_up(const Entry& entry) {
     bool is_stopping = false;
     {
         const std::lock_guard step(entry->step);
-        if (const Status there = world_.check_node(name); !there) {
+        const Result<core::FileIdentity> node = world_.find_node(name);
+        if (!node) {
             if (entry->is_left) {
                 core::log(LogLevel::kNotice, {.device = name},
                           "its target has gone since the last daemon");
             }
-            forget(entry, there);
+            forget(entry, std::unexpected(node.error()));
             return;
+        }
+        {
+            const std::lock_guard lock(mutex_);
+            entry->node = *node;
         }
         if (const Status made = make(entry); !made) {
             entry->is_left ? keep_failed(entry, made.error()) : forget(entry, made);

@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 TEST(ControlNode, ThatIsMissingTellsWhatToDo) {
-    const Status there = check_control_node("no-such-target");
+    const Result<core::FileIdentity> there = find_control_node("no-such-target");
     ASSERT_FALSE(there);
     EXPECT_EQ(there.error().code, ENOENT);
     EXPECT_THAT(there.error().what, HasSubstr("there is no /dev/dm-user/no-such-target"));

@@ -124,9 +124,12 @@ class DmUserServiceTest : public testing::Test {
     void start() {
         Surroundings world;
         world.find_kernel = [] { return Status(); };
-        world.check_node = [this](const std::string& name) {
+        world.find_node = [this](const std::string& name) -> Result<core::FileIdentity> {
             const std::lock_guard lock(mutex_);
-            return targets_.contains(name) ? Status() : failure(ENOENT, "there is no node");
+            if (!targets_.contains(name)) {
+                return failure(ENOENT, "there is no node");
+            }
+            return core::FileIdentity{.device = 1, .inode = nodes_made_};
         };
         world.open_channel = [this](const std::string& name) -> Result<std::unique_ptr<Channel>> {
             if (node_is_closed_) {
@@ -221,6 +224,7 @@ class DmUserServiceTest : public testing::Test {
     std::atomic<bool> node_breaks_{false};
     std::mutex mutex_;
     std::map<std::string, DmUserModel> targets_;
+    std::atomic<ino_t> nodes_made_{1};
     const std::shared_ptr<ModelKeeper> keeper_ = std::make_shared<ModelKeeper>(
         [this](const std::string& name) { return target(name).open(); });
     std::vector<host::OpenDevice> opened_;
@@ -311,6 +315,20 @@ TEST_F(DmUserServiceTest, TargetThatGoesIsForgotten) {
     target("disk").remove();
     EXPECT_TRUE(becomes([this] { return service_->list().empty() && records() == 0; }));
     EXPECT_EQ(target("disk").opens(), 0U);
+}
+
+TEST_F(DmUserServiceTest, TargetMadeAnewIsAskedForOnceMore) {
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    nodes_made_ = 2;  // under the same name; that the one before has gone is not seen yet
+    EXPECT_EQ(attach("disk", "ram/x").error().code, EAGAIN);
+    target("disk").remove();
+    EXPECT_TRUE(becomes([this] { return service_->list().empty(); }));
+    targets_.clear();
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_EQ(opened_.size(), 2U);
 }
 
 TEST_F(DmUserServiceTest, NextDaemonGoesOn) {
@@ -550,7 +568,7 @@ TEST(DmUserService, KernelWithoutDmUserIsTold) {
     keeper->is_there = true;
     ASSERT_TRUE(keeper->hold("disk"));
     DmUserService service(runtime, {.find_kernel = [] { return failure(ENODEV, "none here"); },
-                                    .check_node = {},
+                                    .find_node = {},
                                     .open_channel = {},
                                     .open_block = {},
                                     .keeper = keeper});
