@@ -95,13 +95,22 @@ void DeviceStarter::ask_for_next() {
 }
 
 void DeviceStarter::answered(const DeclaredDevice& device, const Result<std::string>& node) {
-    std::erase_if(asked_, [&device](const DeclaredDevice& other) { return other.is_same(device); });
+    const auto is_this = [&device](const DeclaredDevice& other) { return other.is_same(device); };
+    std::erase_if(asked_, is_this);
+    if (node || node.error().code != EAGAIN) {
+        std::erase_if(told_, is_this);
+    }
     const bool was_there = !node && node.error().code == EALREADY;
     if (node || was_there) {
         were_there_.push_back(device);
         core::log(LogLevel::kInfo, {.device = device.wanted.config}, "{}: {}", device.file,
                   was_there ? node.error().what + ", leaving it as it is" : *node);
     } else if (node.error().code == EAGAIN && has(with_nodes_, device)) {
+        if (!has(told_, device)) {
+            told_.push_back(device);
+            core::log(LogLevel::kNotice, {.device = device.wanted.config}, "{}: {}; trying again",
+                      device.file, node.error().what);
+        }
         again_.push_back(device);
         again_timer_.start(kAgain, LoopTimer::Repeat::kOnce, [this] {
             std::ranges::move(std::exchange(again_, {}), std::back_inserter(waiting_));

@@ -56,21 +56,19 @@ std::optional<core::FileIdentity> NodeWatch::identity_of(const std::string& path
 }
 
 Status NodeWatch::watch(const std::vector<std::string>& paths) {
-    look_again();  // of those that are watched, nothing is missed
     std::vector<Node> nodes;
     nodes.reserve(paths.size());
     for (const std::string& path : paths) {
         const auto known = std::ranges::find(nodes_, path, &Node::path);
-        nodes.push_back(known == nodes_.end() ? Node{.path = path, .there = {}} : *known);
+        nodes.push_back(known == nodes_.end() ? Node{.path = path, .there = identity_of(path)}
+                                              : *known);
     }
     nodes_ = std::move(nodes);
     const Status watched = paths.empty() ? Status() : watch_folders();
-    for (Node& node : nodes_) {
-        node.there = identity_of(node.path);
-    }
     if (!watched || paths.empty()) {
         release();
     }
+    tell_fresh();
     return watched;
 }
 
@@ -133,6 +131,10 @@ void NodeWatch::look_again() {
         core::log(core::LogLevel::kError, {}, "{}; nodes that appear may be missed",
                   watched.error().what);
     }
+    tell_fresh();
+}
+
+void NodeWatch::tell_fresh() {
     std::vector<std::string> fresh;
     for (Node& node : nodes_) {
         const std::optional<core::FileIdentity> there = identity_of(node.path);

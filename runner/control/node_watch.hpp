@@ -28,7 +28,8 @@ class NodeWatch {
     ~NodeWatch() { release(); }
 
     /// From now on `appeared` is told of these absolute paths, and of no others: when something is
-    /// there, or another file than before. Not of what is there already when it is watched first.
+    /// there, or another file than before; also from here. Not of what is there already when it is
+    /// watched first.
     /// An error: nothing is told of.
     Status watch(const std::vector<std::string>& paths);
     /// Whether something was there when it was looked at last. One of the paths that are watched.
@@ -44,6 +45,7 @@ class NodeWatch {
     [[nodiscard]] Result<int> watch_folder_of(const std::string& path) const;
     Status watch_folders();
     void look_again();
+    void tell_fresh();
     void release();
 
     const Appeared appeared_;
