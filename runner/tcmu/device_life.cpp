@@ -53,9 +53,9 @@ void TcmuService::open(const Entry& entry) {
         });
     };
     auto found = std::make_shared<Result<Survey>>(failure(EIO));
-    const Milliseconds bound = world_.configfs_time;
     run_step(
-        entry, bound, [this, name = entry->uio.name, found] { *found = survey(world_, name); },
+        entry, configfs_bound(),
+        [this, name = entry->uio.name, found] { *found = survey(world_, name); },
         [this, entry, order = std::move(order), found]() mutable {
             if (!*found) {
                 open_failed(entry, found->error());
@@ -64,14 +64,13 @@ void TcmuService::open(const Entry& entry) {
             order.survey = **std::move(found);
             bring_up_step(entry, std::move(order));
         },
-        [this, entry, bound] { return give_up_opening(entry, bound); });
+        [this, entry] { return give_up_opening(entry); });
 }
 
 void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
     auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
-    const Milliseconds bound = settings_.bring_up_timeout;
     run_step(
-        entry, bound,
+        entry, {.most = settings_.bring_up_timeout},
         [this, order = std::move(order), result]() mutable {
             *result = bring_up(world_, std::move(order));
         },
@@ -82,23 +81,27 @@ void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
                 opened(entry, std::move(*result));
             }
         },
-        [this, entry, bound] { return give_up_opening(entry, bound); });
+        [this, entry] { return give_up_opening(entry); });
 }
 
 void TcmuService::preset_step(const Entry& entry,
                               const std::shared_ptr<Result<BroughtUp>>& result) {
-    const Milliseconds bound = world_.configfs_time;
     run_step(
-        entry, bound, [result] { preset(**result); },
+        entry, configfs_bound(), [result] { preset(**result); },
         [this, entry, result] { opened(entry, std::move(*result)); },
-        [this, entry, bound] { return give_up_opening(entry, bound); });
+        [this, entry] { return give_up_opening(entry); });
+}
+
+// Who deletes the device meanwhile has configfs wait for the end of its creation.
+TcmuService::StepBound TcmuService::configfs_bound() const {
+    return {.most = settings_.bring_up_timeout, .alone = world_.configfs_time};
 }
 
 // Nobody who creates a device waits for longer; one that is enabled has time.
-bool TcmuService::give_up_opening(const Entry& entry, Milliseconds after) {
+bool TcmuService::give_up_opening(const Entry& entry) {
     if (!entry->reply) {
         core::log(LogLevel::kWarning, {.device = entry->folder},
-                  "opening takes longer than {} ms, still waiting", after.count());
+                  "opening takes long, still waiting");
         return false;
     }
     open_failed(entry, {.code = ETIMEDOUT, .what = "opening takes too long"});
@@ -202,7 +205,7 @@ void TcmuService::push_size(const Entry& entry) {
     set_phase(entry, Phase::kChanging);
     auto result = std::make_shared<Status>();
     run_step(
-        entry, settings_.bring_up_timeout,
+        entry, {.most = settings_.bring_up_timeout},
         [configfs = entry->configfs, bytes, result] { *result = configfs->write_size(bytes); },
         [this, entry, bytes, result] {
             if (*result) {

@@ -183,7 +183,7 @@ void TcmuService::change_size(const Entry& entry, std::uint64_t bytes, PendingRe
     entry->reply = std::move(reply);
     auto result = std::make_shared<Status>();
     run_step(
-        entry, settings_.bring_up_timeout,
+        entry, {.most = settings_.bring_up_timeout},
         [device, bytes, result] { *result = device->block().resize(bytes); },
         [this, entry, bytes, result] {
             if (*result) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // TcmuService: steps that run on other threads and come back to the control thread.
+#include <algorithm>
 #include <utility>
 
 #include "core/posted_call.hpp"
@@ -7,18 +8,14 @@
 
 namespace lunkit::tcmu {
 
-void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::Call work,
+void TcmuService::run_step(const Entry& entry, StepBound bound, ControlLoop::Call work,
                            ControlLoop::Call done, std::move_only_function<bool()> late) {
     end_step(entry);
     const std::uint64_t step = entry->step;
-    entry->watchdog = loop_->after(bound, [this, entry, step, late = std::move(late)]() mutable {
-        entry->watchdog.reset();
-        if (entry->step == step && late()) {
-            end_step(entry);
-        }
-    });
+    watch_step(entry, bound, std::move(late));
     auto back = [this, entry, step, done = std::move(done)]() mutable {
         --working_;
+        ++steps_ended_;
         if (entry->step != step) {
             drop_in_worker(std::move(done));
             check_stopped();
@@ -36,6 +33,21 @@ void TcmuService::run_step(const Entry& entry, Milliseconds bound, ControlLoop::
                              work = nullptr;  // what it holds goes on this thread
                              inbox->post(std::move(back));
                          });
+}
+
+void TcmuService::watch_step(const Entry& entry, StepBound bound,
+                             std::move_only_function<bool()> late) {
+    const Milliseconds pause = std::min(bound.most, bound.alone);
+    bound.most -= pause;
+    entry->watchdog = loop_->after(
+        pause, [this, entry, bound, ended = steps_ended_, late = std::move(late)]() mutable {
+            entry->watchdog.reset();
+            if (bound.most > Milliseconds::zero() && steps_ended_ != ended) {
+                watch_step(entry, bound, std::move(late));
+            } else if (late()) {
+                end_step(entry);
+            }
+        });
 }
 
 void TcmuService::end_step(const Entry& entry) {

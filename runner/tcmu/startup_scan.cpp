@@ -62,7 +62,8 @@ void TcmuService::probe_one(const UioDevice& uio, bool ours) {
     entry->lane = &scan_lanes_[uio.minor % scan_lanes_.size()];
     auto result = std::make_shared<Result<Probe>>(failure(EIO));
     run_step(
-        entry, kProbeTimeout, [this, name = uio.name, result] { *result = probe(world_, name); },
+        entry, {.most = kProbeTimeout},
+        [this, name = uio.name, result] { *result = probe(world_, name); },
         [this, entry, ours, result] { probed(entry, ours, std::move(*result)); },
         [this, entry, ours] {
             if (ours) {

@@ -51,6 +51,13 @@ class TcmuService final : public core::Service {
   private:
     using Entry = std::shared_ptr<ServedDevice>;
     using Milliseconds = std::chrono::milliseconds;
+    /// How long a step may take.
+    struct StepBound {
+        Milliseconds most;
+        /// Without the end of any other device's step it has no more than this: it is not that
+        /// there is much to do, it waits.
+        Milliseconds alone = most;
+    };
 
     // Everything below runs on the control thread.
 
@@ -71,7 +78,8 @@ class TcmuService final : public core::Service {
     void open(const Entry& entry);
     void bring_up_step(const Entry& entry, BringUpOrder order);
     void preset_step(const Entry& entry, const std::shared_ptr<Result<BroughtUp>>& result);
-    [[nodiscard]] bool give_up_opening(const Entry& entry, Milliseconds after);
+    [[nodiscard]] StepBound configfs_bound() const;
+    [[nodiscard]] bool give_up_opening(const Entry& entry);
     void opened(const Entry& entry, Result<BroughtUp> result);
     void open_failed(const Entry& entry, const Error& error);
     void retry_later(const Entry& entry);
@@ -100,8 +108,9 @@ class TcmuService final : public core::Service {
 
     /// `work` on a worker thread, then `done` here. After `bound`, `late` is called: true gives the
     /// step up, and when the worker comes back after all, what it made is destroyed over there.
-    void run_step(const Entry& entry, Milliseconds bound, ControlLoop::Call work,
+    void run_step(const Entry& entry, StepBound bound, ControlLoop::Call work,
                   ControlLoop::Call done, std::move_only_function<bool()> late);
+    void watch_step(const Entry& entry, StepBound bound, std::move_only_function<bool()> late);
     /// Whoever still comes back from an earlier step comes too late.
     void end_step(const Entry& entry);
     void drop_in_worker(ControlLoop::Call holder);
@@ -146,7 +155,8 @@ class TcmuService final : public core::Service {
     Scan scan_;
     std::array<char, 8> scan_lanes_{};  // their addresses: see ServedDevice::lane
     bool stopping_ = false;
-    bool given_up_ = false;    // stopping goes on without what still runs
+    bool given_up_ = false;  // stopping goes on without what still runs
+    std::uint64_t steps_ended_ = 0;
     std::size_t working_ = 0;  // steps and closings that have not come back
     std::function<void(bool)> stopped_;
 };

@@ -243,6 +243,22 @@ TEST_F(ServiceEvents, DeletionAtTheEndOfACreationIsAnsweredSoon) {
     EXPECT_TRUE(rig.wait_for_closed(1));  // what had been opened
 }
 
+// Two hundred creations at once are slow, and none of them waits for a deletion.
+TEST_F(ServiceEvents, CreationHasMoreTimeWhileOthersGoOn) {
+    rig.configfs_time = std::chrono::milliseconds(500);
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    HangingFile notification(rig.tree.folder("user_0/disk") + "/attrib/tmr_notification");
+    rig.kernel.send(rig.event(Kind::kAdded, 0, "disk"));
+    const auto end = std::chrono::steady_clock::now() + 3 * rig.configfs_time;
+    for (std::uint32_t minor = 1; std::chrono::steady_clock::now() < end; ++minor) {
+        (void)add(minor, "other" + std::to_string(minor));
+        std::this_thread::sleep_for(rig.configfs_time / 10);
+    }
+    notification.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+}
+
 TEST_F(ServiceEvents, StuckOpeningHoldsUpNoOther) {
     rig.start();
     (void)rig.add_device(5, "slow", false, "ram/stuck");
