@@ -1,4 +1,5 @@
 # What cannot work is refused with a message that says why, soon, and hurts nobody.
+# usually: 6.1
 # timeout: 180
 . "$LUNKIT_VM/lib.sh"
 

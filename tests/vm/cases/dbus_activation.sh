@@ -1,4 +1,5 @@
 # Nobody started the daemon: targetcli's first question on D-Bus does, without systemd.
+# usually: 6.12
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd
 modprobe target_core_user

@@ -1,5 +1,6 @@
 # Sixteen LUNs at once, all loaded, then all removed.
 # kernels: 6.1
+# usually: none
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 

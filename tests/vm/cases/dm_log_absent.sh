@@ -1,4 +1,5 @@
 # Where no dirty logs can be served the daemon says so once, and serves what else there is.
+# usually: 6.1
 . "$LUNKIT_VM/lib.sh"
 
 step "a kernel without dm-log-userspace"

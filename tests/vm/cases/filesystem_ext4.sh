@@ -1,4 +1,5 @@
 # ext4 on user:file; a trim reaches the image.
+# usually: 6.1
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 . "$LUNKIT_VM/filesystem.sh"

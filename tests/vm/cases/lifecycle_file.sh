@@ -1,4 +1,5 @@
 # user:file from create to delete: size, resize while in use, saveconfig, clearconfig, restoreconfig; the data stays.
+# usually: 6.1
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,4 +1,5 @@
 # user:ram from create to delete, with saveconfig and restoreconfig.
+# usually: 6.12
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 

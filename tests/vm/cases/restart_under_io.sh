@@ -1,4 +1,5 @@
 # The daemon is stopped with SIGTERM and started again, three times, under verified load: the initiator sees no error.
+# usually: 6.12
 # timeout: 180
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,4 +1,5 @@
 # TEST UNIT READY, INQUIRY and its VPD pages, REPORT LUNS, REQUEST SENSE.
+# usually: 6.1
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 

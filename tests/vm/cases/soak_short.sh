@@ -3,7 +3,7 @@
 # timeout: 240
 . "$LUNKIT_VM/soak.sh"
 
-soak 200 15
+soak 100 8
 idle_devices 50
 [ "$IDLE_KIB" -le 256 ] || fail "an idle device takes $IDLE_KIB KiB"
 stop_lunkitd

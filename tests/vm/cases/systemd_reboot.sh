@@ -1,5 +1,6 @@
 # A saved user:file LUN is there again after a reboot, with its data, brought up in the right order.
 # boot: reboot
+# usually: 6.12
 # timeout: 180
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd

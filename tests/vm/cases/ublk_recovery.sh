@@ -4,7 +4,7 @@
 # timeout: 400
 . "$LUNKIT_VM/lib.sh"
 
-KILLS=${KILLS:-10}
+KILLS=${KILLS:-5}
 running() { lunkit ublk list --json | jq 'map(select(.state == "running")) | length'; }
 
 tank ext4
