@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <thread>
@@ -83,6 +84,52 @@ TEST(TraceTap, ThreadsPutAtOnceAndNothingIsLostWhileThereIsRoom) {
         EXPECT_EQ(record.tag, next[record.tag / kEach]++);
         EXPECT_EQ(record.bytes, record.tag);
     }
+}
+
+TEST(TraceTap, WhoTakesBesideThemGetsEveryRecordOrWordOfItsLoss) {
+    constexpr std::uint64_t kEach = 16 * TraceTap::kRecords;
+    constexpr std::uint64_t kLast = ~std::uint64_t{0};
+    TraceTap tap;
+    ASSERT_TRUE(tap.start());
+    const auto put = [&tap](std::uint64_t base) {
+        for (std::uint64_t i = 0; i < kEach; ++i) {
+            tap.put({.tag = base + i, .bytes = base + i});
+        }
+    };
+    std::vector<TraceRecord> taken;
+    const auto take = [&] {
+        const auto some = take_all(tap);
+        taken.insert(taken.end(), some.begin(), some.end());
+    };
+    {
+        std::atomic<int> putting{2};
+        const auto put_all = [&](std::uint64_t base) {
+            put(base);
+            --putting;
+        };
+        const std::jthread one(put_all, 0);
+        const std::jthread two(put_all, kEach);
+        while (putting != 0) {
+            take();
+        }
+    }
+    take();
+    tap.put({.tag = kLast});  // tells of what was lost at the end
+    take();
+    ASSERT_FALSE(taken.empty());
+    EXPECT_EQ(taken.back().tag, kLast);
+    std::uint64_t lost = 0;
+    std::array<std::uint64_t, 2> next{0, kEach};
+    for (const TraceRecord& record : taken) {
+        lost += record.lost;
+        if (record.tag != kLast) {
+            std::uint64_t& from = next.at(record.tag / kEach);
+            ASSERT_EQ(record.bytes, record.tag);
+            ASSERT_GE(record.tag, from);
+            from = record.tag + 1;
+        }
+    }
+    EXPECT_EQ(taken.size() - 1 + lost, 2 * kEach);
 }
 
 }  // namespace
