@@ -274,13 +274,13 @@ mirror_legs() {
 }
 
 # begin_loads DISK...: mixed load of each disk, read back and compared all the time, until end_loads. loads_go_on WHEN: fails when
-# one of them has ended by itself.
+# one of them has ended by itself. They take what processor time is left, so that a daemon under them starts soon.
 LOADS=()
 begin_loads() {
     local disk
     for disk; do
         [ -b "$disk" ] || fail "$disk is not a block device"
-        fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
+        nice -n 15 fio --name=load --filename="$disk" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-64k --size=48M \
             --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=100000 --minimal \
             >"/tank/load.${disk##*/}" 2>&1 &
         LOADS+=($!)
