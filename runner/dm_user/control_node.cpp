@@ -83,8 +83,16 @@ Result<core::FileIdentity> find_control_node(const std::string& name) {
     return core::FileIdentity::of(status);
 }
 
-Result<std::unique_ptr<Channel>> open_control_node(const std::string& name) {
+Result<std::unique_ptr<Channel>> open_control_node(const std::string& name,
+                                                   const core::FileIdentity& node) {
     TRY(UniqueFd fd, hold_control_node(name));
+    struct stat status{};
+    if (::fstat(fd.get(), &status) != 0) {
+        return core::system_failure(core::dm_user_node(name));
+    }
+    if (core::FileIdentity::of(status) != node) {
+        return failure(ENOTBLK, "the target that was " + name + " has gone, another has its name");
+    }
     return std::make_unique<NodeChannel>(std::move(fd));
 }
 

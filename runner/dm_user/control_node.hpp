@@ -18,7 +18,9 @@ namespace lunkit::dm_user {
 /// about it.
 [[nodiscard]] Result<core::FileIdentity> find_control_node(const std::string& name);
 /// Who opens it has to read from it at once: as long as it is open, users of the target wait.
-[[nodiscard]] Result<std::unique_ptr<Channel>> open_control_node(const std::string& name);
+/// ENOTBLK: it is not `node` any more.
+[[nodiscard]] Result<std::unique_ptr<Channel>> open_control_node(const std::string& name,
+                                                                 const core::FileIdentity& node);
 /// An open for nothing but that: to have users of the target wait.
 [[nodiscard]] Result<UniqueFd> hold_control_node(const std::string& name);
 

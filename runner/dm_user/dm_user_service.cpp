@@ -121,16 +121,20 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
             fresh->is_left = is_left;
             fresh->added.push_back(std::exchange(done, nullptr));
             entries_.push_back(fresh);
+        } else if (known->state == DeviceState::kDraining) {
+            answer = failure(EAGAIN, fmt::format("{} is being detached", name));
+        } else if (known->node &&
+                   (!node || *node != *known->node)) {  // its workers have not seen its end yet
+            answer = node ? failure(EAGAIN, fmt::format("the target that was {} has gone, and has "
+                                                        "not ended yet",
+                                                        name))
+                          : std::unexpected(node.error());
         } else if (!is_same(known->wanted, *checked)) {
             answer = failure(EALREADY, fmt::format("{} is attached already, to {} or with other "
                                                    "options, and would have to be detached first",
                                                    name, known->wanted.config));
         } else if (known->state == DeviceState::kOpening) {
             known->added.push_back(std::exchange(done, nullptr));
-        } else if (known->state == DeviceState::kDraining) {
-            answer = failure(EAGAIN, fmt::format("{} is being detached", name));
-        } else if (node && *node != known->node) {  // its workers have not seen its end yet
-            answer = failure(EAGAIN, fmt::format("the target that was {} is about to end", name));
         }
     }
     if (fresh) {
@@ -282,7 +286,10 @@ Surroundings Surroundings::of(core::Runtime& runtime, core::DescriptorStore& sto
     return {
         .find_kernel = [] { return find_dm_user(); },
         .find_node = [](const std::string& name) { return find_control_node(name); },
-        .open_channel = [](const std::string& name) { return open_control_node(name); },
+        .open_channel =
+            [](const std::string& name, const core::FileIdentity& node) {
+                return open_control_node(name, node);
+            },
         .open_block = [&handlers = runtime.handlers](
                           host::OpenDevice request) { return handlers.open(std::move(request)); },
         .keeper = std::make_shared<StoredNodes>(store, hold_control_node)};

@@ -38,7 +38,10 @@ struct Surroundings {
     std::function<Status()> find_kernel;
     /// ENOENT: there is none.
     std::function<Result<core::FileIdentity>(const std::string& name)> find_node;
-    std::function<Result<std::unique_ptr<Channel>>(const std::string& name)> open_channel;
+    /// ENOTBLK: the node is another one now.
+    std::function<Result<std::unique_ptr<Channel>>(const std::string& name,
+                                                   const core::FileIdentity& node)>
+        open_channel;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     std::shared_ptr<NodeKeeper> keeper;
 
@@ -80,14 +83,14 @@ class DmUserService final : public core::Service {
         bool is_left = false;
         std::mutex step;  // held by the one worker that brings it up, or ends it
         core::DeviceState state = core::DeviceState::kOpening;
-        core::FileIdentity node;             // of the target that is served
-        core::EngineQueue* queue = nullptr;  // the device's
-        std::unique_ptr<Device> device;      // while one of its workers runs
-        std::vector<Added> added;            // until they are answered
-        std::optional<Error> failed;         // why it is not served
-        std::vector<Removed> removed;        // who waits for its end
-        bool is_detached = false;            // somebody wanted its end
-        bool given_up = false;               // the daemon stops, and it still runs
+        std::optional<core::FileIdentity> node;  // of the target, from when it was looked for
+        core::EngineQueue* queue = nullptr;      // the device's
+        std::unique_ptr<Device> device;          // while one of its workers runs
+        std::vector<Added> added;                // until they are answered
+        std::optional<Error> failed;             // why it is not served
+        std::vector<Removed> removed;            // who waits for its end
+        bool is_detached = false;                // somebody wanted its end
+        bool given_up = false;                   // the daemon stops, and it still runs
         /// The handler is closed for the next daemon to open. Any thread.
         const std::shared_ptr<std::atomic<bool>> handing_over =
             std::make_shared<std::atomic<bool>>(false);
@@ -102,7 +105,7 @@ class DmUserService final : public core::Service {
 
     // target_life.cpp: how one comes to be served, and how that ends
     void bring_up(const Entry& entry);
-    [[nodiscard]] Status make(const Entry& entry);
+    [[nodiscard]] Status make(const Entry& entry, const core::FileIdentity& node);
     [[nodiscard]] host::OpenDevice open_request(const Entry& entry) const;
     void keep_open(const std::string& name);
     void keep_failed(const Entry& entry, const Error& why);

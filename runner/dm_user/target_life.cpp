@@ -35,7 +35,7 @@ void DmUserService::bring_up(const Entry& entry) {
             const std::lock_guard lock(mutex_);
             entry->node = *node;
         }
-        if (const Status made = make(entry); !made) {
+        if (const Status made = make(entry, *node); !made) {
             entry->is_left ? keep_failed(entry, made.error()) : forget(entry, made);
             return;
         }
@@ -49,7 +49,7 @@ void DmUserService::bring_up(const Entry& entry) {
 }
 
 /// The node is opened last: from then on the users of the target wait for us.
-Status DmUserService::make(const Entry& entry) {
+Status DmUserService::make(const Entry& entry, const core::FileIdentity& node) {
     const core::NewDevice& wanted = entry->wanted;
     TRY(std::unique_ptr<BlockDevice> block, world_.open_block(open_request(entry)));
     const Status written = folder_ && !entry->is_left ? folder_->write(wanted) : Status();
@@ -64,7 +64,8 @@ Status DmUserService::make(const Entry& entry) {
          .block = std::move(block),
          .start_sectors512 = wanted.start_sectors512,
          .channels = wanted.channels,
-         .open_channel = [this, name = wanted.name] { return world_.open_channel(name); },
+         .open_channel = [this, name = wanted.name,
+                          node] { return world_.open_channel(name, node); },
          .ended =
              [this, weak = std::weak_ptr<Served>(entry)](Status why) {
                  if (const Entry known = weak.lock()) {
@@ -74,7 +75,8 @@ Status DmUserService::make(const Entry& entry) {
         queue);
     if (!device) {
         runtime_.queues.release(queue);
-        return std::unexpected(device.error());
+        return device.error().code == ENOTBLK ? failure(EAGAIN, device.error().what)
+                                              : std::unexpected(device.error());
     }
     if (folder_ && written) {
         keep_open(wanted.name);

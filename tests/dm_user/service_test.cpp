@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <atomic>
@@ -24,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/file_identity.hpp"
 #include "core/queue_set.hpp"
 #include "support/child_process.hpp"
 #include "support/dm_user_model.hpp"
@@ -131,7 +133,12 @@ class DmUserServiceTest : public testing::Test {
             }
             return core::FileIdentity{.device = 1, .inode = nodes_made_};
         };
-        world.open_channel = [this](const std::string& name) -> Result<std::unique_ptr<Channel>> {
+        world.open_channel =
+            [this](const std::string& name,
+                   const core::FileIdentity& node) -> Result<std::unique_ptr<Channel>> {
+            if (node.inode != nodes_made_) {
+                return failure(ENOTBLK, "it is another one now");
+            }
             if (node_is_closed_) {
                 return failure(EACCES, "the node is closed");
             }
@@ -145,6 +152,7 @@ class DmUserServiceTest : public testing::Test {
             if (storage_fails_) {
                 return failure(EIO, "the storage is away");
             }
+            nodes_made_ += made_anew_meanwhile_ ? 1 : 0;
             const std::lock_guard lock(mutex_);
             opened_.push_back(request);
             return std::make_unique<OpenStorage>(memory_, is_slow_ ? &gate_ : nullptr);
@@ -225,6 +233,7 @@ class DmUserServiceTest : public testing::Test {
     std::mutex mutex_;
     std::map<std::string, DmUserModel> targets_;
     std::atomic<ino_t> nodes_made_{1};
+    std::atomic<bool> made_anew_meanwhile_{false};  // while storage is opened
     const std::shared_ptr<ModelKeeper> keeper_ = std::make_shared<ModelKeeper>(
         [this](const std::string& name) { return target(name).open(); });
     std::vector<host::OpenDevice> opened_;
@@ -322,6 +331,7 @@ TEST_F(DmUserServiceTest, TargetMadeAnewIsAskedForOnceMore) {
     EXPECT_TRUE(attach("disk", "ram/x"));
     nodes_made_ = 2;  // under the same name; that the one before has gone is not seen yet
     EXPECT_EQ(attach("disk", "ram/x").error().code, EAGAIN);
+    EXPECT_EQ(attach("disk", "ram/y").error().code, EAGAIN);
     target("disk").remove();
     EXPECT_TRUE(becomes([this] { return service_->list().empty(); }));
     targets_.clear();
@@ -329,6 +339,16 @@ TEST_F(DmUserServiceTest, TargetMadeAnewIsAskedForOnceMore) {
     EXPECT_TRUE(attach("disk", "ram/x"));
     EXPECT_TRUE(attach("disk", "ram/x"));
     EXPECT_EQ(opened_.size(), 2U);
+}
+
+TEST_F(DmUserServiceTest, TargetMadeAnewWhileItsStorageIsOpenedIsNotServedAsTheOneBefore) {
+    make_target("disk");
+    made_anew_meanwhile_ = true;
+    EXPECT_EQ(attach("disk", "ram/x").error().code, EAGAIN);
+    EXPECT_TRUE(service_->list().empty());
+    made_anew_meanwhile_ = false;
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    EXPECT_TRUE(attach("disk", "ram/x"));
 }
 
 TEST_F(DmUserServiceTest, NextDaemonGoesOn) {
