@@ -36,7 +36,8 @@ struct Surroundings {
     std::function<bool(std::string_view config)> knows;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
     /// How long configfs may take for what it answers at once, unless somebody deletes the device
-    /// while it is created: then it waits for the very answer that it is asked for.
+    /// while it is created: then it waits for the very answer that it is asked for. While other
+    /// creations go on, it has longer.
     std::chrono::milliseconds configfs_time{5'000};
 
     /// The running kernel and the handlers of `runtime`.

@@ -94,7 +94,8 @@ void TcmuService::preset_step(const Entry& entry,
 
 // Who deletes the device meanwhile has configfs wait for the end of its creation.
 TcmuService::StepBound TcmuService::configfs_bound() const {
-    return {.most = settings_.bring_up_timeout, .alone = world_.configfs_time};
+    return {.most = std::max(settings_.bring_up_timeout, world_.configfs_time),
+            .alone = world_.configfs_time};
 }
 
 // Nobody who creates a device waits for longer; one that is enabled has time.

@@ -15,12 +15,12 @@ void TcmuService::run_step(const Entry& entry, StepBound bound, ControlLoop::Cal
     watch_step(entry, bound, std::move(late));
     auto back = [this, entry, step, done = std::move(done)]() mutable {
         --working_;
-        ++steps_ended_;
         if (entry->step != step) {
             drop_in_worker(std::move(done));
             check_stopped();
             return;
         }
+        creation_steps_ += entry->reply ? 1 : 0;
         end_step(entry);
         done();
     };
@@ -40,11 +40,11 @@ void TcmuService::watch_step(const Entry& entry, StepBound bound,
     const Milliseconds pause = std::min(bound.most, bound.alone);
     bound.most -= pause;
     entry->watchdog = loop_->after(
-        pause, [this, entry, bound, ended = steps_ended_, late = std::move(late)]() mutable {
+        pause, [this, entry, bound, ended = creation_steps_, late = std::move(late)]() mutable {
             entry->watchdog.reset();
-            if (bound.most > Milliseconds::zero() && steps_ended_ != ended) {
+            if (bound.most > Milliseconds::zero() && creation_steps_ != ended) {
                 watch_step(entry, bound, std::move(late));
-            } else if (late()) {
+            } else if (const std::uint64_t step = entry->step; late() && entry->step == step) {
                 end_step(entry);
             }
         });

@@ -54,8 +54,8 @@ class TcmuService final : public core::Service {
     /// How long a step may take.
     struct StepBound {
         Milliseconds most;
-        /// Without the end of any other device's step it has no more than this: it is not that
-        /// there is much to do, it waits.
+        /// While no step of another device's creation or change ends, it has no more than this: it
+        /// is not that there is much to do, it waits.
         Milliseconds alone = most;
     };
 
@@ -155,9 +155,9 @@ class TcmuService final : public core::Service {
     Scan scan_;
     std::array<char, 8> scan_lanes_{};  // their addresses: see ServedDevice::lane
     bool stopping_ = false;
-    bool given_up_ = false;  // stopping goes on without what still runs
-    std::uint64_t steps_ended_ = 0;
-    std::size_t working_ = 0;  // steps and closings that have not come back
+    bool given_up_ = false;             // stopping goes on without what still runs
+    std::uint64_t creation_steps_ = 0;  // that have ended while the kernel waited for an answer
+    std::size_t working_ = 0;           // steps and closings that have not come back
     std::function<void(bool)> stopped_;
 };
 

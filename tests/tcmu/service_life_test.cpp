@@ -66,6 +66,19 @@ TEST_F(ServiceLife, RemovalDoesNotWaitForTheSize) {
     (void)control.wait();
 }
 
+// A change that has waited for it has its turn then.
+TEST_F(ServiceLife, SizeThatTheKernelDoesNotTakeHoldsUpNoChange) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(500);
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    const WrittenFile control(rig.tree.folder("user_0/disk") + "/control");  // nobody reads: hangs
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    rig.size_changed(8 << 20);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it has begun
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{16 << 20})), 0);
+    (void)control.wait();
+}
+
 TEST_F(ServiceLife, ModeSelectReachesConfigfs) {
     rig.start();
     TcmuKernelModel& model = rig.add_device(0, "disk", false);
