@@ -15,7 +15,7 @@ using core::LogLevel;
 
 constexpr std::chrono::milliseconds kAgain{200};
 
-bool has(const std::vector<DeclaredDevice>& devices, const DeclaredDevice& device) {
+bool has(const auto& devices, const DeclaredDevice& device) {
     return std::ranges::any_of(
         devices, [&device](const DeclaredDevice& other) { return other.is_same(device); });
 }
@@ -23,6 +23,12 @@ bool has(const std::vector<DeclaredDevice>& devices, const DeclaredDevice& devic
 }  // namespace
 
 void DeviceStarter::start(std::vector<DeclaredDevice> declared) {
+    std::erase_if(were_there_,
+                  [&declared](const DeclaredDevice& device) { return !has(declared, device); });
+    std::erase_if(waiting_, [this, &declared](const DeclaredDevice& device) {
+        return !has(asked_, device) || !has(declared, device);  // asked for an earlier node
+    });
+    again_.clear();
     with_nodes_.clear();
     std::vector<std::string> nodes;
     for (const DeclaredDevice& device : declared) {
@@ -35,12 +41,8 @@ void DeviceStarter::start(std::vector<DeclaredDevice> declared) {
         core::log(LogLevel::kError, {}, "{}; a declared device whose node comes later is not made",
                   watched.error().what);
     }
-    std::erase_if(were_there_,
-                  [&declared](const DeclaredDevice& device) { return !has(declared, device); });
-    waiting_.clear();
-    again_.clear();
     for (DeclaredDevice& device : declared) {
-        if (has(were_there_, device) || has(asked_, device)) {
+        if (has(were_there_, device) || has(asked_, device) || has(waiting_, device)) {
             continue;
         }
         if (awaits_node(device)) {
@@ -60,7 +62,7 @@ bool DeviceStarter::awaits_node(const DeclaredDevice& device) const {
 /// Whatever was made of an earlier node of the name has gone with it.
 void DeviceStarter::appeared(const std::string& node) {
     for (const DeclaredDevice& device : with_nodes_) {
-        if (device.awaited_node == node) {
+        if (device.awaited_node == node && !has(waiting_, device)) {
             std::erase_if(were_there_, [&](const DeclaredDevice& o) { return o.is_same(device); });
             waiting_.push_back(device);
         }

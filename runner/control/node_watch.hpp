@@ -30,7 +30,7 @@ class NodeWatch {
     /// From now on `appeared` is told of these absolute paths, and of no others: when something is
     /// there, or another file than before; also from here. Not of what is there already when it is
     /// watched first.
-    /// An error: nothing is told of.
+    /// An error: nothing is told of later.
     Status watch(const std::vector<std::string>& paths);
     /// Whether something was there when it was looked at last. One of the paths that are watched.
     [[nodiscard]] bool is_there(const std::string& path) const;

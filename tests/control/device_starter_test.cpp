@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/device_starter.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "lunkit/unique_fd.hpp"
 #include "support/child_process.hpp"
 
 namespace lunkit::control {
@@ -62,6 +64,24 @@ TEST_F(DeviceStarterTest, ReloadAsksForWhatIsNewOrHasFailed) {
     starter.start({device(1), device(2), device(3), device(4)});
     answer(2);
     EXPECT_THAT(asked_, ElementsAre(2, 4));
+}
+
+TEST_F(DeviceStarterTest, ReloadKeepsInMindThatANodeIsAnotherNow) {
+    const test::TemporaryFolder folder;
+    DeclaredDevice awaiting = device(1);
+    awaiting.awaited_node = folder / "node";
+    const auto make_node = [&] {
+        return UniqueFd(::open(awaiting.awaited_node.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    };
+    const UniqueFd first = make_node();  // held, so that its inode has one owner
+    DeviceStarter starter = this->starter();
+    starter.start({awaiting});
+    std::filesystem::remove(awaiting.awaited_node);
+    (void)make_node();
+    starter.start({awaiting});
+    EXPECT_THAT(asked_, ElementsAre(1));
+    answer(1);
+    EXPECT_THAT(asked_, ElementsAre(1, 1));
 }
 
 TEST_F(DeviceStarterTest, OneThatWasRemovedComesBackWhenItsDeclarationChanges) {
