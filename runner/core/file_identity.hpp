@@ -8,8 +8,8 @@
 
 namespace lunkit::core {
 
-/// Which file it is, whatever path led there; what takes its place has another one. Block devices:
-/// their number, inode 0.
+/// Which file it is, whatever path led there. Block devices: their number, inode 0. A character
+/// device that takes the place of another in devtmpfs has another one.
 struct FileIdentity {
     dev_t device = 0;
     ino_t inode = 0;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <expected>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "lunkit/result.hpp"
@@ -12,9 +13,9 @@
 namespace lunkit::core {
 
 /// "<what>: <why>", by errno.
-[[nodiscard]] inline std::unexpected<Error> system_failure(const std::string& what) {
+[[nodiscard]] inline std::unexpected<Error> system_failure(std::string_view what) {
     const int error = errno;
-    return failure(error, what + ": " + std::generic_category().message(error));
+    return failure(error, std::string(what) + ": " + std::generic_category().message(error));
 }
 
 }  // namespace lunkit::core

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "host/file_locks.hpp"
+#include "core/file_identity.hpp"
 #include "lunkit/result.hpp"
 #include "lunkit/unique_fd.hpp"
 

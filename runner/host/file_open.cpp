@@ -21,6 +21,7 @@
 
 #include <fmt/format.h>
 
+#include "core/file_identity.hpp"
 #include "core/system_failure.hpp"
 #include "host/current_device.hpp"
 #include "host/file_limits.hpp"

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "core/log.hpp"
 #include "core/system_failure.hpp"
