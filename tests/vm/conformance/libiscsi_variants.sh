@@ -28,7 +28,7 @@ libiscsi_export "${luns[@]/#//backstores/}"
 # Not those that move hundreds of MiB a test: what they look at does not depend on the kind of LUN.
 chosen='^(CompareAndWrite\.DpoFua|ExtendedCopy\.Simple|GetLBAStatus\.(Simple|BeyondEol)|Inquiry\.BlockLimits|ModeSense6\.AllPages'
 chosen+='|OrWrite\.BeyondEol|Read16\.DpoFua|ReadCapacity16\.Simple|Sanitize\.BlockErase|Unmap\.VPD|Verify16\.Flags'
-chosen+='|Write16\.BeyondEol|WriteSame16\.(BeyondEol|UnmapVPD)|WriteVerify16\.Dpo)$'
+chosen+='|Write16\.DpoFua|WriteSame16\.(BeyondEol|UnmapVPD)|WriteVerify16\.Dpo)$'
 for lun in 0 1 2 3; do
     step "${luns[lun]}"
     libiscsi_expect $lun "${luns[lun]#*/}" "$chosen"
