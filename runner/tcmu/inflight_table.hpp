@@ -148,6 +148,10 @@ class InflightTable {
     [[nodiscard]] std::span<const iovec> bidi_iovs(std::uint32_t index);
 
     [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
+    /// Commands that were fetched after the slot's, modulo 2^32.
+    [[nodiscard]] std::uint32_t fetched_after(std::uint32_t index) const {
+        return next_sequence_ - 1 - slots_[index].sequence;
+    }
     [[nodiscard]] std::uint32_t orphans() const { return orphans_; }
     [[nodiscard]] std::uint32_t slots() const { return slot_count_; }
 

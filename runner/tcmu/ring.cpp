@@ -158,7 +158,9 @@ Status Ring::check_left_slot(const Slot& slot, std::uint32_t index) {
 bool Ring::is_entry_of(std::uint32_t index) {
     const Slot& slot = table_.at(index);
     const std::uint32_t position = slot.ring_offset;
-    if (position == tail_ || distance(tail_, position) >= distance(tail_, fetch_)) {
+    // As many as are in flight were fetched last and have their entries there; that of one which is
+    // older has been taken by another, perhaps at the same place a turn of the ring later.
+    if (position == tail_ || table_.fetched_after(index) >= table_.in_flight()) {
         return true;
     }
     const Result<Entry> entry = entry_at(position, fetch_);

@@ -92,6 +92,29 @@ TEST_F(TakeOver, WhatWasFetchedIsLeftInItsOrder) {
     EXPECT_EQ(model.broken(), "");
 }
 
+// While others come and go, the ring is used from its beginning again.
+TEST_F(TakeOver, CommandIsLeftThoughAnotherHasItsPlaceInTheRing) {
+    const auto old = model.read(cdb_read10(0, 8), 4096);
+    const std::uint32_t place = table().at(fetch()).ring_offset;
+    std::uint32_t other = 0;
+    do {
+        (void)model.read(cdb_read10(8, 8), 4096);
+        other = fetch();
+        if (table().at(other).ring_offset != place) {
+            complete(other);
+        }
+    } while (table().at(other).ring_offset != place);
+    ASSERT_EQ(table().in_flight(), 2U);
+    ASSERT_TRUE(die_and_take_over());
+    const std::vector<std::uint32_t> left = table().in_order();
+    ASSERT_EQ(left.size(), 2U);
+    EXPECT_EQ(table().at(left[0]).cmd_id, *old);
+    complete(left[1]);
+    complete(left[0]);
+    EXPECT_EQ(model.outstanding(), 0U);
+    EXPECT_EQ(model.broken(), "");
+}
+
 TEST_F(TakeOver, CommandsOfManyIovecsAreLeftToo) {
     TcmuKernelModel scattered({.scatter = true});
     ServedRing first = test::opened_ring(scattered);
