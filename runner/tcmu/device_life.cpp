@@ -45,10 +45,10 @@ void TcmuService::open(const Entry& entry) {
             }
         });
     };
-    order.size_changed = [this, weak, inbox = loop_->inbox()](std::uint64_t bytes) {
-        inbox->post([this, weak, bytes] {
+    order.size_changed = [this, weak, inbox = loop_->inbox()](std::uint64_t /*bytes*/) {
+        inbox->post([this, weak] {
             if (const Entry told = weak.lock()) {
-                handler_says_size(told, bytes);
+                handler_says_size(told);
             }
         });
     };
@@ -139,9 +139,7 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     if (entry->reply) {
         entry->add_answered = entry->reply.answer(0);
     }
-    if (info.size != entry->kernel_size) {
-        entry->wanted_size = info.size;
-    }
+    entry->tells_size = info.size != entry->kernel_size;
     became_idle(entry);
 }
 
@@ -198,8 +196,8 @@ void TcmuService::changed(const Entry& entry, const Status& status) {
 }
 
 void TcmuService::push_size(const Entry& entry) {
-    const std::uint64_t bytes =
-        std::exchange(entry->wanted_size, std::nullopt).value_or(entry->kernel_size);
+    entry->tells_size = false;
+    const std::uint64_t bytes = entry->device->block().info().size;
     if (bytes == entry->kernel_size) {
         return;
     }
@@ -227,7 +225,7 @@ void TcmuService::push_size(const Entry& entry) {
         });
 }
 
-void TcmuService::handler_says_size(const Entry& entry, std::uint64_t bytes) {
+void TcmuService::handler_says_size(const Entry& entry) {
     if (entry->phase == Phase::kClosing) {
         return;
     }
@@ -237,7 +235,7 @@ void TcmuService::handler_says_size(const Entry& entry, std::uint64_t bytes) {
     }
     core::call_on(entry->device->queue(),
                   [device = entry->device.get()] { device->capacity_changed(); });
-    entry->wanted_size = bytes;
+    entry->tells_size = true;
     if (entry->phase == Phase::kIdle) {
         became_idle(entry);
     }
@@ -374,7 +372,7 @@ void TcmuService::became_idle(const Entry& entry) {
     set_phase(entry, Phase::kIdle);
     entry->lane = nullptr;
     handle_waiting(entry);
-    if (entry->phase == Phase::kIdle && entry->device && entry->wanted_size) {
+    if (entry->phase == Phase::kIdle && entry->device && entry->tells_size) {
         push_size(entry);
     }
     clear_stale_events();

@@ -66,7 +66,11 @@ void TcmuService::on_event(const DeviceEvent& event) {
         }
     }
     if (event.kind == DeviceEvent::Kind::kAdded) {
-        if (entry && entry->uio.minor == event.minor && entry->phase != Phase::kClosing) {
+        // The kernel gives a minor number again as soon as it is free, an id long after.
+        const bool is_known =
+            entry && entry->uio.minor == event.minor &&
+            (!entry->device_id || !event.device_id || entry->device_id == event.device_id);
+        if (is_known && entry->phase != Phase::kClosing) {
             on_known_added(entry, event, std::move(reply));
         } else {
             on_added(event, *name, std::move(reply));
@@ -100,6 +104,7 @@ void TcmuService::on_added(const DeviceEvent& event, const DeviceName& name, Pen
         return;
     }
     if (const Entry older = find(name.folder()); older) {
+        older->reply.forget();  // the kernel could make another one: somebody gave the answer
         close(older, {});  // its REMOVED was lost, or it is still closing: this is another device
         const std::lock_guard lock(mutex_);
         std::erase(entries_, older);
@@ -192,7 +197,7 @@ void TcmuService::change_size(const Entry& entry, std::uint64_t bytes, PendingRe
                 if (entry->reply) {
                     entry->kernel_size = bytes;
                 } else {
-                    entry->wanted_size = bytes;  // the kernel was told that it failed
+                    entry->tells_size = true;  // the kernel was told that it failed
                 }
                 Device* unit = entry->device.get();
                 core::call_on(unit->queue(), [unit] { unit->capacity_changed(); });
@@ -229,6 +234,9 @@ void TcmuService::change_write_cache(const Entry& entry, bool enabled, PendingRe
         if (*result) {
             core::log(LogLevel::kNotice, {.device = entry->folder}, "the write cache is {} now",
                       enabled ? "on" : "off");
+            if (!entry->reply) {
+                push_write_cache(entry);  // the kernel was told that it failed
+            }
         }
         changed(entry, *result);
     });

@@ -17,7 +17,6 @@ void TcmuService::run_step(const Entry& entry, StepBound bound, ControlLoop::Cal
         --working_;
         if (entry->step != step) {
             drop_in_worker(std::move(done));
-            check_stopped();
             return;
         }
         creation_steps_ += entry->reply ? 1 : 0;
@@ -59,8 +58,16 @@ void TcmuService::end_step(const Entry& entry) {
 }
 
 void TcmuService::drop_in_worker(ControlLoop::Call holder) {
+    ++working_;
+    auto back = on_loop([this] {
+        --working_;
+        check_stopped();
+    });
     core::call_in_worker(runtime_.queues.workers(), nullptr,
-                         [holder = std::move(holder)]() mutable { holder = nullptr; });
+                         [holder = std::move(holder), back = std::move(back)]() mutable {
+                             holder = nullptr;
+                             back();
+                         });
 }
 
 std::shared_ptr<core::EngineQueue> TcmuService::assign_queue() {

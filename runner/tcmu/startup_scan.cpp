@@ -83,6 +83,14 @@ void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
         }
     } else if (!ours) {
         scan_.add_pending = scan_.add_pending || !result->enabled;
+        if (!result->enabled && result->device_id && !foreign_.contains(*result->device_id)) {
+            const DeviceEvent event{.kind = DeviceEvent::Kind::kAdded,
+                                    .name = entry->folder,
+                                    .minor = entry->uio.minor,
+                                    .device_id = result->device_id,
+                                    .change = {}};
+            on_foreign(event, PendingReply(*channel_, event.kind, *event.device_id));
+        }
     } else {
         note_probe(entry, *result);
         open(entry);
@@ -108,7 +116,7 @@ void TcmuService::probe_hangs(const Entry& entry) {
     core::log(LogLevel::kNotice, {.device = entry->folder},
               "the kernel waits for an answer to its removal, which the predecessor owes");
     scan_.hangs = true;
-    forget(entry, 0);
+    forget(entry, -ETIMEDOUT);  // should its addition have been heard meanwhile
     second_look();
 }
 

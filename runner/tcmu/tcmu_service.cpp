@@ -71,6 +71,7 @@ void TcmuService::stop(std::function<void(bool)> stopped) {
 
 void TcmuService::begin_stop() {
     stopping_ = true;
+    given_up_ = false;  // one of before, which took too long to close, does not count
     scan_.outstanding = 0;
     for (auto& [id, foreign] : foreign_) {
         foreign.reply.forget();

@@ -90,7 +90,7 @@ class TcmuService final : public core::Service {
     void closed(const Entry& entry);
     void forget(const Entry& entry, int result);
     void became_idle(const Entry& entry);
-    void handler_says_size(const Entry& entry, std::uint64_t bytes);
+    void handler_says_size(const Entry& entry);
     void push_write_cache(const Entry& entry);
 
     // startup_scan.cpp: devices that were there before us

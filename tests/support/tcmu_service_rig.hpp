@@ -163,6 +163,10 @@ class TcmuServiceRig {
         std::unique_lock lock(mutex_);
         return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return closed_ >= count; });
     }
+    int closed() {
+        const std::lock_guard lock(mutex_);
+        return closed_;
+    }
     bool wait_for_opening() {
         std::unique_lock lock(mutex_);
         return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return stuck_ > 0; });
@@ -179,6 +183,8 @@ class TcmuServiceRig {
     std::atomic<int> resizes{0};
     std::atomic<int> resize_error{0};
     std::atomic<bool> resizes_hang{false};  // until let_go()
+    std::atomic<bool> flushes_hang{false};  // likewise
+    std::chrono::milliseconds closing_takes{0};
     std::atomic<bool> took_over{false};
     std::atomic<bool> handed_over{false};             // the device that was closed last
     std::function<void(std::uint64_t)> size_changed;  // of the device opened last
@@ -194,6 +200,7 @@ class TcmuServiceRig {
         Disk(Disk&&) = delete;
         Disk& operator=(Disk&&) = delete;
         ~Disk() override {
+            std::this_thread::sleep_for(rig_.closing_takes);
             const std::lock_guard lock(rig_.mutex_);
             rig_.handed_over = handing_over_();
             ++rig_.closed_;
@@ -210,7 +217,16 @@ class TcmuServiceRig {
         Task<Status> write(Queue& queue, const IoRequest& io) override {
             return memory_.write(queue, io);
         }
-        Task<Status> flush(Queue& queue) override { return memory_.flush(queue); }
+        Task<Status> flush(Queue& queue) override {
+            if (rig_.flushes_hang) {
+                (void)co_await queue.offload(this, [this]() -> std::int64_t {
+                    rig_.wait_until_free();
+                    return 0;
+                });
+            }
+            Status status = co_await memory_.flush(queue);
+            co_return status;
+        }
         Status resize(std::uint64_t size) override {
             ++rig_.resizes;
             if (rig_.resizes_hang) {
@@ -222,6 +238,7 @@ class TcmuServiceRig {
             size_ = size;
             return {};
         }
+        void set_size(std::uint64_t size) { size_ = size; }
 
       private:
         TcmuServiceRig& rig_;
@@ -255,9 +272,13 @@ class TcmuServiceRig {
             wait_until_free();
         }
         took_over = request.take_over;
+        auto disk = std::make_unique<Disk>(*this, std::move(request.handing_over));
         const std::lock_guard lock(mutex_);
-        size_changed = std::move(request.size_changed);
-        return std::make_unique<Disk>(*this, std::move(request.handing_over));
+        size_changed = [told = std::move(request.size_changed), disk = disk.get()](auto bytes) {
+            disk->set_size(bytes);
+            told(bytes);
+        };
+        return disk;
     }
 
     std::mutex mutex_;

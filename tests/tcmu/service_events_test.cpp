@@ -259,6 +259,34 @@ TEST_F(ServiceEvents, CreationHasMoreTimeWhileOthersGoOn) {
     EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
 }
 
+// The kernel gave up the first (another daemon refused it), and its minor number is free again.
+TEST_F(ServiceEvents, AnotherDeviceOfTheSameNameAndMinorIsServed) {
+    rig.start();
+    TcmuKernelModel& model = rig.add_device(0, "disk", false);
+    rig.kernel.send_answered(rig.event(Kind::kAdded, 0, "disk", "ram/stuck"));
+    EXPECT_TRUE(rig.wait_for_opening());
+    DeviceEvent another = rig.event(Kind::kAdded, 0, "disk");
+    another.device_id = 200;
+    rig.kernel.send(another);
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, 200, 0}));
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+    rig.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));
+}
+
+TEST_F(ServiceEvents, WriteCacheThatChangesTooLateReachesTheKernelAfterAll) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(500);
+    rig.flushes_hang = true;
+    rig.start();
+    add();
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewWriteCache{false})), -ETIMEDOUT);
+    rig.let_go();
+    const std::string file = rig.tree.folder("user_0/disk") + "/attrib/emulate_write_cache";
+    while (test::FakeKernelTree::get(file)[0] != '0') {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 TEST_F(ServiceEvents, StuckOpeningHoldsUpNoOther) {
     rig.start();
     (void)rig.add_device(5, "slow", false, "ram/stuck");

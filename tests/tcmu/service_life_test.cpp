@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <future>
+#include <string>
 
 #include "support/tcmu_service_rig.hpp"
 
@@ -77,6 +79,35 @@ TEST_F(ServiceLife, SizeThatTheKernelDoesNotTakeHoldsUpNoChange) {
     EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it has begun
     EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{16 << 20})), 0);
     (void)control.wait();
+}
+
+TEST_F(ServiceLife, KernelIsToldTheSizeThatHoldsInTheEnd) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(500);
+    rig.resizes_hang = true;
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
+    EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{8 << 20})), -ETIMEDOUT);
+    rig.kernel.send(rig.reconfig(0, "disk", DeviceEvent::NewSize{16 << 20}));
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kReconfig, TcmuServiceRig::id_of(0), 0}));
+    rig.stop();
+    const std::string control = FakeKernelTree::get(rig.tree.folder("user_0/disk") + "/control");
+    EXPECT_EQ(control.find("dev_size=8388608"), std::string::npos) << control;
+}
+
+TEST_F(ServiceLife, StopWaitsForAnOpeningThatWasGivenUp) {
+    rig.closing_takes = std::chrono::milliseconds(200);
+    rig.start();
+    (void)rig.add_device(0, "disk", false, "ram/stuck");
+    rig.kernel.send(rig.event(Kind::kAdded, 0, "disk", "ram/stuck"));
+    EXPECT_TRUE(rig.wait_for_opening());
+    std::promise<int> closed;
+    rig.service->stop([&](bool clean) { closed.set_value(clean ? rig.closed() : -1); });
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), -EINTR}));
+    rig.let_go();
+    EXPECT_EQ(closed.get_future().get(), 1);
+    rig.service.reset();
 }
 
 TEST_F(ServiceLife, ModeSelectReachesConfigfs) {

@@ -87,6 +87,14 @@ TEST_F(ServiceStart, WaitingReconfigIsEndedBesideAWaitingAdd) {
     EXPECT_EQ(parameter("reset_netlink"), "");
 }
 
+TEST_F(ServiceStart, DeviceOfNobodyThatWaitsIsRefused) {
+    rig.settings.foreign_timeout = std::chrono::milliseconds(1);
+    (void)rig.add_device(0, "other", false, "rbd/x");
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), -ENOENT}));
+}
+
 // Its answer is due as well: a reset of netlink would end it with an error.
 TEST_F(ServiceStart, EventThatWaitsIsAnsweredBeforeTheReset) {
     (void)rig.add_device(0, "disk", true, "ram/stuck");
