@@ -305,6 +305,8 @@ Task<Status> LogServer::begin(Entry log) {
                                         ? old.device_sectors / old.region_size
                                         : old.regions();
         log->bits.begin(predecessor->bits.clean_words(), known, begins_clean);
+    } else if (had_other_regions(*log)) {
+        log->bits.begin({}, 0, false);  // a bit on the disk says something about other sectors
     } else if (log->store && !is_fresh && !begins_clean) {
         const auto contents = co_await log->store->load();
         if (log->bits.has_begun()) {
@@ -338,17 +340,31 @@ Task<Status> LogServer::begin(Entry log) {
 
 /// The log whose device gets the table of `log` in place of its own: suspended, and not gone yet. A
 /// successor has not heard of all suspensions; what nosync would say of the regions is less true
-/// than any log.
+/// than any log. The one that is known to be suspended comes first: another may be of a table that
+/// was replaced while no daemon ran.
 LogServer::Entry LogServer::predecessor_of(const ServedLog& log) const {
+    Entry found;
     for (const auto& [luid, other] : logs_) {
-        if (other->identity.uuid == log.identity.uuid && luid != log.identity.luid &&
-            (other->suspended || log.arguments.start == Start::kNosync) &&
-            other->bits.has_begun() && other->arguments.region_size == log.arguments.region_size &&
+        if (is_of_same_device(*other, log) &&
+            (other->suspended || (!found && log.arguments.start == Start::kNosync)) &&
+            other->arguments.region_size == log.arguments.region_size &&
             log.arguments.start != Start::kSync) {
-            return other;
+            found = other;
         }
     }
-    return nullptr;
+    return found;
+}
+
+bool LogServer::had_other_regions(const ServedLog& log) const {
+    return std::ranges::any_of(logs_, [&log](const auto& known) {
+        return is_of_same_device(*known.second, log) &&
+               known.second->arguments.region_size != log.arguments.region_size;
+    });
+}
+
+bool LogServer::is_of_same_device(const ServedLog& one, const ServedLog& log) {
+    return one.identity.uuid == log.identity.uuid && one.identity.luid != log.identity.luid &&
+           one.bits.has_begun();
 }
 
 // FLUSH and POSTSUSPEND of disk logs.

@@ -83,6 +83,9 @@ class LogServer {
     Detached resume(Entry log, Request request);
     Task<Status> begin(Entry log);
     [[nodiscard]] Entry predecessor_of(const ServedLog& log) const;
+    [[nodiscard]] bool had_other_regions(const ServedLog& log) const;
+    /// Another log of it, whose bits are known.
+    static bool is_of_same_device(const ServedLog& one, const ServedLog& log);
     Detached reopen(Entry log);
     Detached store_and_answer(Entry log, Request request);
     void answer_known(const Entry& log, const Request& request);

@@ -239,6 +239,17 @@ TEST_F(LogServerTest, ReloadThatSaysSyncOrHasOtherRegionsStartsAnew) {
     EXPECT_EQ(sync_count(3), 0U);
 }
 
+// On the disk its bits say something about other sectors.
+TEST_F(LogServerTest, ReloadWithOtherRegionsBelievesNoDisk) {
+    make_log(disk("4096 disk @ 1024 nosync"));
+    EXPECT_EQ(ask(RequestType::kSetRegionSync, {1, 0}).error(), 0);
+    EXPECT_EQ(ask(RequestType::kFlush).error(), 0);
+    EXPECT_EQ(construct(disk("4096 disk @ 2048"), 2).error(), 0);
+    suspend();
+    EXPECT_EQ(ask(RequestType::kResume, {}, 2).error(), 0);
+    EXPECT_EQ(sync_count(2), 0U);
+}
+
 // Two mirrors by one uuid are a mistake; one must not pass for in sync because the other is.
 TEST_F(LogServerTest, RunningLogIsNobodysPredecessor) {
     make_log("2048 core 1024 nosync");
@@ -280,6 +291,11 @@ TEST_F(LogServerTest, NosyncForgetsNothingThatADeadDaemonKnew) {
     start_server();
     make_log("2048 core 1024 nosync", 2);
     EXPECT_EQ(sync_count(2), 1U);
+    EXPECT_EQ(ask(RequestType::kSetRegionSync, {0, 0}, 2).error(), 0);
+    EXPECT_EQ(construct("2048 core 1024 nosync", 3).error(), 0);
+    suspend(2);  // the first, whose end nobody heard of, is still known
+    EXPECT_EQ(ask(RequestType::kResume, {}, 3).error(), 0);
+    EXPECT_EQ(sync_count(3), 0U);
 }
 
 // Its last region was a part of one.
