@@ -75,7 +75,9 @@ void UblkService::stays(const Entry& entry, DeviceState state, const Error& why,
     bool stop_now = false;
     {
         const std::lock_guard lock(mutex_);
-        entry->state = state;
+        // Another program may have ended it meanwhile: then it goes after all.
+        const bool has_ended = state == DeviceState::kRunning && !entry->device;
+        entry->state = has_ended ? entry->state : state;
         entry->force = false;
         removed.swap(entry->removed);
         resized = std::exchange(entry->resized, nullptr);
