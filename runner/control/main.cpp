@@ -122,6 +122,7 @@ int check_config(const SettingsSource& source) {
 
 int run(const Options& options) {
     become_io_flusher();
+    raise_file_limit();
     SettingsResult loaded = load_settings(options.source);
     // While there is one thread, and nothing is open that another process should not have.
     UblkControl ublk_control = lunkit::failure(ENODEV, "there is no front end ublk");
@@ -139,7 +140,6 @@ int run(const Options& options) {
     }
     lunkit::core::set_log_level(loaded->log_level);
     ignore_broken_pipes();
-    raise_file_limit();
     share_one_heap();
     use_small_pages();
     if (loaded->lock_memory) {
