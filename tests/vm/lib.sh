@@ -59,18 +59,23 @@ bus_name_taken() {
     dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner \
         string:org.kernel.TCMUService1 | grep -q 'boolean true'
 }
-# start_lunkitd [ARGUMENT]...: starts the daemon and waits until it answers on D-Bus. See `lunkitd_log`.
+# start_lunkitd [ARGUMENT]...: starts the daemon and waits until it is ready. See `lunkitd_log`.
 start_lunkitd() {
+    local before
     need_lunkitd
     modprobe target_core_user
     if with_systemd; then
         systemctl start lunkitd.service
-    else
-        lunkitd --foreground "$@" >>$LUNKITD_LOG 2>&1 &
-        LUNKITD_PID=$!
+        wait_for 30 "lunkitd on D-Bus" bus_name_taken
+        return
     fi
-    wait_for 30 "lunkitd on D-Bus" bus_name_taken
+    before=$(times_ready)
+    lunkitd --foreground "$@" >>$LUNKITD_LOG 2>&1 &
+    LUNKITD_PID=$!
+    # Asking D-Bus takes more processor time than the daemon's whole start.
+    wait_for 30 "lunkitd to be ready" eval '[ "$(times_ready)" -gt "$before" ]'
 }
+times_ready() { grep -c ' is ready$' $LUNKITD_LOG || :; }
 # stop_lunkitd: SIGTERM; the daemon must end by itself within 30 s and report success.
 stop_lunkitd() {
     if with_systemd; then
@@ -92,6 +97,7 @@ kill_lunkitd() {
     local pid
     pid=$(lunkitd_pid)
     kill -KILL "$pid"
+    wait "$pid" 2>/dev/null || :  # none of ours where systemd or D-Bus has started it
     wait_for 10 "end of lunkitd" eval "[ \"\$(lunkitd_pid)\" != $pid ]"  # systemd has the next one soon
 }
 # restart_lunkitd: as an operator does, with systemd.

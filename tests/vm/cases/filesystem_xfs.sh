@@ -1,5 +1,5 @@
 # xfs on user:file; a trim reaches the image. mkfs.xfs sends WRITE SAME and discards of its own.
-# usually: 6.12
+# usually: 6.1
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 . "$LUNKIT_VM/filesystem.sh"

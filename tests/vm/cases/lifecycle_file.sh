@@ -1,5 +1,5 @@
 # user:file from create to delete: size, resize while in use, saveconfig, clearconfig, restoreconfig; the data stays.
-# usually: 6.1
+# usually: 6.12
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 

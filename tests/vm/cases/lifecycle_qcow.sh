@@ -86,18 +86,16 @@ user_lun qcow e 256M /tank/e
 echo >"$FAILED_COMMANDS/trace"     # the disk before, which may have had this one's address, was told of its growth
 random_file /tank/data 4
 dd if=/tank/data of="$DISK" bs=1M seek=200 oflag=direct status=none
-fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=48M \
-    --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=25 --minimal >/tank/fio.out 2>&1 &
-load=$!
+begin_loads "$DISK"
 for _ in 1 2 3; do
     sleep 3
     kill_lunkitd
-    [ -d /proc/$load ] || fail "fio ended early: $(cat /tank/fio.out)"
+    loads_go_on "while the daemon was away"
     not_corrupt /tank/e
     start_lunkitd
     dd if="$DISK" bs=1M skip=200 count=4 iflag=direct status=none | cmp - /tank/data
 done
-wait $load || fail "fio: $(cat /tank/fio.out)"
+end_loads
 assert_eq "$(failed_commands "$DISK" | grep -v -c 'status=SAM_STAT_BUSY' || :)" 0 "commands that ended other than GOOD or BUSY"
 verify_load "$DISK"
 dd if="$DISK" of=/tank/held bs=1M iflag=direct status=none

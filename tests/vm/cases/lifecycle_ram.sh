@@ -1,5 +1,5 @@
 # user:ram from create to delete, with saveconfig and restoreconfig.
-# usually: 6.12
+# usually: 6.1
 # timeout: 120
 . "$LUNKIT_VM/lib.sh"
 

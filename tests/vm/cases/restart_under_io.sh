@@ -11,18 +11,16 @@ RAM=$DISK
 dd if=/tank/data of="$RAM" bs=1M oflag=direct status=none
 user_lun file d 64M /tank/d
 [ -b "$DISK" ]
-fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=48M \
-    --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=25 --minimal >/tank/fio.out 2>&1 &
-load=$!
+begin_loads "$DISK"
 for _ in 1 2 3; do
     sleep 3
     stop_lunkitd
     sleep 1
-    [ -d /proc/$load ] || fail "fio ended early: $(cat /tank/fio.out)"
+    loads_go_on "while the daemon was away"
     start_lunkitd
     dd if="$RAM" bs=1M count=4 iflag=direct status=none | cmp - /tank/data
 done
-wait $load || fail "fio: $(cat /tank/fio.out)"
+end_loads
 assert_no_errors
 assert_no_match "$(kernel_log | grep "\[${DISK##*/}\]" || :)" 'error|reset|timed out' "kernel log of the disk"
 verify_load "$DISK"

@@ -1,5 +1,5 @@
 # What an operator sees of a LUN at work: latency, errors by sense, a trace of its commands, more in the log.
-# usually: 6.12
+# usually: 6.1
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
 

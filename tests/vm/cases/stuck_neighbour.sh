@@ -1,5 +1,5 @@
 # A LUN whose storage hangs (a suspended device-mapper device) does not slow another LUN, nor targetcli, and comes back.
-# usually: 6.12
+# usually: 6.1
 # timeout: 150
 . "$LUNKIT_VM/lib.sh"
 

@@ -36,13 +36,11 @@ systemctl restart lunkitd.service
 step "restart under I/O"
 tank
 user_lun file d 64M /tank/d
-fio --name=load --filename="$DISK" --ioengine=libaio --direct=1 --iodepth=16 --rw=randrw --bsrange=4k-64k --size=32M \
-    --verify=crc32c --verify_fatal=1 --verify_backlog=256 --time_based --runtime=20 --minimal >/tank/fio.out 2>&1 &
-load=$!
+begin_loads "$DISK"
 for _ in 1 2 3; do
     sleep 3
     restart_lunkitd
 done
-wait $load || fail "fio: $(cat /tank/fio.out)"
+end_loads
 assert_no_errors
 assert_eq "$(systemctl --failed --no-legend | grep -c lunkitd || :)" 0 "failed units"
