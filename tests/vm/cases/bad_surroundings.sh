@@ -1,7 +1,7 @@
 # What is missing or broken around the daemon is said once and clearly, with an exit status, and hurts nothing else:
 # a kernel without TCMU, no D-Bus, a broken configuration file, plugins that do not load.
 # usually: 6.1
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd
 

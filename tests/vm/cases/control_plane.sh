@@ -1,7 +1,7 @@
 # Whoever creates or deletes devices is never left waiting: with many at once, with the daemon stopped (SIGSTOP), killed in the
 # middle, or absent. No process stays in D state.
 # kernels: 6.1
-# timeout: 400
+# timeout: 600
 . "$LUNKIT_VM/lib.sh"
 
 # make NAME / drop NAME: a device by configfs alone, as rtslib makes them.

@@ -1,6 +1,6 @@
 # What cannot work is refused with a message that says why, soon, and hurts nobody.
 # usually: 6.1
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 
 tank

@@ -1,7 +1,7 @@
 # Sixteen LUNs at once, all loaded, then all removed.
 # kernels: 6.1
 # usually: none
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 tank

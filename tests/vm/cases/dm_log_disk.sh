@@ -1,7 +1,7 @@
 # Dirty logs on disk: what is marked is there when the write goes out, the kernel's own disk log and ours take each other's
 # place, and a log that is lost with its daemon comes back from disk.
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 MIB=16 REGION=2048    # 16 regions of 1 MiB

@@ -1,7 +1,7 @@
 # A mirror with lunkitd's dirty log grows, shrinks, and loses a leg and gets it back, with the daemon killed meanwhile; after
 # each the legs are compared byte by byte.
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 MIB=24 REGION=128    # regions of 64 KiB

@@ -2,7 +2,7 @@
 # dm_user_double (CUSE, FUSE), whose devices are files. Contents, file systems, discards, the daemon stopped and killed between
 # requests, the end of a target, and what is refused.
 # kernels: 6.12
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 . "$LUNKIT_VM/dm_user_target.sh"
 modprobe loop

@@ -1,6 +1,6 @@
 # dm-user targets that are declared in devices.d: attached when the daemon starts, and when their control nodes appear.
 # kernels: 6.12
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 . "$LUNKIT_VM/dm_user_target.sh"
 tank

@@ -2,7 +2,7 @@
 # for the next daemon, none fails.
 # boot: systemd
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 . "$LUNKIT_VM/dm_user_target.sh"
 tank

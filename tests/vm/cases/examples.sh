@@ -1,6 +1,7 @@
 # Every script of targetcli-examples/ and docs/examples/ runs to its end and cleans up after itself.
 # kernels: 6.1
-# timeout: 400
+# usually: none
+# timeout: 600
 . "$LUNKIT_VM/lib.sh"
 
 start_lunkitd

@@ -1,6 +1,6 @@
 # fio --verify=crc32c on user:file, buffered and direct=on, and on user:ram; many block sizes and depths.
-# usually: 6.1
-# timeout: 180
+# usually: none
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 
 tank ext4

@@ -1,6 +1,6 @@
 # LIO's own fileio over loopback and iSCSI, without lunkitd: what fails here is not ours.
-# usually: 6.1
-# timeout: 90
+# usually: none
+# timeout: 180
 . "$LUNKIT_VM/lib.sh"
 iqn=iqn.2024-01.org.lunkit:fileio
 

@@ -1,6 +1,6 @@
 # Two LUNs of one iSCSI target on 127.0.0.1, loaded at the same time by open-iscsi.
 # usually: 6.12
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 iqn=iqn.2024-01.org.lunkit:case
 

@@ -1,6 +1,6 @@
 # user:file from create to delete: size, resize while in use, saveconfig, clearconfig, restoreconfig; the data stays.
-# usually: 6.12
-# timeout: 120
+# usually: 6.1
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 tank

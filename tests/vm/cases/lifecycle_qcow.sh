@@ -2,7 +2,7 @@
 # what is refused; then the daemon dies three times under verified load. qemu-img finds each image sound and reads from it
 # what the disk held.
 # kernels: 6.1
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 # sound IMAGE: no corruption and no leak. not_corrupt IMAGE: leaks are allowed.

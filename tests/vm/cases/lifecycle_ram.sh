@@ -1,6 +1,6 @@
 # user:ram from create to delete, with saveconfig and restoreconfig.
 # usually: 6.1
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 tank

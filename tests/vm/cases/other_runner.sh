@@ -1,7 +1,7 @@
 # Another TCMU daemon runs beside lunkitd: one that listens, one that approves of all devices before lunkitd has looked, one that
 # refuses them, one that opens their nodes. Creation and deletion end, nothing waits in the kernel, and what lunkitd serves works.
 # kernels: 6.1
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 HBA=$CONFIGFS/core/user_55

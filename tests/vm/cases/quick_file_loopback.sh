@@ -1,5 +1,5 @@
 # The main road in one go: user:file and user:ram over loopback, a file system, verified data, a clean end.
-# timeout: 90
+# timeout: 180
 . "$LUNKIT_VM/lib.sh"
 
 tank

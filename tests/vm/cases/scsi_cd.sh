@@ -1,6 +1,6 @@
 # The image of a CD as a CD: what sr and the tools see of it, mounted and read, never written.
 # usually: 6.1
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 tank

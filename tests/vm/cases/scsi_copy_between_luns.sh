@@ -1,6 +1,6 @@
 # EXTENDED COPY between two LUNs: refused, then allowed one way by copy_pairs, then refused again; and under load of both.
 # kernels: 6.1
-# timeout: 150
+# timeout: 300
 . "$LUNKIT_VM/lib.sh"
 
 tank

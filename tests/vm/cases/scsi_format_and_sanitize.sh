@@ -1,6 +1,6 @@
 # FORMAT UNIT and SANITIZE: the medium is clean afterwards, behind the daemon's back as well; progress is told meanwhile.
 # kernels: 6.1
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 random_file /tank/data 64

@@ -1,6 +1,6 @@
 # READ and WRITE with 6, 10, 12 and 16 byte CDBs, FUA and DPO, odd lengths, the end of the medium; SYNCHRONIZE CACHE.
-# usually: 6.12
-# timeout: 90
+# usually: 6.1
+# timeout: 180
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 last=$((BLOCKS - 1))

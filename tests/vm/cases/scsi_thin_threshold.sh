@@ -1,7 +1,7 @@
 # A thin LUN of 64 MiB on a file system of 24: LOG SENSE tells how much is left, initiators hear once that a tenth of the capacity
 # is left, and only then writes fail.
 # kernels: 6.1
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 mount -t tmpfs -o size=24M tank /tank
 start_lunkitd

@@ -1,6 +1,6 @@
 # What administrators type: sdparm, sg_opcodes, sg_logs, sg_vpd and sg_xcopy against user:file, and LIO's reservations through us.
 # kernels: 6.1
-# timeout: 150
+# timeout: 300
 . "$LUNKIT_VM/lib.sh"
 scsi_lun
 

@@ -1,7 +1,7 @@
 # WRITE ATOMIC(16) on a RAM disk: what the Block Limits page promises, the write itself, and that one for which memory does not
 # suffice leaves everything as it was. A file handler promises nothing, and the command is not there.
 # kernels: 6.1
-# timeout: 90
+# timeout: 180
 . "$LUNKIT_VM/lib.sh"
 tank
 mkdir -p /dev/shm

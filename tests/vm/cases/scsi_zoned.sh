@@ -1,6 +1,6 @@
 # A host managed zoned disk: what the kernel and the tools see of it, its rules, and fio's zbd mode, verified, with the daemon
 # killed meanwhile.
-# timeout: 150
+# timeout: 300
 # kernels: 6.12
 . "$LUNKIT_VM/lib.sh"
 

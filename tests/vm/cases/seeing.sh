@@ -1,6 +1,6 @@
 # What an operator sees of a LUN at work: latency, errors by sense, a trace of its commands, more in the log.
 # usually: 6.1
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 tank

@@ -1,6 +1,6 @@
 # Memory, descriptors and threads of the daemon while devices come and go and one works. The long form is measure/soak_long.sh.
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/soak.sh"
 
 soak 100 8

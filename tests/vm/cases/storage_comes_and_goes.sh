@@ -1,7 +1,7 @@
 # Storage whose faults come and go: a device that fails for seconds (dm-flakey), a quota, a device that is taken
 # away. What was acknowledged is there afterwards, and every command ends.
 # kernels: 6.1
-# timeout: 150
+# timeout: 300
 # allow: I/O error|offline|rejecting I/O|Synchronizing SCSI cache
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,7 +1,7 @@
 # Storage that fails: bad sectors, a device that turns bad, a full file system, an image truncated underneath. Each is told to
 # the initiator by the right sense data and to the operator by a line in the log, and hurts no other LUN.
 # usually: 6.1
-# timeout: 180
+# timeout: 360
 # allow: I/O error
 . "$LUNKIT_VM/lib.sh"
 

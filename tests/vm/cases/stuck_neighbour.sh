@@ -1,6 +1,6 @@
 # A LUN whose storage hangs (a suspended device-mapper device) does not slow another LUN, nor targetcli, and comes back.
 # usually: 6.1
-# timeout: 150
+# timeout: 300
 . "$LUNKIT_VM/lib.sh"
 
 tank

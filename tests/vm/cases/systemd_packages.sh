@@ -2,7 +2,7 @@
 # an error, removed and purged until nothing is left.
 # boot: packages
 # kernels: 6.12
-# timeout: 400
+# timeout: 600
 . "$LUNKIT_VM/lib.sh"
 packages=/lunkit/share
 export DEBIAN_FRONTEND=noninteractive

@@ -1,7 +1,7 @@
 # A saved user:file LUN is there again after a reboot, with its data, brought up in the right order.
 # boot: reboot
 # usually: 6.12
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd
 image=/var/lib/lunkit/reboot.img

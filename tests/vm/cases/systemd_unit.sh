@@ -1,7 +1,7 @@
 # The unit under systemd: activation by targetcli, start and stop, restart under verified load, place in the boot order.
 # boot: systemd
 # usually: 6.1
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd
 

@@ -1,7 +1,7 @@
 # The daemon is killed while its write is still on the way to a slow device (dm-delay, direct=on): such a request outlives
 # it. The successor waits for it before it repeats the write, so that it can never land on what is written later.
 # usually: 6.1
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 tank

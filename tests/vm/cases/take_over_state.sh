@@ -1,7 +1,7 @@
 # What a unit knows and its initiators count on outlives a daemon that is killed: mode parameters, a stopped unit, the unit
 # attention for a new capacity, and a SANITIZE whose status was given long before it ends.
 # kernels: 6.12
-# timeout: 180
+# timeout: 360
 . "$LUNKIT_VM/lib.sh"
 
 tank

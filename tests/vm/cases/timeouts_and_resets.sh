@@ -2,7 +2,7 @@
 # that are stuck in the daemon. Nothing stalls: the neighbour is served, the daemon answers and stops in time, and when the
 # storage is back the device works, without a restart, on data that is right.
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 tank

@@ -1,6 +1,6 @@
 # ublk devices that are declared in devices.d: they come with the daemon and with a reload; broken files are told.
 # kernels: 6.12
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 tank

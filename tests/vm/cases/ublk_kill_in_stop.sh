@@ -1,7 +1,7 @@
 # The daemon is killed while the kernel stops a device of it, whose requests it has and does not end. In a daemon that sends
 # STOP_DEV itself, the kernel would wait in there for requests that only the end of the process can end: for ever.
 # kernels: 6.12
-# timeout: 120
+# timeout: 240
 # allow: I/O error, dev (ublkb|dm-|ram)|Buffer I/O error on dev ublkb
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,6 +1,6 @@
 # ublk devices from add to del, by each handler: node and limits, contents, file systems, and their end.
 # kernels: 6.12
-# timeout: 240
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 
 tank

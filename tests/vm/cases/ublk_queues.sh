@@ -1,7 +1,8 @@
 # ublk devices with two hardware queues: served by two threads, verified under load from both CPUs, and taken over by the next
 # daemon whenever one is killed; one whose daemon has died between its queues is removed.
 # kernels: 6.12
-# timeout: 240
+# usually: none
+# timeout: 480
 # allow: I/O error, dev ublkb|Buffer I/O error on dev ublkb
 . "$LUNKIT_VM/lib.sh"
 

@@ -1,7 +1,7 @@
 # ublk devices outlive the daemon: under verified load of four of them it is killed at random moments, also while it takes
 # its predecessor's devices over, and stopped in an orderly way in between. Users see a pause and no error.
 # kernels: 6.12
-# timeout: 400
+# timeout: 600
 . "$LUNKIT_VM/lib.sh"
 
 KILLS=${KILLS:-5}

@@ -1,7 +1,7 @@
 # lunkit ublk resize on a kernel without UPDATE_SIZE: refused with the reason, unless the device may be removed and made again;
 # that is refused while somebody uses it, and keeps number and contents.
 # kernels: 6.12
-# timeout: 120
+# timeout: 240
 . "$LUNKIT_VM/lib.sh"
 
 size_of() { blockdev --getsize64 "$1"; }

@@ -1,6 +1,6 @@
 # ublk devices that are removed while they are used: del under I/O, also after a stop of the daemon under I/O.
 # kernels: 6.12
-# timeout: 180
+# timeout: 360
 # allow: I/O error, dev ublkb|Buffer I/O error on dev ublkb
 . "$LUNKIT_VM/lib.sh"
 
