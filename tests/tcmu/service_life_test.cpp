@@ -89,6 +89,7 @@ TEST_F(ServiceLife, KernelIsToldTheSizeThatHoldsInTheEnd) {
     EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), 0);
     EXPECT_EQ(rig.ask(rig.reconfig(0, "disk", DeviceEvent::NewSize{8 << 20})), -ETIMEDOUT);
     rig.kernel.send(rig.reconfig(0, "disk", DeviceEvent::NewSize{16 << 20}));
+    EXPECT_EQ(rig.ask(rig.event(Kind::kRemoved, 9999, "nothing")), 0);  // it waits
     rig.let_go();
     EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kReconfig, TcmuServiceRig::id_of(0), 0}));
     rig.stop();
