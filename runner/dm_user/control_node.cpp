@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "core/dm_user_name.hpp"
@@ -83,14 +84,20 @@ Result<core::FileIdentity> find_control_node(const std::string& name) {
     return core::FileIdentity::of(status);
 }
 
+Result<core::FileIdentity> identity_of(const UniqueFd& node) {
+    struct stat status{};
+    if (::fstat(node.get(), &status) != 0) {
+        const int error = errno;
+        return failure(error, std::generic_category().message(error));
+    }
+    return core::FileIdentity::of(status);
+}
+
 Result<std::unique_ptr<Channel>> open_control_node(const std::string& name,
                                                    const core::FileIdentity& node) {
     TRY(UniqueFd fd, hold_control_node(name));
-    struct stat status{};
-    if (::fstat(fd.get(), &status) != 0) {
-        return core::system_failure(core::dm_user_node(name));
-    }
-    if (core::FileIdentity::of(status) != node) {
+    TRY(const core::FileIdentity opened, identity_of(fd));
+    if (opened != node) {
         return failure(ENOTBLK, "the target that was " + name + " has gone, another has its name");
     }
     return std::make_unique<NodeChannel>(std::move(fd));

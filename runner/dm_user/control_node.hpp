@@ -17,6 +17,8 @@ namespace lunkit::dm_user {
 /// The node; of another target of the name it is another one. ENOENT: there is none, and what to do
 /// about it.
 [[nodiscard]] Result<core::FileIdentity> find_control_node(const std::string& name);
+/// Of an open node: another target of the same name has another one.
+[[nodiscard]] Result<core::FileIdentity> identity_of(const UniqueFd& node);
 /// Who opens it has to read from it at once: as long as it is open, users of the target wait.
 /// ENOTBLK: it is not `node` any more.
 [[nodiscard]] Result<std::unique_ptr<Channel>> open_control_node(const std::string& name,

@@ -2,14 +2,12 @@
 #include "dm_user/node_keeper.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
+#include "dm_user/control_node.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::dm_user {
@@ -41,15 +39,6 @@ StoredNodes::StoredNodes(core::DescriptorStore& store, Open open)
             held_.emplace(kept.name, *identity);
         }
     }
-}
-
-Result<core::FileIdentity> StoredNodes::identity_of(const UniqueFd& fd) {
-    struct stat status{};
-    if (::fstat(fd.get(), &status) != 0) {
-        const int error = errno;
-        return failure(error, std::generic_category().message(error));
-    }
-    return core::FileIdentity::of(status);
 }
 
 Status StoredNodes::hold(const std::string& name) {

@@ -50,9 +50,6 @@ class StoredNodes final : public NodeKeeper {
     void let_go_of_others(const std::vector<std::string>& names) override;
 
   private:
-    /// Of a node: another target of the same name has another one.
-    static Result<core::FileIdentity> identity_of(const UniqueFd& fd);
-
     core::DescriptorStore& store_;
     const Open open_;
     std::mutex mutex_;
