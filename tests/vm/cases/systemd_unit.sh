@@ -1,4 +1,5 @@
-# The unit under systemd: activation by targetcli, start and stop, restart under verified load, place in the boot order.
+# The unit under systemd: activation by targetcli, start and stop, restart under verified load, place in the boot order, and
+# files that an image names, which its hardening must leave within reach.
 # boot: systemd
 # usually: 6.1
 # timeout: 360
@@ -33,8 +34,25 @@ systemctl restart lunkitd.service
 mv /run/lunkitd.conf /etc/lunkit/lunkitd.conf
 systemctl restart lunkitd.service
 
-step "restart under I/O"
+step "an image with a backing file and one with a data file"
 tank
+random_file /tank/base 4
+truncate -s 64M /tank/base
+qemu-img create -q -f qcow2 -b base -F raw /tank/overlay
+(cd /tank && qemu-img create -q -f qcow2 -o data_file=split.data,data_file_raw=on split 64M)
+begins_as_base() { cmp -n $((4 << 20)) "$1" /tank/base; }
+read_disk() { dd if="$1" bs=1M count=4 iflag=direct status=none; }
+user_lun qcow overlay 64M /tank/overlay
+overlay_disk=$DISK
+read_disk "$overlay_disk" | begins_as_base -
+user_lun qcow split 64M '/tank/split;data_file=confined'
+read_disk "$overlay_disk" | dd of="$DISK" bs=1M iflag=fullblock oflag=direct status=none
+begins_as_base /tank/split.data
+restart_lunkitd     # which opens all of them anew
+read_disk "$overlay_disk" | begins_as_base -
+read_disk "$DISK" | begins_as_base -
+
+step "restart under I/O"
 user_lun file d 64M /tank/d
 begin_loads "$DISK"
 for _ in 1 2 3; do
