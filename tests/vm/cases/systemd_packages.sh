@@ -90,10 +90,13 @@ dpkg -i $packages/lunkit_*.deb
 assert_eq "$(systemctl is-active lunkitd.service) $(systemctl is-enabled lunkitd.service)" 'active enabled' "unit"
 grep -q '^log_level=notice' /etc/lunkit/lunkitd.conf || fail "the administrator's setting is gone"
 
-step "purge"
+step "purge: what is ours, and no more"
+(umask 077; echo "the only key of an image" >/etc/lunkit/vol1.key)
+mkdir -p /var/lib/lunkit
+echo "an image" >/var/lib/lunkit/vol1.img
 dpkg -P lunkit lunkit-handlers-qcow lunkit-dev tcmu-runner
 assert_eq "$(lunkitd_pid || :)" '' "daemon after the purge"
+assert_eq "$(ls -A /etc/lunkit) $(ls -A /var/lib/lunkit)" 'vol1.key vol1.img' "what is left of the folders"
+rm -r /etc/lunkit /var/lib/lunkit
 diff /run/files-before <(files_of_machine) || fail "left behind or taken away"
-for folder in /etc/lunkit /var/lib/lunkit /run/lunkit; do
-    [ ! -e $folder ] || fail "$folder is left behind: $(ls -A $folder)"
-done
+[ ! -e /run/lunkit ] || fail "/run/lunkit is left behind: $(ls -A /run/lunkit)"
