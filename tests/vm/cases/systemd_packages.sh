@@ -80,15 +80,21 @@ targets_ok <<EOT
 EOT
 dpkg -r lunkit-handlers-qcow
 assert_no_match "$(lunkit handlers)" '^qcow' "handlers after qcow's package was removed"
-dpkg -r lunkit-dev lunkit
+ublk=$(lunkit ublk add file//tank/d)
+said=$(dpkg -r lunkit-dev lunkit 2>&1)
+echo "$said"
+assert_match "$said" "nobody will serve.* ublk ${ublk#/dev/}" "what the removal tells of ublk devices"
 assert_eq "$(lunkitd_pid || :)" '' "daemon after the removal"
 assert_eq "$(systemctl show -P LoadState lunkitd.service)" not-found "unit after the removal"
 [ -e /etc/lunkit/lunkitd.conf ] || fail "a removal took the settings, too"
 
-step "install again: enabled, with the settings as they were"
+step "install again: enabled, with the settings as they were, and the device that was left"
 dpkg -i $packages/lunkit_*.deb
 assert_eq "$(systemctl is-active lunkitd.service) $(systemctl is-enabled lunkitd.service)" 'active enabled' "unit"
 grep -q '^log_level=notice' /etc/lunkit/lunkitd.conf || fail "the administrator's setting is gone"
+wait_for 30 "the ublk device to be served" eval '[ "$(lunkit ublk list --json | jq -r ".[].state")" = running ]'
+cmp "$ublk" /tank/d
+lunkit ublk del "$ublk"
 
 step "purge: what is ours, and no more"
 (umask 077; echo "the only key of an image" >/etc/lunkit/vol1.key)
