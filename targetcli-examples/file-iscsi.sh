@@ -1,11 +1,12 @@
 #!/bin/bash
 # Exports a file over iSCSI on 127.0.0.1, logs in with open-iscsi, and takes everything down again.
-# usage: file-iscsi.sh [IMAGE]
+# usage: file-iscsi.sh [IMAGE]     (default /var/lib/lunkit/example-iscsi.img; must not be there: it is made, 256 MiB, and removed)
 set -eu
 here=$(dirname "$0")
+image=${1:-/var/lib/lunkit/example-iscsi.img}
+"$here/unused" exported "$image"
 TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
 export TARGETCLI_HOME
-image=${1:-/var/lib/lunkit/example-iscsi.img}
 iqn=iqn.2026-01.org.example:disk1
 cleanup() {
     iscsiadm -m node -T $iqn -u || true

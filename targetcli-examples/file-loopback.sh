@@ -1,11 +1,12 @@
 #!/bin/bash
 # Serves a file as a local SCSI disk, puts a file system on it, and takes everything down again.
-# usage: file-loopback.sh [IMAGE]     (default /var/lib/lunkit/example.img; made, 256 MiB, and removed)
+# usage: file-loopback.sh [IMAGE]     (default /var/lib/lunkit/example.img; must not be there: it is made, 256 MiB, and removed)
 set -eu
 here=$(dirname "$0")
+image=${1:-/var/lib/lunkit/example.img}
+"$here/unused" example "$image"
 TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
 export TARGETCLI_HOME
-image=${1:-/var/lib/lunkit/example.img}
 wwn=naa.5001405000000011
 mount=$(mktemp -d)
 cleanup() {

@@ -1,7 +1,8 @@
 #!/bin/bash
-# A disk in memory, 1 GiB of which only what is written takes space.
+# A disk in memory, 1 GiB of which only what is written takes space; it is removed in the end.
 set -eu
 here=$(dirname "$0")
+"$here/unused" scratch
 TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
 export TARGETCLI_HOME
 wwn=naa.5001405000000012

@@ -1,10 +1,12 @@
 #!/bin/bash
 # Grows a LUN while it is in use.
+# usage: resize.sh [IMAGE]     (default /var/lib/lunkit/example-grow.img; must not be there: it is made, 64 MiB, and removed)
 set -eu
 here=$(dirname "$0")
+image=${1:-/var/lib/lunkit/example-grow.img}
+"$here/unused" grow "$image"
 TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
 export TARGETCLI_HOME
-image=${1:-/var/lib/lunkit/example-grow.img}
 wwn=naa.5001405000000013
 cleanup() {
     targetcli "/loopback delete $wwn" || true

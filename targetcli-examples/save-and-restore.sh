@@ -1,14 +1,16 @@
 #!/bin/bash
 # Saves the configuration, clears it as a reboot would, and restores it: the LUN comes back with its data.
-# usage: save-and-restore.sh [IMAGE]   (clears the whole configuration of this machine's target: only where it is empty)
+# usage: save-and-restore.sh [IMAGE]     (default /var/lib/lunkit/example-saved.img; must not be there: it is made, 64 MiB, and removed)
+# Clears the whole configuration of this machine's target, so it refuses where there is one.
 set -eu
 for other in /sys/kernel/config/target/core/*_*/*/; do
     [ ! -d "$other" ] || { echo "this machine has backstores already; clearconfig would take them down" >&2; exit 1; }
 done
 here=$(dirname "$0")
+image=${1:-/var/lib/lunkit/example-saved.img}
+"$here/unused" saved "$image"
 TARGETCLI_HOME=$(mktemp -d)      # its settings in your home stay as they are
 export TARGETCLI_HOME
-image=${1:-/var/lib/lunkit/example-saved.img}
 saved=$(mktemp)
 wwn=naa.5001405000000015
 cleanup() {
