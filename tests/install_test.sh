@@ -25,6 +25,7 @@ wanted=(
     usr/share/man/man8/lunkitd.8
     usr/share/man/man7/lunkit-file.7
     usr/share/man/man7/lunkit-qcow.7
+    usr/share/man/man7/lunkit-ram.7
     usr/share/man/man7/lunkit-zbc.7
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The manual pages against what they describe: the options of both programs, the commands, the keys of
-# lunkitd.conf with their defaults, those of the qcow handler, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
+# lunkitd.conf with their defaults, those of the handlers, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
 # Usage: check_docs.sh ROOT LUNKITD LUNKIT
 set -u
 root=${1:?usage: check_docs.sh ROOT LUNKITD LUNKIT} lunkitd=${2:?} lunkit=${3:?}
@@ -97,6 +97,15 @@ sed -nE 's/^\.It Cm ([a-z_]+).*/\1/p' "$docs/lunkit-zbc.7" >"$folder/b"
 same "keys of the zbc handler" "$folder/a" "$folder/b"
 grep -oE '(config\.[a-z]+\(|number\(config, )"[a-z_]+"' "$root/handlers/zbc/zbc_options.cpp" | cut -d'"' -f2 >"$folder/b"
 same "keys that the zbc handler explains (<) and reads (>)" "$folder/a" "$folder/b"
+
+# Every handler has a page, or a part of one.
+for handler in "$root"/handlers/*/; do
+    name=$(basename "$handler")
+    if ! grep -qxE "\\.Sq $name|\\.Ss The handler $name" "$docs"/*.7; then
+        echo "no manual page describes the handler $name"
+        failed=1
+    fi
+done
 
 for page in "$docs"/*.[1578]; do
     lint=$(mandoc -T lint -W style "$page" 2>/dev/null | grep -v 'referenced manual not found')
