@@ -30,10 +30,18 @@ wanted=(
     usr/share/man/man1/lunkit.1
     usr/share/man/man5/lunkitd.conf.5
     usr/share/man/man5/lunkit-devices.5
+    usr/share/doc/lunkit/examples/mirror.sh
+    usr/share/doc/lunkit-dev/handlers.md
+    usr/share/doc/lunkit-dev/examples/CMakeLists.txt
+    usr/share/doc/lunkit-dev/examples/ramdisk.cpp
     usr/share/bash-completion/completions/lunkit
     usr/share/zsh/vendor-completions/_lunkit
     usr/share/fish/vendor_completions.d/lunkit.fish
 )
+source=$(cd "$(dirname "$0")/.." && pwd)
+for example in "$source"/targetcli-examples/*; do
+    wanted+=("usr/share/doc/lunkit/examples/${example##*/}")
+done
 handlers=$(cd "$stage" && find usr -name 'handler_*.so' | head -n 1)
 lib=${handlers%/lunkit/*}
 for file in "${wanted[@]}"; do
@@ -49,7 +57,6 @@ for top in "$stage"/*; do
     *) echo "unexpected: ${top#"$stage"}"; status=1 ;;
     esac
 done
-source=$(cd "$(dirname "$0")/.." && pwd)
 if grep -rIlF "$source" "$stage"; then
     echo "the files above name the build tree"
     status=1

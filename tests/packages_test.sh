@@ -61,7 +61,7 @@ expect "the settings are the administrator's" diff <(cd "$work/lunkit" && find e
 
 # What they hold.
 for name in "${names[@]}"; do
-    files_below "$work/$name" | grep -v "^./usr/share/doc/$name/" | sed 's/\(\/man[0-9]\/.*\)\.gz$/\1/'
+    files_below "$work/$name" | grep -vE "^\./usr/share/doc/$name/(copyright|changelog\.gz)\$" | sed 's/\(\/man[0-9]\/.*\)\.gz$/\1/'
 done | sort >"$work/files"
 files_below "$stage" >"$work/installed"
 expect "together what an installation has, each file once" diff "$work/installed" "$work/files"
@@ -71,6 +71,8 @@ expect "the unit starts it from where it is" grep -qx 'ExecStart=/usr/sbin/lunki
 expect "qcow: the handler" grep -q '/lunkit/handler_qcow\.so$' <(files_below "$work/lunkit-handlers-qcow")
 expect "qcow: its manual page" holds lunkit-handlers-qcow usr/share/man/man7/lunkit-qcow.7.gz
 expect "lunkit-dev: the header" holds lunkit-dev usr/include/lunkit/handler.h
+expect "lunkit-dev: the guide" holds lunkit-dev usr/share/doc/lunkit-dev/handlers.md
+expect "lunkit: examples that can run" [ -x "$work/lunkit/usr/share/doc/lunkit/examples/file-iscsi.sh" ]
 expect "lunkit-dev: for pkg-config" grep -qx 'prefix=/usr' "$work/lunkit-dev/usr/share/pkgconfig/lunkit.pc"
 expect "no trace of where they were built" sh -c "! grep -rIlF '$source' '$work'/lunkit*/"
 while read -r program; do
