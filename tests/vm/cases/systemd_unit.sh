@@ -52,6 +52,20 @@ restart_lunkitd     # which opens all of them anew
 read_disk "$overlay_disk" | begins_as_base -
 read_disk "$DISK" | begins_as_base -
 
+step "a key from a drop-in, see lunkit-qcow(7)"
+drop_in=/run/systemd/system/lunkitd.service.d/vol1.conf key=/etc/credstore/lunkit-vol1
+mkdir -p "${drop_in%/*}" "${key%/*}"
+(umask 077; echo -n "not to be guessed" >$key)
+printf '[Service]\nLoadCredential=lunkit-vol1\n' >$drop_in
+systemctl daemon-reload
+restart_lunkitd
+qemu-img create -q -f qcow2 --object secret,id=k,file=$key \
+    -o encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10 /tank/vol1 16M
+user_lun qcow vol1 16M '/tank/vol1;secret_credential=lunkit-vol1'
+read_disk "$overlay_disk" | dd of="$DISK" bs=1M iflag=fullblock oflag=direct status=none
+restart_lunkitd
+read_disk "$DISK" | begins_as_base -
+
 step "restart under I/O"
 user_lun file d 64M /tank/d
 begin_loads "$DISK"
@@ -61,4 +75,6 @@ for _ in 1 2 3; do
 done
 end_loads
 assert_no_errors
+rm $drop_in $key
+systemctl daemon-reload
 assert_eq "$(systemctl --failed --no-legend | grep -c lunkitd || :)" 0 "failed units"
