@@ -41,10 +41,10 @@ bool target_answers_reservations(const ConfigfsDevice& configfs) {
     return !is_off(File::kEmulatePr) && !is_off(File::kPgrSupport);
 }
 
-TableOwner owner_of(const BringUpOrder& order, const KernelPaths& paths) {
+TableOwner owner_of(const BringUpOrder& order) {
     return {.name = order.uio.name.folder(),
             .device_id = order.survey.probe.device_id.value_or(0),
-            .node = sysfs_inode(paths, order.uio.minor)};
+            .node = order.uio.node};
 }
 
 // Goes on where a predecessor was, if what it left is there and fits.
@@ -90,7 +90,7 @@ Status empty(ServedRing& ring, const BringUpOrder& order, std::string_view name)
     if (ring.keeps_memory()) {
         ring.retire_table();
     } else if (order.tables != nullptr) {
-        order.tables->remove(order.uio.minor);
+        order.tables->remove(order.uio.minor, order.uio.node);
     }
     return probe.configfs->reset_ring();
 }
@@ -104,6 +104,9 @@ Status begin(ServedRing& ring, const BringUpOrder& order, const TableOwner& owne
         Result<TableMemory> kept = order.tables->make(order.uio.minor, owner, ring.table_bytes());
         if (kept) {
             return ring.attach(*std::move(kept));
+        }
+        if (kept.error().code == ENODEV) {
+            return std::unexpected(kept.error());
         }
         core::log(core::LogLevel::kWarning, {.device = owner.name},
                   "{}; should the daemon die, a successor has to reset the ring",
@@ -173,8 +176,12 @@ Result<BroughtUp> bring_up(const Surroundings& world, BringUpOrder order) {
     const Probe& probe = survey.probe;
     // The node first: who has it open serves the device, and nobody else may touch its storage.
     TRY(UioNode node, world.open_uio(order.uio.minor));
+    if (!is_there(world.paths, order.uio)) {
+        // This may run long after it was given up: the node may be that of the minor's next device.
+        return failure(ENODEV, "the device is gone");
+    }
     TRY(ServedRing ring, ServedRing::open(std::move(node)));
-    const TableOwner owner = owner_of(order, world.paths);
+    const TableOwner owner = owner_of(order);
     if (probe.enabled) {
         resume(ring, order, owner);
     }

@@ -69,8 +69,10 @@ struct BringUpOrder {
     UioDevice uio;
     Survey survey;
     std::shared_ptr<core::EngineQueue> queue;
-    const InflightFolder* tables = nullptr;  ///< may be null: then nobody can take over from us
-    DeviceEvents events;                     ///< identity and reserved are filled in
+    /// May be null: then nobody can take over from us. An opening that hangs may outlive the
+    /// service.
+    std::shared_ptr<const InflightFolder> tables;
+    DeviceEvents events;  ///< identity and reserved are filled in
     std::shared_ptr<CopyDirectory> copies;
     std::function<void(std::uint64_t size)> size_changed;
     /// Whether the kernel's device stays when ours is closed, and a successor opens it. Set here

@@ -27,7 +27,7 @@ void TcmuService::open(const Entry& entry) {
     BringUpOrder order;
     order.uio = entry->uio;
     order.queue = entry->queue;
-    order.tables = tables_ ? &*tables_ : nullptr;
+    order.tables = tables_;
     order.stays = entry->stays;
     order.copies = copies_;
     order.events.gone = [this, weak, inbox = loop_->inbox()] {
@@ -159,7 +159,7 @@ void TcmuService::open_failed(const Entry& entry, const Error& error) {
         }
         // Nobody waited: another daemon has answered, and the device stays unless it refused.
     }
-    if (sysfs_inode(world_.paths, entry->uio.minor) == 0) {
+    if (!is_there(world_.paths, entry->uio)) {
         forget(entry, 0);
         return;
     }
@@ -348,15 +348,12 @@ void TcmuService::closed(const Entry& entry) {
 
 // The device is no longer known; then whoever waits for that is answered.
 void TcmuService::forget(const Entry& entry, int result) {
-    std::size_t erased = 0;
     {
         const std::lock_guard lock(mutex_);
-        erased = std::erase(entries_, entry);
+        std::erase(entries_, entry);
     }
-    const bool minor_is_free = std::ranges::none_of(
-        entries_, [&entry](const Entry& other) { return other->uio.minor == entry->uio.minor; });
-    if (tables_ && erased > 0 && !entry->stays->load() && minor_is_free) {
-        tables_->remove(entry->uio.minor);
+    if (tables_ && !entry->stays->load()) {
+        tables_->remove(entry->uio.minor, entry->uio.node);
     }
     (void)entry->reply.answer(result);  // failures are logged there
     for (ServedDevice::Waiting& left : entry->waiting) {

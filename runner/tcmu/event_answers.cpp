@@ -109,7 +109,8 @@ void TcmuService::on_added(const DeviceEvent& event, const DeviceName& name, Pen
         const std::lock_guard lock(mutex_);
         std::erase(entries_, older);
     }
-    const Entry entry = add({.minor = event.minor, .name = name});
+    const Entry entry =
+        add({.minor = event.minor, .name = name, .node = sysfs_inode(world_.paths, event.minor)});
     entry->device_id = event.device_id;
     entry->reply = std::move(reply);
     open(entry);

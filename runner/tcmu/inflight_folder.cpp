@@ -47,6 +47,10 @@ std::string file_name(std::uint32_t minor) {
     return fmt::format("uio{}.inflight", minor);
 }
 
+void unlink_file(const UniqueFd& folder, const std::string& name) {
+    (void)::unlinkat(folder.get(), name.c_str(), 0);  // it need not be there
+}
+
 }  // namespace
 
 Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
@@ -55,8 +59,9 @@ Result<TableMemory> TableMemory::anonymous(std::size_t bytes) {
     return memory;
 }
 
-Result<InflightFolder> InflightFolder::open(const std::string& run_dir) {
+Result<InflightFolder> InflightFolder::open(const std::string& run_dir, NodeOf node_of) {
     InflightFolder folder;
+    folder.node_of_ = std::move(node_of);
     TRY(folder.folder_, core::open_private_folder(run_dir, "tcmu"));
     return folder;
 }
@@ -87,7 +92,11 @@ Result<TableMemory> InflightFolder::find(std::uint32_t minor, const TableOwner& 
 Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& owner,
                                          std::size_t table_bytes) const {
     const std::string name = file_name(minor);
-    remove(minor);
+    const std::lock_guard lock(*changing_);
+    if (node_of_(minor) != owner.node) {
+        return failure(ENODEV, owner.name + " is gone");
+    }
+    unlink_file(folder_, name);
     const UniqueFd fd(::openat(folder_.get(), name.c_str(),
                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(kTableOffset + table_bytes)) != 0) {
@@ -99,14 +108,22 @@ Result<TableMemory> InflightFolder::make(std::uint32_t minor, const TableOwner& 
     const OwnerRecord record = record_of(owner);
     if (::pwrite(fd.get(), &record, sizeof record, 0) != static_cast<ssize_t>(sizeof record)) {
         const auto error = core::system_failure("cannot write " + name);
-        remove(minor);
+        unlink_file(folder_, name);
         return error;
     }
     return memory;
 }
 
-void InflightFolder::remove(std::uint32_t minor) const {
-    (void)::unlinkat(folder_.get(), file_name(minor).c_str(), 0);  // it need not be there
+void InflightFolder::remove(std::uint32_t minor, std::uint64_t node) const {
+    const std::string name = file_name(minor);
+    const std::lock_guard lock(*changing_);
+    const UniqueFd fd(
+        ::openat(folder_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    OwnerRecord found{};
+    if (fd && ::pread(fd.get(), &found, sizeof found, 0) == static_cast<ssize_t>(sizeof found) &&
+        found.magic == kMagic && found.node == node) {
+        unlink_file(folder_, name);
+    }
 }
 
 }  // namespace lunkit::tcmu

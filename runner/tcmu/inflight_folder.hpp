@@ -10,6 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -54,27 +57,34 @@ class TableMemory {
 };
 
 /// The folder is ours alone (mode 0700), and no link is followed in it. Any thread; of one device
-/// one at a time.
+/// one at a time. Of two devices with the same minor, the one that is gone does no harm to the
+/// table of the other, however late it comes.
 class InflightFolder {
   public:
     static constexpr std::size_t kUnitOffset = 4096;
     static constexpr std::size_t kTableOffset = kUnitOffset + TableMemory::kUnitRoom;
 
+    /// The TableOwner::node of the device that has the minor now.
+    using NodeOf = std::function<std::uint64_t(std::uint32_t minor)>;
+
     /// Makes <run_dir>/tcmu where it is missing. An error: it belongs to somebody else, is a link,
     /// others may write there, ...
-    static Result<InflightFolder> open(const std::string& run_dir);
+    static Result<InflightFolder> open(const std::string& run_dir, NodeOf node_of);
 
     /// The file of this very device; ENOENT: there is none, or it is another's.
     Result<TableMemory> find(std::uint32_t minor, const TableOwner& owner,
                              std::size_t table_bytes) const;
-    /// A new one, in the place of any that was there.
+    /// A new one, in the place of any that was there. ENODEV: the owner is gone.
     Result<TableMemory> make(std::uint32_t minor, const TableOwner& owner,
                              std::size_t table_bytes) const;
-    /// The device is no more.
-    void remove(std::uint32_t minor) const;
+    /// The device is no more, or what its table says is void.
+    void remove(std::uint32_t minor, std::uint64_t node) const;
 
   private:
     UniqueFd folder_;
+    NodeOf node_of_;
+    // From the look at who has the minor to the change of the file.
+    std::unique_ptr<std::mutex> changing_ = std::make_unique<std::mutex>();
 };
 
 }  // namespace lunkit::tcmu

@@ -36,8 +36,11 @@ Status TcmuService::start() {
     settings_ = runtime_.settings;
     copies_->allow(settings_.copy_pairs);
     CHECK(world_.ensure_kernel());
-    if (Result<InflightFolder> folder = InflightFolder::open(settings_.run_dir); folder) {
-        tables_ = *std::move(folder);
+    Result<InflightFolder> folder = InflightFolder::open(
+        settings_.run_dir,
+        [paths = world_.paths](std::uint32_t minor) { return sysfs_inode(paths, minor); });
+    if (folder) {
+        tables_ = std::make_shared<const InflightFolder>(*std::move(folder));
     } else {
         core::log(LogLevel::kWarning, {}, "{}; a restart will have to reset rings",
                   folder.error().what);

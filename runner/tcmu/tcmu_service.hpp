@@ -128,7 +128,7 @@ class TcmuService final : public core::Service {
     const Surroundings world_;
     core::Settings settings_;  // a copy: the original belongs to another thread
     const std::shared_ptr<CopyDirectory> copies_ = std::make_shared<CopyDirectory>();
-    std::optional<InflightFolder> tables_;
+    std::shared_ptr<const InflightFolder> tables_;
     std::unique_ptr<EventChannel> channel_;
     std::unique_ptr<ControlLoop> loop_;  // its thread ends before the rest goes
 

@@ -65,6 +65,7 @@ Result<std::vector<UioDevice>> list_uio_devices(const KernelPaths& paths) {
             !parse_whole(std::string_view(file).substr(3), device.minor)) {
             continue;
         }
+        device.node = sysfs_inode(paths, device.minor);  // before the name, so never a later one's
         const Result<std::string> text = read_attribute(entry->path() / "name");
         std::optional<DeviceName> name = text ? DeviceName::parse(*text) : std::nullopt;
         if (name) {  // else another driver's, or just gone
@@ -84,6 +85,10 @@ std::uint64_t sysfs_inode(const KernelPaths& paths, std::uint32_t minor) {
     struct stat status{};
     const std::string path = fmt::format("{}/uio{}", paths.uio_class, minor);  // a link in sysfs
     return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+bool is_there(const KernelPaths& paths, const UioDevice& device) {
+    return device.node != 0 && sysfs_inode(paths, device.minor) == device.node;
 }
 
 Result<UioNode> open_uio(const KernelPaths& paths, std::uint32_t minor,

@@ -82,12 +82,15 @@ class FakeKernelTree {
         text << "0x" << std::hex << size << "\n";
         put(at + "maps/map0/size", text.str());
     }
-    void remove_uio(std::uint32_t minor) const {
-        std::filesystem::remove_all(paths.uio_class + "/uio" + std::to_string(minor));
+    /// Its inode is not given again.
+    void remove_uio(std::uint32_t minor) {
+        std::filesystem::rename(paths.uio_class + "/uio" + std::to_string(minor),
+                                root_ + "/gone" + std::to_string(++gone_));
     }
 
   private:
     std::string root_;
+    int gone_ = 0;
 };
 
 }  // namespace lunkit::test

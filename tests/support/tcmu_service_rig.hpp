@@ -71,6 +71,13 @@ class TcmuServiceRig {
         tree.add_uio(minor, "tcm-user/0/" + name + "/" + config, made.map_size());
         return made;
     }
+    /// The kernel has refused it; its minor number is free again.
+    void remove_device(std::uint32_t minor, const std::string& name) {
+        tree.remove_uio(minor);
+        std::filesystem::remove_all(tree.folder("user_0/" + name));
+        const std::lock_guard lock(mutex_);
+        models_.erase(minor);
+    }
     static std::uint32_t id_of(std::uint32_t minor) { return minor + 100; }
 
     tcmu::DeviceEvent event(Kind kind, std::uint32_t minor, const std::string& name,
@@ -182,7 +189,8 @@ class TcmuServiceRig {
     std::unique_ptr<tcmu::TcmuService> service;
     std::atomic<int> resizes{0};
     std::atomic<int> resize_error{0};
-    std::atomic<bool> resizes_hang{false};  // until let_go()
+    std::atomic<bool> nodes_hang{false};    // until let_go()
+    std::atomic<bool> resizes_hang{false};  // likewise
     std::atomic<bool> flushes_hang{false};  // likewise
     std::chrono::milliseconds closing_takes{0};
     std::atomic<bool> took_over{false};
@@ -254,6 +262,9 @@ class TcmuServiceRig {
         changed_.wait(lock, [this] { return free_; });
     }
     Result<tcmu::UioNode> open_uio(std::uint32_t minor) {
+        if (nodes_hang) {
+            wait_until_free();
+        }
         const std::lock_guard lock(mutex_);
         if (!models_.contains(minor)) {
             return failure(ENODEV, "no such node");

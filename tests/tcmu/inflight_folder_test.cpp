@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "support/fake_kernel_tree.hpp"
@@ -25,7 +26,9 @@ class InflightFolderTest : public testing::Test {
         return status.st_mode & 0777U;
     }
     FakeKernelTree tree;
-    InflightFolder tables = *InflightFolder::open(tree.run_dir());
+    std::uint64_t node = kOwner.node;  // of the device that has the minor
+    InflightFolder::NodeOf node_of = [this](std::uint32_t) { return node; };
+    InflightFolder tables = *InflightFolder::open(tree.run_dir(), node_of);
 };
 
 TEST_F(InflightFolderTest, WhatWasWrittenIsFound) {
@@ -55,8 +58,17 @@ TEST_F(InflightFolderTest, NewFileReplacesTheOldOne) {
     (*tables.make(3, kOwner, kBytes)).table()[0] = std::byte{5};
     const TableMemory made = *tables.make(3, kOwner, kBytes);
     EXPECT_EQ(made.table()[0], std::byte{0});
-    tables.remove(3);
+    tables.remove(3, kOwner.node);
     EXPECT_FALSE(tables.find(3, kOwner, kBytes));
+}
+
+TEST_F(InflightFolderTest, DeviceThatIsGoneLeavesTheTableOfTheNext) {
+    const TableOwner next{.name = "user_0/next", .device_id = 10, .node = 78};
+    node = next.node;
+    (void)*tables.make(3, next, kBytes);
+    EXPECT_EQ(tables.make(3, kOwner, kBytes).error().code, ENODEV);
+    tables.remove(3, kOwner.node);
+    EXPECT_TRUE(tables.find(3, next, kBytes));
 }
 
 TEST_F(InflightFolderTest, FileThatIsALinkIsNotFollowed) {
@@ -78,7 +90,7 @@ TEST_F(InflightFolderTest, TruncatedFileIsNotFound) {
 TEST_F(InflightFolderTest, FolderIsOursAlone) {
     EXPECT_EQ(mode_of(folder()), 0700U);
     std::filesystem::permissions(folder(), std::filesystem::perms::all);
-    ASSERT_TRUE(InflightFolder::open(tree.run_dir()).has_value());
+    ASSERT_TRUE(InflightFolder::open(tree.run_dir(), node_of).has_value());
     EXPECT_EQ(mode_of(folder()), 0700U);
 }
 
@@ -86,7 +98,7 @@ TEST_F(InflightFolderTest, FolderThatIsALinkIsRefused) {
     std::filesystem::create_directories(tree.root() + "/elsewhere");
     std::filesystem::remove(folder());
     std::filesystem::create_symlink(tree.root() + "/elsewhere", folder());
-    EXPECT_FALSE(InflightFolder::open(tree.run_dir()).has_value());
+    EXPECT_FALSE(InflightFolder::open(tree.run_dir(), node_of).has_value());
 }
 
 }  // namespace

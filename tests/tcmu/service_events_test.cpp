@@ -222,6 +222,39 @@ TEST_F(ServiceEvents, StuckOpeningIsAnsweredByTheWatchdog) {
     EXPECT_TRUE(rig.wait_for_closed(1));  // what came of it after all
 }
 
+// The kernel has dropped the device by then, and another one has its minor number.
+TEST_F(ServiceEvents, OpeningThatWasGivenUpLeavesTheTableOfTheNextDevice) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(500);
+    rig.start();
+    (void)rig.add_device(0, "disk", false, "ram/stuck");
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk", "ram/stuck")), -ETIMEDOUT);
+    rig.remove_device(0, "disk");
+    TcmuKernelModel& next = add(0, "next");
+    const std::string path = rig.tree.run_dir() + "/tcmu/uio0.inflight";
+    struct stat before{};
+    ASSERT_EQ(::stat(path.c_str(), &before), 0);
+    rig.let_go();
+    EXPECT_TRUE(rig.wait_for_closed(1));
+    struct stat after{};
+    ASSERT_EQ(::stat(path.c_str(), &after), 0);
+    EXPECT_EQ(after.st_ino, before.st_ino);
+    EXPECT_TRUE(TcmuServiceRig::serves(next));
+}
+
+TEST_F(ServiceEvents, OpeningThatWasGivenUpDoesNothingWithTheNodeOfTheNextDevice) {
+    rig.settings.bring_up_timeout = std::chrono::milliseconds(500);
+    rig.nodes_hang = true;
+    rig.start();
+    (void)rig.add_device(0, "disk", false);
+    EXPECT_EQ(rig.ask(rig.event(Kind::kAdded, 0, "disk")), -ETIMEDOUT);
+    rig.remove_device(0, "disk");
+    rig.nodes_hang = false;
+    (void)add(0, "next");
+    rig.let_go();
+    rig.stop();
+    EXPECT_EQ(rig.closed(), 1);  // nothing was opened for the first
+}
+
 // Somebody deletes the device while it is created: configfs waits for the answer to ADDED.
 TEST_F(ServiceEvents, DeletionDuringCreationIsAnsweredSoon) {
     rig.configfs_time = std::chrono::milliseconds(20);

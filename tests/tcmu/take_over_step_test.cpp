@@ -287,7 +287,8 @@ class DeathAtEveryInstruction : public testing::Test {
     }
 
     test::FakeKernelTree tree_;
-    InflightFolder tables_ = *InflightFolder::open(tree_.run_dir());
+    InflightFolder tables_ =
+        *InflightFolder::open(tree_.run_dir(), [](auto) { return kOwner.node; });
     TableMemory table_;
     SharedMemory disk_;
     std::vector<UniqueFd> kernel_ends_;

@@ -44,7 +44,7 @@ class TakeOver : public testing::Test {
     InflightTable& table() { return ring->ring().table(); }
 
     test::FakeKernelTree tree;
-    InflightFolder tables = *InflightFolder::open(tree.run_dir());
+    InflightFolder tables = *InflightFolder::open(tree.run_dir(), [](auto) { return kOwner.node; });
     TcmuKernelModel model;
     std::unique_ptr<ServedRing> ring;
 };
