@@ -39,6 +39,8 @@ struct Surroundings {
     /// while it is created: then it waits for the very answer that it is asked for. While other
     /// creations go on, it has longer.
     std::chrono::milliseconds configfs_time{5'000};
+    /// How long a device that nobody waits for may hold up those behind it.
+    std::chrono::milliseconds turn_time{2'000};
 
     /// The running kernel and the handlers of `runtime`.
     static Surroundings of(core::Runtime& runtime);

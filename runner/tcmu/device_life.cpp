@@ -67,6 +67,12 @@ void TcmuService::open(const Entry& entry) {
         [this, entry] { return give_up_opening(entry); });
 }
 
+// For one that the kernel does not wait for.
+void TcmuService::open_in_turn(const Entry& entry) {
+    set_phase(entry, Phase::kOpening);
+    take_turn(entry, [this, entry] { open(entry); });
+}
+
 void TcmuService::bring_up_step(const Entry& entry, BringUpOrder order) {
     auto result = std::make_shared<Result<BroughtUp>>(failure(EIO));
     run_step(
@@ -180,7 +186,7 @@ void TcmuService::retry_later(const Entry& entry) {
     entry->watchdog = loop_->after(kRetryInterval, [this, entry, step = entry->step] {
         if (entry->step == step && entry->phase == Phase::kIdle && !stopping_) {
             entry->watchdog.reset();
-            open(entry);
+            open_in_turn(entry);
         }
     });
 }
@@ -355,6 +361,7 @@ void TcmuService::forget(const Entry& entry, int result) {
     if (tables_ && !entry->stays->load()) {
         tables_->remove(entry->uio.minor, entry->uio.node);
     }
+    end_turn(entry);
     (void)entry->reply.answer(result);  // failures are logged there
     for (ServedDevice::Waiting& left : entry->waiting) {
         loop_->cancel(left.timer);
@@ -367,7 +374,7 @@ void TcmuService::forget(const Entry& entry, int result) {
 
 void TcmuService::became_idle(const Entry& entry) {
     set_phase(entry, Phase::kIdle);
-    entry->lane = nullptr;
+    end_turn(entry);
     handle_waiting(entry);
     if (entry->phase == Phase::kIdle && entry->device && entry->tells_size) {
         push_size(entry);

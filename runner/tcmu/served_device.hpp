@@ -47,9 +47,7 @@ struct ServedDevice {
     UioDevice uio;
     const std::string folder;  ///< "user_<hba>/<dev>"
     std::optional<std::uint32_t> device_id;
-    /// Line of the workers for its steps; null: its own. Devices that are found at start share
-    /// some, or a thousand devices would start a thousand threads.
-    const void* lane = nullptr;
+    std::optional<ControlLoop::TimerId> turn;  ///< see take_turn(); the timer ends it
     Phase phase = Phase::kProbing;
     std::uint64_t step = 0;
     std::optional<ControlLoop::TimerId> watchdog;

@@ -8,6 +8,12 @@
 
 namespace lunkit::tcmu {
 
+namespace {
+
+constexpr std::size_t kTurns = 64;
+
+}  // namespace
+
 void TcmuService::run_step(const Entry& entry, StepBound bound, ControlLoop::Call work,
                            ControlLoop::Call done, std::move_only_function<bool()> late) {
     end_step(entry);
@@ -24,8 +30,7 @@ void TcmuService::run_step(const Entry& entry, StepBound bound, ControlLoop::Cal
         done();
     };
     ++working_;
-    core::call_in_worker(runtime_.queues.workers(),
-                         entry->lane != nullptr ? entry->lane : entry.get(),
+    core::call_in_worker(runtime_.queues.workers(), entry.get(),
                          [inbox = loop_->inbox(), work = std::move(work),
                           back = ControlLoop::Call(std::move(back))]() mutable {
                              work();
@@ -68,6 +73,39 @@ void TcmuService::drop_in_worker(ControlLoop::Call holder) {
                              holder = nullptr;
                              back();
                          });
+}
+
+// What nobody waits for comes in turns, or a thousand devices that are found at start would start a
+// thousand threads. One that takes long has its thread and no turn any more: however many hang, the
+// others come up.
+void TcmuService::take_turn(const Entry& entry, ControlLoop::Call begin) {
+    end_step(entry);
+    line_.push_back({entry, entry->step, std::move(begin)});
+    end_turn(entry);
+    next_turns();
+}
+
+void TcmuService::end_turn(const Entry& entry) {
+    if (!entry->turn) {
+        return;
+    }
+    loop_->cancel(*std::exchange(entry->turn, std::nullopt));
+    --turns_;
+    next_turns();
+}
+
+void TcmuService::next_turns() {
+    while (turns_ < kTurns && !line_.empty()) {
+        Turn next = std::move(line_.front());
+        line_.pop_front();
+        const Entry& entry = next.entry;
+        if (entry->step != next.step) {
+            continue;  // it has been closed
+        }
+        ++turns_;
+        entry->turn = loop_->after(world_.turn_time, [this, entry] { end_turn(entry); });
+        next.begin();
+    }
 }
 
 std::shared_ptr<core::EngineQueue> TcmuService::assign_queue() {

@@ -59,22 +59,27 @@ void TcmuService::probe_one(const UioDevice& uio, bool ours) {
     // Of others' devices only this matters: whether one waits to be added.
     const Entry entry = ours ? add(uio) : std::make_shared<ServedDevice>(uio);
     entry->stays->store(true);  // until it is known to be new, what a predecessor left is kept
-    entry->lane = &scan_lanes_[uio.minor % scan_lanes_.size()];
+    take_turn(entry, [this, entry, ours] { probe_step(entry, ours); });
+}
+
+void TcmuService::probe_step(const Entry& entry, bool ours) {
     auto result = std::make_shared<Result<Probe>>(failure(EIO));
     run_step(
         entry, {.most = kProbeTimeout},
-        [this, name = uio.name, result] { *result = probe(world_, name); },
+        [this, name = entry->uio.name, result] { *result = probe(world_, name); },
         [this, entry, ours, result] { probed(entry, ours, std::move(*result)); },
         [this, entry, ours] {
             if (ours) {
                 probe_hangs(entry);
             }
+            end_turn(entry);
             one_probed();
             return true;
         });
 }
 
 void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
+    end_turn(entry);
     if (!result) {
         core::log(LogLevel::kInfo, {.device = entry->folder}, "{}, leaving the device alone",
                   result.error().what);
@@ -93,7 +98,7 @@ void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
         }
     } else {
         note_probe(entry, *result);
-        open(entry);
+        open_in_turn(entry);
     }
     one_probed();
 }

@@ -76,6 +76,7 @@ void TcmuService::begin_stop() {
     stopping_ = true;
     given_up_ = false;  // one of before, which took too long to close, does not count
     scan_.outstanding = 0;
+    line_.clear();
     for (auto& [id, foreign] : foreign_) {
         foreign.reply.forget();
         loop_->cancel(foreign.timer);

@@ -10,9 +10,9 @@
 //   - an attribute that makes a RECONFIG to ourselves is written by a worker.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -76,6 +76,7 @@ class TcmuService final : public core::Service {
 
     // device_life.cpp: opening, changing, closing
     void open(const Entry& entry);
+    void open_in_turn(const Entry& entry);
     void bring_up_step(const Entry& entry, BringUpOrder order);
     void preset_step(const Entry& entry, const std::shared_ptr<Result<BroughtUp>>& result);
     [[nodiscard]] StepBound configfs_bound() const;
@@ -96,6 +97,7 @@ class TcmuService final : public core::Service {
     // startup_scan.cpp: devices that were there before us
     void scan();
     void probe_one(const UioDevice& uio, bool ours);
+    void probe_step(const Entry& entry, bool ours);
     void probed(const Entry& entry, bool ours, Result<Probe> result);
     void note_probe(const Entry& entry, const Probe& probe);
     void probe_hangs(const Entry& entry);
@@ -114,6 +116,11 @@ class TcmuService final : public core::Service {
     /// Whoever still comes back from an earlier step comes too late.
     void end_step(const Entry& entry);
     void drop_in_worker(ControlLoop::Call holder);
+
+    /// `begin` when the entry's turn has come, unless another step of it begins before.
+    void take_turn(const Entry& entry, ControlLoop::Call begin);
+    void end_turn(const Entry& entry);
+    void next_turns();
     [[nodiscard]] std::shared_ptr<core::EngineQueue> assign_queue();
     /// Any thread may call the result.
     [[nodiscard]] ControlLoop::Call on_loop(ControlLoop::Call call);
@@ -153,7 +160,14 @@ class TcmuService final : public core::Service {
         std::vector<std::uint32_t> enabled;  // DEVICE_IDs of ours
     };
     Scan scan_;
-    std::array<char, 8> scan_lanes_{};  // their addresses: see ServedDevice::lane
+
+    struct Turn {
+        Entry entry;
+        std::uint64_t step;
+        ControlLoop::Call begin;
+    };
+    std::deque<Turn> line_;  // who waits for a turn
+    std::size_t turns_ = 0;  // that somebody has
     bool stopping_ = false;
     bool given_up_ = false;             // stopping goes on without what still runs
     std::uint64_t creation_steps_ = 0;  // that have ended while the kernel waited for an answer

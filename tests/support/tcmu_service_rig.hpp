@@ -99,6 +99,7 @@ class TcmuServiceRig {
         tcmu::Surroundings world;
         world.paths = tree.paths;
         world.configfs_time = configfs_time;
+        world.turn_time = turn_time;
         world.ensure_kernel = [] { return Status{}; };
         world.open_channel = [this]() -> Result<std::unique_ptr<tcmu::EventChannel>> {
             return std::make_unique<FakeEventChannel>(kernel);
@@ -116,7 +117,7 @@ class TcmuServiceRig {
             ASSERT_EQ(ask(event(Kind::kRemoved, 9999, "nothing")), 0);
         }
     }
-    /// Waits until so many devices are served.
+    /// Waits until so many devices are served, for twenty seconds.
     void wait_for_running(std::size_t count) const {
         const auto running = [this] {
             std::size_t found = 0;
@@ -125,7 +126,9 @@ class TcmuServiceRig {
             }
             return found;
         };
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
         while (running() < count) {
+            ASSERT_LT(std::chrono::steady_clock::now(), end);
             std::this_thread::yield();
         }
     }
@@ -174,15 +177,16 @@ class TcmuServiceRig {
         const std::lock_guard lock(mutex_);
         return closed_;
     }
-    bool wait_for_opening() {
+    bool wait_for_opening(int count = 1) {
         std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return stuck_ > 0; });
+        return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return stuck_ >= count; });
     }
 
     FakeKernelTree tree;
     FakeKernelEvents kernel;
     core::Settings settings;
     std::chrono::milliseconds configfs_time{10'000};
+    std::chrono::milliseconds turn_time{10'000};
     host::HandlerRegistry handlers;
     std::unique_ptr<core::QueueSet> queues;
     std::unique_ptr<core::Runtime> runtime;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <string>
 
 #include "support/tcmu_service_rig.hpp"
 
@@ -196,6 +197,28 @@ TEST_F(ServiceStart, BlockedDeviceIsUnblocked) {
     rig.wait_for_running(1);
     EXPECT_TRUE(TcmuServiceRig::serves(model));
     EXPECT_EQ(action("user_0/disk", "block_dev")[0], '0');
+}
+
+TEST_F(ServiceStart, ManyStuckOpeningsHoldUpNoOther) {
+    constexpr std::uint32_t kStuck = 140;
+    rig.turn_time = std::chrono::milliseconds(100);
+    for (std::uint32_t minor = 0; minor < kStuck; ++minor) {
+        (void)rig.add_device(minor, "stuck" + std::to_string(minor), true, "ram/stuck");
+    }
+    TcmuKernelModel& model = rig.add_device(kStuck, "disk", true);
+    rig.start();
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+}
+
+TEST_F(ServiceStart, ManyDevicesDoNotComeUpAllAtOnce) {
+    constexpr std::uint32_t kStuck = 200;
+    for (std::uint32_t minor = 0; minor < kStuck; ++minor) {
+        (void)rig.add_device(minor, "stuck" + std::to_string(minor), true, "ram/stuck");
+    }
+    rig.start();
+    EXPECT_TRUE(rig.wait_for_opening(50));
+    EXPECT_LT(rig.queues->workers().threads(), kStuck * 3 / 4);
 }
 
 TEST_F(ServiceStart, OthersDevicesAreLeftAlone) {
