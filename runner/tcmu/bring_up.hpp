@@ -41,6 +41,8 @@ struct Surroundings {
     std::chrono::milliseconds configfs_time{5'000};
     /// How long a device that nobody waits for may hold up those behind it.
     std::chrono::milliseconds turn_time{2'000};
+    /// Until a device that cannot be served is tried again.
+    std::chrono::milliseconds retry_time{10'000};
 
     /// The running kernel and the handlers of `runtime`.
     static Surroundings of(core::Runtime& runtime);

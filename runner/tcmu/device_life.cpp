@@ -16,7 +16,6 @@ using Phase = ServedDevice::Phase;
 using core::LogLevel;
 
 constexpr std::chrono::milliseconds kCacheRetry{500};
-constexpr std::chrono::seconds kRetryInterval{10};
 
 }  // namespace
 
@@ -172,7 +171,7 @@ void TcmuService::open_failed(const Entry& entry, const Error& error) {
     if (is_news) {
         core::log(LogLevel::kError, {.device = entry->folder},
                   "{}: {}; not serving the device, trying again every {} s", entry->uio.name.config,
-                  error.what, kRetryInterval.count());
+                  error.what, std::chrono::floor<std::chrono::seconds>(world_.retry_time).count());
     }
     became_idle(entry);
     if (find(entry->folder) == entry && entry->phase == Phase::kIdle) {
@@ -183,7 +182,7 @@ void TcmuService::open_failed(const Entry& entry, const Error& error) {
 // A device that is enabled stays with the kernel whether we serve it or not.
 void TcmuService::retry_later(const Entry& entry) {
     end_step(entry);
-    entry->watchdog = loop_->after(kRetryInterval, [this, entry, step = entry->step] {
+    entry->watchdog = loop_->after(world_.retry_time, [this, entry, step = entry->step] {
         if (entry->step == step && entry->phase == Phase::kIdle && !stopping_) {
             entry->watchdog.reset();
             open_in_turn(entry);

@@ -22,6 +22,11 @@ struct Overloaded : Visitors... {
 }  // namespace
 
 void TcmuService::receive_events() {
+    read_events();
+    clear_stale_events();
+}
+
+void TcmuService::read_events() {
     const Result<std::vector<DeviceEvent>> events = channel_->receive();
     if (!events) {
         core::log(LogLevel::kError, {}, "{}; TCMU devices can no longer be added or removed",
@@ -34,9 +39,11 @@ void TcmuService::receive_events() {
         }
         return;
     }
+    reading_ = true;
     for (const DeviceEvent& event : *events) {
         on_event(event);
     }
+    reading_ = false;
 }
 
 void TcmuService::on_event(const DeviceEvent& event) {
@@ -58,6 +65,9 @@ void TcmuService::on_event(const DeviceEvent& event) {
         return;
     }
     const Entry entry = find(name->folder());
+    // What is heard has its own answer, and what waited unheard before it has had one: another one
+    // would end what comes after it.
+    std::erase(scan_.enabled, entry);
     if (entry && entry->device_id == event.device_id) {
         // For the same reason: an older event of the device that waits has had its answer.
         entry->reply.forget();

@@ -7,9 +7,10 @@
 //   REMOVED   lookups below the device's configfs folder wait as well: the probe hangs.
 // An answer of the wrong kind would do harm for good, so the last two are ended by the module's
 // reset_netlink, which fails whatever waits. That would hit waiting ADDEDs too; where there are
-// such, a RECONFIG that may wait is answered by itself (the kernel says ENODEV if none does), and a
-// reset for the sake of a REMOVED comes when the ADDEDs have had their answers. New events are
-// blocked meanwhile (block_netlink), so that nothing begins to wait between a look and the answer.
+// such, a RECONFIG that may wait unheard is answered by itself (the kernel says ENODEV if none
+// does), and a reset for the sake of a REMOVED, or of a device that cannot be asked, comes when the
+// ADDEDs have had their answers. New events are blocked meanwhile (block_netlink), so that nothing
+// begins to wait between a look and the answer.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -26,6 +27,10 @@ using core::LogLevel;
 
 constexpr std::chrono::milliseconds kProbeTimeout{2'000};
 constexpr std::chrono::milliseconds kSecondLook{10'000};
+
+bool answer_is_due(const std::shared_ptr<ServedDevice>& entry) {
+    return entry->reply || !entry->waiting.empty();
+}
 
 }  // namespace
 
@@ -80,12 +85,13 @@ void TcmuService::probe_step(const Entry& entry, bool ours) {
 
 void TcmuService::probed(const Entry& entry, bool ours, Result<Probe> result) {
     end_turn(entry);
-    if (!result) {
+    if (!result && ours) {
+        // Nobody knows what waits for an answer.
+        scan_.unsettled = scan_.unsettled || is_there(world_.paths, entry->uio);
+        open_failed(entry, result.error());
+    } else if (!result) {
         core::log(LogLevel::kInfo, {.device = entry->folder}, "{}, leaving the device alone",
                   result.error().what);
-        if (ours) {
-            forget(entry, -result.error().code);
-        }
     } else if (!ours) {
         scan_.add_pending = scan_.add_pending || !result->enabled;
         if (!result->enabled && result->device_id && !foreign_.contains(*result->device_id)) {
@@ -111,7 +117,9 @@ void TcmuService::note_probe(const Entry& entry, const Probe& probe) {
     const std::uint32_t id = *probe.device_id;
     entry->device_id = id;
     if (probe.enabled) {
-        scan_.enabled.push_back(id);
+        if (!answer_is_due(entry)) {
+            scan_.enabled.push_back(entry);
+        }
     } else if (!entry->reply) {
         entry->reply = PendingReply(*channel_, DeviceEvent::Kind::kAdded, id);
     }
@@ -120,7 +128,7 @@ void TcmuService::note_probe(const Entry& entry, const Probe& probe) {
 void TcmuService::probe_hangs(const Entry& entry) {
     core::log(LogLevel::kNotice, {.device = entry->folder},
               "the kernel waits for an answer to its removal, which the predecessor owes");
-    scan_.hangs = true;
+    scan_.unsettled = true;
     forget(entry, -ETIMEDOUT);  // should its addition have been heard meanwhile
     second_look();
 }
@@ -148,33 +156,27 @@ void TcmuService::one_probed() {
     if (scan_.outstanding > 0) {
         return;
     }
-    if (scan_.add_pending) {
-        for (const std::uint32_t id : scan_.enabled) {
-            PendingReply(*channel_, DeviceEvent::Kind::kReconfig, id).answer(-EINTR);
-        }
-        scan_.reset_later = scan_.hangs;
-    } else {
-        scan_.reset_later = true;
+    scan_.reset_later = scan_.unsettled || !scan_.add_pending;
+    if (!scan_.add_pending) {
+        scan_.enabled.clear();  // the reset ends what waits
     }
     clear_stale_events();
 }
 
+// Nothing is done while events are read: of those behind, the kernel waits for answers as well.
 void TcmuService::clear_stale_events() {
-    if (scan_.outstanding > 0 || !scan_.blocked) {
+    if (scan_.outstanding > 0 || reading_ || !(scan_.blocked || scan_.add_pending)) {
+        return;
+    }
+    read_events();  // what came before the block and was not read yet
+    if (std::exchange(scan_.add_pending, false)) {
+        end_unheard_reconfigs();
+    }
+    if (!scan_.blocked) {
         return;
     }
     if (scan_.reset_later) {
-        if (!std::exchange(scan_.reading, true)) {
-            receive_events();  // what came before the block and was not read yet waits as well
-            scan_.reading = false;
-            if (!scan_.blocked) {
-                return;  // an answer to one of them has come here before us
-            }
-        }
-        const bool answers_due = std::ranges::any_of(entries_, [](const Entry& entry) {
-            return bool(entry->reply) || !entry->waiting.empty();
-        });
-        if (answers_due && !stopping_) {
+        if (std::ranges::any_of(entries_, answer_is_due) && !stopping_) {
             return;  // becomes_idle() and forget() come back here
         }
         if (const Status reset = write_parameter(world_.paths, "reset_netlink", "1"); !reset) {
@@ -182,6 +184,15 @@ void TcmuService::clear_stale_events() {
         }
     }
     unblock_events();
+}
+
+void TcmuService::end_unheard_reconfigs() {
+    for (const Entry& entry : scan_.enabled) {
+        if (find(entry->folder) == entry) {
+            PendingReply(*channel_, DeviceEvent::Kind::kReconfig, *entry->device_id).answer(-EINTR);
+        }
+    }
+    scan_.enabled.clear();
 }
 
 void TcmuService::unblock_events() {

@@ -63,6 +63,7 @@ class TcmuService final : public core::Service {
 
     // event_answers.cpp: from an event to its answer
     void receive_events();
+    void read_events();
     void on_event(const DeviceEvent& event);
     void on_added(const DeviceEvent& event, const DeviceName& name, PendingReply reply);
     void on_known_added(const Entry& entry, const DeviceEvent& event, PendingReply reply);
@@ -103,6 +104,7 @@ class TcmuService final : public core::Service {
     void probe_hangs(const Entry& entry);
     void one_probed();
     void second_look();
+    void end_unheard_reconfigs();
     void unblock_events();
     void clear_stale_events();
 
@@ -154,12 +156,12 @@ class TcmuService final : public core::Service {
         std::size_t outstanding = 0;
         bool blocked = false;      // block_netlink is 1
         bool add_pending = false;  // somebody's device waits for its answer to ADDED
-        bool hangs = false;        // a device of ours waits for its answer to REMOVED
+        bool unsettled = false;    // a device of ours waits for an answer to REMOVED, or may wait
         bool reset_later = false;
-        bool reading = false;                // events, on the way to the reset
-        std::vector<std::uint32_t> enabled;  // DEVICE_IDs of ours
+        std::vector<Entry> enabled;  // devices of ours of which nothing has been heard
     };
     Scan scan_;
+    bool reading_ = false;  // events
 
     struct Turn {
         Entry entry;

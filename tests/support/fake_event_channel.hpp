@@ -39,6 +39,15 @@ class FakeKernelEvents {
         events_.push_back(std::move(event));
         wake();
     }
+    /// Both are there when the first is heard.
+    void send(tcmu::DeviceEvent first, tcmu::DeviceEvent second) {
+        const std::lock_guard lock(mutex_);
+        waiting_[*first.device_id] = first.kind;
+        waiting_[*second.device_id] = second.kind;
+        events_.push_back(std::move(first));
+        events_.push_back(std::move(second));
+        wake();
+    }
     /// Another daemon has answered before we hear of it.
     void send_answered(tcmu::DeviceEvent event) {
         const std::lock_guard lock(mutex_);

@@ -100,6 +100,7 @@ class TcmuServiceRig {
         world.paths = tree.paths;
         world.configfs_time = configfs_time;
         world.turn_time = turn_time;
+        world.retry_time = retry_time;
         world.ensure_kernel = [] { return Status{}; };
         world.open_channel = [this]() -> Result<std::unique_ptr<tcmu::EventChannel>> {
             return std::make_unique<FakeEventChannel>(kernel);
@@ -187,6 +188,7 @@ class TcmuServiceRig {
     core::Settings settings;
     std::chrono::milliseconds configfs_time{10'000};
     std::chrono::milliseconds turn_time{10'000};
+    std::chrono::milliseconds retry_time{10'000};
     host::HandlerRegistry handlers;
     std::unique_ptr<core::QueueSet> queues;
     std::unique_ptr<core::Runtime> runtime;

@@ -266,6 +266,23 @@ TEST_F(ServiceEvents, DeletionDuringCreationIsAnsweredSoon) {
     EXPECT_TRUE(rig.service->list().empty());
 }
 
+// The reset of netlink, which the removal lets come, waits for what was heard together with it.
+TEST_F(ServiceEvents, EventBehindARemovalDuringTheScanIsAnsweredBeforeTheReset) {
+    rig.resizes_hang = true;
+    (void)rig.add_device(0, "gone", true);
+    (void)rig.add_device(1, "disk", true);
+    const HangingFile enable(rig.tree.folder("user_0/gone") + "/enable");
+    rig.start();
+    rig.wait_for_running(1);
+    rig.kernel.send(rig.event(Kind::kRemoved, 0, "gone"),
+                    rig.reconfig(1, "disk", DeviceEvent::NewSize{8 << 20}));
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kRemoved, TcmuServiceRig::id_of(0), 0}));
+    EXPECT_TRUE(rig.wait_for_opening());  // the resizing, that is
+    EXPECT_EQ(test::FakeKernelTree::get(rig.tree.paths.parameters + "/reset_netlink"), "");
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kReconfig, TcmuServiceRig::id_of(1), 0}));
+}
+
 TEST_F(ServiceEvents, DeletionAtTheEndOfACreationIsAnsweredSoon) {
     rig.configfs_time = std::chrono::milliseconds(300);
     rig.start();

@@ -88,6 +88,54 @@ TEST_F(ServiceStart, WaitingReconfigIsEndedBesideAWaitingAdd) {
     EXPECT_EQ(parameter("reset_netlink"), "");
 }
 
+// Two answers could end whatever comes after it.
+TEST_F(ServiceStart, ReconfigThatIsHeardIsAnsweredOnceBesideAWaitingAdd) {
+    (void)rig.add_device(0, "new", false, "ram/stuck");
+    (void)rig.add_device(1, "old", true);
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.kernel.send(rig.reconfig(1, "old", DeviceEvent::NewSize{TcmuServiceRig::kSize}));
+    rig.start();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kReconfig, TcmuServiceRig::id_of(1), 0}));
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+    EXPECT_EQ(rig.kernel.stray(), 0U);
+}
+
+// Its initiators wait for it.
+TEST_F(ServiceStart, DeviceThatCannotBeAskedIsTriedAgain) {
+    rig.retry_time = std::chrono::milliseconds(10);
+    TcmuKernelModel& model = rig.add_device(0, "disk", true);
+    const std::string enable = rig.tree.folder("user_0/disk") + "/enable";
+    FakeKernelTree::put(enable, "?\n");
+    rig.start();
+    while (parameter("block_netlink") != "0") {
+        std::this_thread::yield();
+    }
+    const auto list = rig.service->list();
+    ASSERT_EQ(list.size(), 1U);
+    EXPECT_EQ(list[0].state, core::DeviceState::kFailed);
+    EXPECT_NE(list[0].error, "");
+    FakeKernelTree::put(enable, "1\n");
+    rig.wait_for_running(1);
+    EXPECT_TRUE(TcmuServiceRig::serves(model));
+}
+
+TEST_F(ServiceStart, WhatMayWaitForADeviceThatCannotBeAskedIsEndedBesideAWaitingAdd) {
+    (void)rig.add_device(0, "new", false, "ram/stuck");
+    (void)rig.add_device(1, "old", true);
+    FakeKernelTree::put(rig.tree.folder("user_0/old") + "/enable", "?\n");
+    rig.kernel.leave_waiting(TcmuServiceRig::id_of(0), Kind::kAdded);
+    rig.start();
+    EXPECT_TRUE(rig.wait_for_opening());
+    EXPECT_EQ(parameter("reset_netlink"), "");
+    rig.let_go();
+    EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
+    while (parameter("block_netlink") != "0") {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(parameter("reset_netlink"), "1");
+}
+
 TEST_F(ServiceStart, DeviceOfNobodyThatWaitsIsRefused) {
     rig.settings.foreign_timeout = std::chrono::milliseconds(1);
     (void)rig.add_device(0, "other", false, "rbd/x");
