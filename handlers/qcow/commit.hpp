@@ -112,8 +112,10 @@ class Commit {
     std::uint64_t asked_ = 0;    // number of the latest call
     std::uint64_t linked_ = 0;   // calls up to this one are done, if they wanted kLinked
     std::uint64_t durable_ = 0;  // the same for kDurable
-    bool unsynced_ = false;      // links have been written since the last barrier
-    bool running_ = false;       // a batch is on its way
+    // Links have been written since the last barrier; before the first, by a process that was
+    // killed perhaps.
+    bool unsynced_ = true;
+    bool running_ = false;  // a batch is on its way
     bool can_punch_ = true;
     UnlinkedClusters written_;     // removal written, no barrier since
     UnlinkedClusters releasable_;  // removal durable

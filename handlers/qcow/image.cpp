@@ -169,8 +169,11 @@ Task<Status> Image::prepare(Queue& queue) {
 }
 
 Task<Status> Image::clear_autoclear_features(Queue& queue) {
-    if (header_.autoclear_features == 0) {
+    if (geometry_.version < 3) {
         co_return Status{};
+    }
+    if (header_.autoclear_features == 0) {
+        co_return co_await file_.flush(queue);  // who cleared them may have died before its own
     }
     std::uint64_t kept = header_.raw_data_file() ? std::uint64_t{kRawExternalData} : 0;
     if (header_.bitmaps && (header_.autoclear_features & kBitmapsConsistent) != 0) {

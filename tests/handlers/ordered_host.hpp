@@ -171,6 +171,9 @@ class OrderedHost {
         table.file_flush = [](lunkit_queue*, lunkit_file*, lunkit_completion* completion) {
             return current()->run("flush", completion, [] { return 0; });
         };
+        table.file_resize = [](lunkit_file*, std::uint64_t size) {
+            return ::ftruncate(current()->fd_, static_cast<off_t>(size)) == 0 ? 0 : -errno;
+        };
         table.file_discard = [](lunkit_queue*, lunkit_file*, std::uint64_t offset,
                                 std::uint64_t length, lunkit_completion* completion) {
             return punch("discard ", offset, length, completion);

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commits of an image: what waits for which barrier, and what a failed one leaves.
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "../ordered_host.hpp"
+#include "qcow/qcow_device.hpp"
+#include "support/child_process.hpp"
+#include "support/engine_rig.hpp"
+#include "support/run_task.hpp"
+
+namespace lunkit::qcow {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr std::uint64_t kCluster = 64 << 10U;
+constexpr std::uint64_t kMiB = 1 << 20U;
+
+class QcowCommit : public ::testing::Test {
+  protected:
+    struct Started {
+        std::string bytes;
+        std::unique_ptr<SingleData> data;
+        IoRequest io;
+        std::optional<Status> ended;
+    };
+
+    void SetUp() override {
+        if (std::system("qemu-img --version >/dev/null 2>&1") !=
+            0) {  // NOLINT(cert-env33-c,concurrency-mt-unsafe): a constant command, one thread
+            GTEST_SKIP() << "qemu-img is not installed (package qemu-utils)";
+        }
+    }
+    void create(const std::string& options, std::uint64_t size) {
+        size_ = size;
+        run({"qemu-img", "create", "-q", "-f", "qcow2", "-o", options, image_,
+             std::to_string(size)});
+    }
+    void fill(std::uint64_t bytes) {
+        run({"qemu-io", "-f", "qcow2", "-c", "write -P 1 0 " + std::to_string(bytes), image_});
+    }
+    static void run(std::vector<std::string> command) {
+        test::ChildProcess child(std::move(command));
+        ASSERT_EQ(0, child.wait_exit()) << child.printed();
+    }
+    void open(const std::string& options = "") {
+        const std::string config = image_ + options;
+        auto opened = QcowDevice::open({.config = config,
+                                        .name = "user_0/disk1",
+                                        .size = size_,
+                                        .block_size = 512,
+                                        .read_only = false,
+                                        .take_over = false,
+                                        .host = host_.table(),
+                                        .host_device = nullptr});
+        ASSERT_TRUE(opened) << opened.error().what;
+        device_ = std::move(*opened);
+        host_.calls.clear();
+    }
+    Started& start_write(std::uint64_t offset, std::uint64_t length, std::uint32_t flags = 0) {
+        Started& one = started_.emplace_back();
+        one.bytes = test::pattern(length);
+        one.data = std::make_unique<SingleData>(one.bytes.data(), one.bytes.size());
+        one.io = IoRequest(offset, *one.data, flags);
+        test::detail::drive(device_->write(host_.queue(), one.io), one.ended, [] {});
+        host_.queue().run_all();
+        return one;
+    }
+    Started& start_discard(std::uint64_t offset, std::uint64_t length) {
+        Started& one = started_.emplace_back();
+        one.io = IoRequest(offset, length, 0);
+        test::detail::drive(device_->discard(host_.queue(), one.io), one.ended, [] {});
+        host_.queue().run_all();
+        return one;
+    }
+    Status flush() { return test::run_task(host_.queue(), device_->flush(host_.queue())); }
+    static bool good(const Started& one) { return one.ended && one.ended->has_value(); }
+    void release() {
+        host_.release();
+        host_.queue().run_all();
+    }
+    [[nodiscard]] std::int64_t flushes() const {
+        return std::ranges::count(host_.calls, std::string("flush"));
+    }
+
+    test::BuildFolder folder_;
+    const std::string image_ = folder_ / "image";
+    std::uint64_t size_ = 0;
+    test::OrderedHost host_;
+    std::list<Started> started_;
+    std::unique_ptr<QcowDevice> device_;
+};
+
+TEST_F(QcowCommit, WhatAPredecessorMayHaveLeftUnsyncedIsMadeDurableWithAnOverwrite) {
+    create("cluster_size=64k", 4 * kMiB);
+    fill(kMiB);
+    open();
+    EXPECT_TRUE(good(start_write(kCluster, 4096, LUNKIT_IO_FUA)));
+    EXPECT_EQ("flush", host_.calls.back());
+    EXPECT_TRUE(good(start_write(kCluster, 4096, LUNKIT_IO_FUA)));
+    EXPECT_THAT(host_.calls.back(), StartsWith("write "));
+}
+
+}  // namespace
+}  // namespace lunkit::qcow
