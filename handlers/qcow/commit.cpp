@@ -64,6 +64,10 @@ bool Commit::is_due() const {
            metadata_.unlinked.size() + written_.size() > kMostUnlinked;
 }
 
+bool Commit::has_quarantined() const {
+    return !metadata_.unlinked.empty() || !written_.empty() || !releasable_.empty();
+}
+
 Task<Status> Commit::run(Queue& queue, Until until) {
     const std::uint64_t ticket = ++asked_;
     AsyncMutex::Guard guard(mutex_);
@@ -73,6 +77,9 @@ Task<Status> Commit::run(Queue& queue, Until until) {
     }
     const std::uint64_t covers = asked_;
     Batch batch = begin();
+    if (batch.unlinked.size() + written_.size() > kMostUnlinked) {
+        until = Until::kDurable;  // nothing else lets go of them
+    }
     running_ = true;
     const Status written = co_await write(queue, batch, until);
     running_ = false;
@@ -137,11 +144,16 @@ Task<Status> Commit::release(Queue& queue) {
     if (releasable_.empty()) {
         co_return Status{};
     }
+    constexpr std::size_t kAtOnce = 256;
     const UnlinkedClusters released = take_releasable();
     co_await punch(queue, released);
     AsyncMutex::Guard guard(metadata_.mutex);
     co_await guard.acquire(queue);
+    std::size_t done = 0;
     for (const Unlinked& unlinked : released) {
+        if (++done % kAtOnce == 0) {
+            (void)co_await queue.yield();
+        }
         CO_TRY(const std::uint64_t count,
                co_await metadata_.refcounts.release(queue, unlinked.cluster));
         if (count == 0 && metadata_.clusters.contains(unlinked.cluster)) {

@@ -73,6 +73,8 @@ class Commit {
     [[nodiscard]] bool is_clean() const;
     /// So much is waiting that whoever adds to it should commit.
     [[nodiscard]] bool is_due() const;
+    /// Clusters would be free after a commit until kDurable.
+    [[nodiscard]] bool has_quarantined() const;
 
     /// For close(), after the last request: the same, without a queue.
     Status run_blocking();

@@ -161,6 +161,7 @@ class Image final : public Disk {
     Task<Result<InPlace>> write_in_place(Queue& queue, const IoRequest& io, bool durable);
     Task<Status> write_locked(Queue& queue, const IoRequest& io);
     Task<Result<std::uint64_t>> write_new(Queue& queue, const IoRequest& io);
+    Task<Result<std::uint64_t>> try_write_new(Queue& queue, const IoRequest& io);
     Task<Result<Target>> choose_target(Queue& queue, ByteRange range);
     Task<Result<Copy>> read_surroundings(Queue& queue, Target target, ByteRange data);
     Task<Result<HostBuffer>> read_piece(Queue& queue, ByteRange range, bool skip_zeros);

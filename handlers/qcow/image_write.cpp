@@ -103,6 +103,16 @@ Task<Status> Image::write_locked(Queue& queue, const IoRequest& io) {
 
 /// Writes the start of `io`, whose first cluster needs another entry; gives how many bytes.
 Task<Result<std::uint64_t>> Image::write_new(Queue& queue, const IoRequest& io) {
+    Result<std::uint64_t> written = co_await try_write_new(queue, io);
+    if (written || written.error().code != ENOSPC || !commit_.has_quarantined()) {
+        co_return written;
+    }
+    // What was discarded before is free when that is durable.
+    CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
+    co_return co_await try_write_new(queue, io);
+}
+
+Task<Result<std::uint64_t>> Image::try_write_new(Queue& queue, const IoRequest& io) {
     CO_TRY(const Target target, co_await choose_target(queue, io.range()));
     const std::uint64_t target_end = geometry_.start_of(target.guest_cluster + target.run.clusters);
     const ByteRange data{io.offset, std::min(io.length, target_end - io.offset)};

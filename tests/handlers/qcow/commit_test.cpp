@@ -112,5 +112,13 @@ TEST_F(QcowCommit, WhatAPredecessorMayHaveLeftUnsyncedIsMadeDurableWithAnOverwri
     EXPECT_THAT(host_.calls.back(), StartsWith("write "));
 }
 
+TEST_F(QcowCommit, ManyDiscardedClustersBecomeFreeWithoutAFlush) {
+    create("cluster_size=4k", 64 * kMiB);
+    fill(64 * kMiB);
+    open();
+    EXPECT_TRUE(good(start_discard(0, 64 * kMiB)));
+    EXPECT_THAT(host_.calls, Contains(StartsWith("discard ")));
+}
+
 }  // namespace
 }  // namespace lunkit::qcow
