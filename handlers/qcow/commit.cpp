@@ -110,10 +110,15 @@ void Commit::end(Batch& batch, bool written) {
 
 /// A flush of the files: everything that was written before it is durable.
 Task<Status> Commit::barrier(Queue& queue) {
+    Status flushed;
     if (data_file_ != nullptr) {
-        CO_CHECK(co_await data_file_->flush(queue));
+        flushed = co_await data_file_->flush(queue);
     }
-    CO_CHECK(co_await file_.flush(queue));
+    if (flushed) {
+        flushed = co_await file_.flush(queue);
+    }
+    lost_ = lost_ || !flushed;
+    CO_CHECK(flushed);
     append(releasable_, std::exchange(written_, {}));
     unsynced_ = false;
     co_return Status{};
@@ -219,6 +224,11 @@ Status Commit::barrier_blocking() const {
 }
 
 Status Commit::run_blocking() {
+    if (lost_) {
+        // The file has told of it once, and would not again: a link could become durable whose
+        // count is not.
+        return failure(EIO, "an earlier flush has failed");
+    }
     CHECK(metadata_.refcounts.return_stock_blocking());
     Batch batch = begin();
     const Status written = write_blocking(batch);

@@ -118,6 +118,7 @@ class Commit {
     // killed perhaps.
     bool unsynced_ = true;
     bool running_ = false;  // a batch is on its way
+    bool lost_ = false;     // a barrier failed: what was written before it may not be in the file
     bool can_punch_ = true;
     UnlinkedClusters written_;     // removal written, no barrier since
     UnlinkedClusters releasable_;  // removal durable

@@ -120,5 +120,16 @@ TEST_F(QcowCommit, ManyDiscardedClustersBecomeFreeWithoutAFlush) {
     EXPECT_THAT(host_.calls, Contains(StartsWith("discard ")));
 }
 
+TEST_F(QcowCommit, NothingIsLinkedAtTheEndAfterAFlushHasFailed) {
+    create("cluster_size=64k", 4 * kMiB);
+    open(";commit=flush");
+    EXPECT_TRUE(good(start_write(kMiB, kCluster)));
+    host_.faults["flush"] = EIO;
+    EXPECT_FALSE(flush());
+    host_.faults.clear();
+    device_.reset();
+    run({"qemu-io", "-f", "qcow2", "-c", "read -P 0 1M 64k", image_});
+}
+
 }  // namespace
 }  // namespace lunkit::qcow
