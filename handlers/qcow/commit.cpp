@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "lunkit/gate.hpp"
+#include "lunkit/task.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::qcow {
@@ -34,11 +36,23 @@ std::vector<PendingWrite> merged(const std::vector<PendingWrite>& writes) {
     return result;
 }
 
-Task<Status> write_all(ImageFile& file, Queue& queue, std::vector<PendingWrite> writes) {
-    for (const PendingWrite& write : writes) {
-        CO_CHECK(co_await file.write_bytes(queue, write.offset, write.bytes));
+Detached write_one(ImageFile& file, Queue& queue, const PendingWrite& write,
+                   Gate::Pass /*until it is written*/, Status& first_error) {
+    Status written = co_await file.write_bytes(queue, write.offset, write.bytes);
+    if (!written && first_error) {
+        first_error = std::move(written);
     }
-    co_return Status{};
+}
+
+/// Side by side.
+Task<Status> write_all(ImageFile& file, Queue& queue, std::vector<PendingWrite> writes) {
+    Gate under_way;
+    Status status;
+    for (const PendingWrite& write : writes) {
+        write_one(file, queue, write, under_way.enter(), status);
+    }
+    (void)co_await under_way.close(queue);
+    co_return status;
 }
 
 Status write_all_blocking(ImageFile& file, const std::vector<PendingWrite>& writes) {
@@ -69,7 +83,14 @@ bool Commit::has_quarantined() const {
 }
 
 Task<Status> Commit::run(Queue& queue, Until until) {
-    const std::uint64_t ticket = ++asked_;
+    CO_CHECK(co_await run_next(queue, ++asked_, until));
+    if (metadata_.refcounts.has_counted_stock()) {
+        co_await make_stock_ready(queue);
+    }
+    co_return Status{};
+}
+
+Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
     AsyncMutex::Guard guard(mutex_);
     co_await guard.acquire(queue);
     if (ticket <= (until == Until::kDurable ? durable_ : linked_)) {
@@ -81,7 +102,10 @@ Task<Status> Commit::run(Queue& queue, Until until) {
         until = Until::kDurable;  // nothing else lets go of them
     }
     running_ = true;
-    const Status written = co_await write(queue, batch, until);
+    Status written = co_await write_counts(queue, batch);
+    if (written) {
+        written = co_await write_links(queue, batch, until);
+    }
     running_ = false;
     end(batch, written.has_value());
     CO_CHECK(written);
@@ -97,8 +121,8 @@ Commit::Batch Commit::begin() {
             std::exchange(metadata_.unlinked, {}), std::exchange(metadata_.ordered, false)};
 }
 
+/// Of the links; write_counts() has ended the counts.
 void Commit::end(Batch& batch, bool written) {
-    metadata_.refcounts.end_commit(batch.counts, written);
     metadata_.map.end_commit(batch.links, written);
     if (!written) {
         append(metadata_.unlinked, std::move(batch.unlinked));
@@ -108,8 +132,10 @@ void Commit::end(Batch& batch, bool written) {
     append(unsynced_ ? written_ : releasable_, std::move(batch.unlinked));
 }
 
-/// A flush of the files: everything that was written before it is durable.
-Task<Status> Commit::barrier(Queue& queue) {
+/// Everything that was written before it is durable; what waited for that goes on.
+Task<Status> Commit::flush(Queue& queue) {
+    UnlinkedClusters unlinked = std::exchange(written_, {});
+    const Refcounts::Stock stock = metadata_.refcounts.begin_barrier();
     Status flushed;
     if (data_file_ != nullptr) {
         flushed = co_await data_file_->flush(queue);
@@ -117,22 +143,64 @@ Task<Status> Commit::barrier(Queue& queue) {
     if (flushed) {
         flushed = co_await file_.flush(queue);
     }
+    metadata_.refcounts.end_barrier(stock, flushed.has_value());
+    append(flushed ? releasable_ : written_, std::move(unlinked));
     lost_ = lost_ || !flushed;
-    CO_CHECK(flushed);
-    append(releasable_, std::exchange(written_, {}));
+    co_return flushed;
+}
+
+/// A flush within a commit: nobody writes links meanwhile.
+Task<Status> Commit::barrier(Queue& queue) {
+    CO_CHECK(co_await flush(queue));
     unsynced_ = false;
     co_return Status{};
 }
 
-Task<Status> Commit::write(Queue& queue, const Batch& batch, Until until) {
-    CO_CHECK(co_await write_all(file_, queue, merged(batch.counts.counters)));
+/// Who fails here has not lost anything: the stock stays on order, and the next barrier tells.
+Task<void> Commit::make_stock_ready(Queue& queue) {
+    RangeLock::Guard guard(stock_barrier_, {0, 1}, RangeLock::Mode::kExclusive);
+    co_await guard.acquire(queue);
+    if (metadata_.refcounts.has_counted_stock()) {
+        (void)co_await flush(queue);
+    }
+}
+
+Task<void> Commit::wait_for_stock(Queue& queue) {
+    RangeLock::Guard guard(stock_barrier_, {0, 1}, RangeLock::Mode::kShared);
+    co_await guard.acquire(queue);
+}
+
+/// A file system without room for stock has some for what it was asked to store, perhaps.
+Task<void> Commit::extend_for_stock(Queue& queue, const PendingWrite& end) {
+    if (const Status extended = co_await file_.write_bytes(queue, end.offset, end.bytes);
+        extended) {
+        co_return;
+    }
+    AsyncMutex::Guard guard(metadata_.mutex);
+    co_await guard.acquire(queue);
+    co_await metadata_.refcounts.cancel_order(queue);
+}
+
+Task<Status> Commit::write_counts(Queue& queue, const Batch& batch) {
+    if (batch.counts.stock) {
+        co_await extend_for_stock(queue, *batch.counts.stock);
+    }
+    Status written = co_await write_all(file_, queue, merged(batch.counts.counters));
+    if (written && !batch.counts.pointers.empty()) {
+        written = co_await barrier(queue);
+        if (written) {
+            written = co_await write_all(file_, queue, batch.counts.pointers);
+        }
+    }
+    metadata_.refcounts.end_commit(batch.counts, written.has_value());
+    CO_CHECK(written);
     if (batch.wants_barrier()) {
         CO_CHECK(co_await barrier(queue));
     }
-    if (!batch.counts.pointers.empty()) {
-        CO_CHECK(co_await write_all(file_, queue, batch.counts.pointers));
-        CO_CHECK(co_await barrier(queue));
-    }
+    co_return Status{};
+}
+
+Task<Status> Commit::write_links(Queue& queue, const Batch& batch, Until until) {
     if (batch.has_links()) {
         unsynced_ = true;
         CO_CHECK(co_await write_all(file_, queue, merged(batch.links.slices)));
@@ -216,7 +284,7 @@ Task<void> Commit::punch(Queue& queue, const UnlinkedClusters& released) {
     }
 }
 
-Status Commit::barrier_blocking() const {
+Status Commit::barrier_blocking() {
     if (data_file_ != nullptr) {
         CHECK(data_file_->flush_blocking());
     }
@@ -229,10 +297,11 @@ Status Commit::run_blocking() {
         // count is not.
         return failure(EIO, "an earlier flush has failed");
     }
-    CHECK(metadata_.refcounts.return_stock_blocking());
+    TRY(const std::uint64_t end_of_file, metadata_.refcounts.return_stock_blocking());
     Batch batch = begin();
     const Status written = write_blocking(batch);
     unsynced_ = false;
+    metadata_.refcounts.end_commit(batch.counts, written.has_value());
     end(batch, written.has_value());
     CHECK(written);
     append(releasable_, std::exchange(written_, {}));
@@ -242,7 +311,10 @@ Status Commit::run_blocking() {
     const Status counted = write_all_blocking(file_, counts.counters);
     metadata_.refcounts.end_commit(counts, counted.has_value());
     CHECK(counted);
-    return barrier_blocking();
+    CHECK(barrier_blocking());
+    // Holes at the end would be free space within the file, to be used up first the next time.
+    const bool cut = !file_.is_block_device() && end_of_file < file_.end();
+    return cut ? file_.resize_blocking(end_of_file) : Status{};
 }
 
 Status Commit::write_blocking(const Batch& batch) {

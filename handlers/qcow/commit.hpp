@@ -16,7 +16,8 @@
 //   1. counters (only those that went up, or down for a removal that is durable already); data and
 //      new tables have been written by those who made them
 //      barrier (a flush of the file), unless every new link is to a cluster of the stock (see
-//      refcounts.hpp) and in the place of zeros: R1 holds already, and R2 has nothing to order
+//      refcounts.hpp) and in the place of zeros: R1 holds already, and R2 has nothing to order.
+//      New stock has its barrier behind the commit, beside the next ones
 //   2. pointers to refcount blocks, the header's to the refcount table   - seldom
 //      barrier
 //   3. L2 entries, L1 entries, the header's pointer to the L1 table
@@ -68,6 +69,8 @@ class Commit {
     };
     /// The caller does not hold the metadata mutex.
     Task<Status> run(Queue& queue, Until until);
+    /// Returns when no barrier of new stock is under way.
+    Task<void> wait_for_stock(Queue& queue);
 
     /// All changes so far are durable: what an L2 entry says now is in the file.
     [[nodiscard]] bool is_clean() const;
@@ -89,18 +92,22 @@ class Commit {
         ClusterMap::Batch links;
         UnlinkedClusters unlinked;
         bool ordered;
-        /// Counters and data must be durable before the links; so must new tables, and new stock
-        /// before it is handed out.
+        /// Counters and data must be durable before the links; so must new tables.
         [[nodiscard]] bool wants_barrier() const {
-            return ordered || counts.stock || !counts.pointers.empty() || !links.l1.empty();
+            return ordered || !counts.pointers.empty() || !links.l1.empty();
         }
         [[nodiscard]] bool has_links() const { return !links.slices.empty() || !links.l1.empty(); }
     };
     [[nodiscard]] Batch begin();
     void end(Batch& batch, bool written);
-    Task<Status> write(Queue& queue, const Batch& batch, Until until);
+    Task<Status> run_next(Queue& queue, std::uint64_t ticket, Until until);
+    Task<Status> write_counts(Queue& queue, const Batch& batch);
+    Task<void> extend_for_stock(Queue& queue, const PendingWrite& end);
+    Task<Status> write_links(Queue& queue, const Batch& batch, Until until);
+    Task<Status> flush(Queue& queue);
     Task<Status> barrier(Queue& queue);
-    [[nodiscard]] Status barrier_blocking() const;
+    Task<void> make_stock_ready(Queue& queue);
+    [[nodiscard]] Status barrier_blocking();
     Task<Status> release(Queue& queue);
     [[nodiscard]] UnlinkedClusters take_releasable();
     Task<void> punch(Queue& queue, const UnlinkedClusters& released);
@@ -111,6 +118,7 @@ class Commit {
     ImageFile* const data_file_;
     Metadata& metadata_;
     AsyncMutex mutex_;
+    RangeLock stock_barrier_;    // held exclusively during one
     std::uint64_t asked_ = 0;    // number of the latest call
     std::uint64_t linked_ = 0;   // calls up to this one are done, if they wanted kLinked
     std::uint64_t durable_ = 0;  // the same for kDurable
@@ -120,7 +128,7 @@ class Commit {
     bool running_ = false;  // a batch is on its way
     bool lost_ = false;     // a barrier failed: what was written before it may not be in the file
     bool can_punch_ = true;
-    UnlinkedClusters written_;     // removal written, no barrier since
+    UnlinkedClusters written_;     // removal written, no barrier begun since
     UnlinkedClusters releasable_;  // removal durable
     FrozenClusters frozen_;        // the same, but their counts may be wrong yet
 };

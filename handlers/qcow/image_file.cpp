@@ -112,13 +112,11 @@ Task<Status> ImageFile::flush(Queue& queue) {
 
 Task<Status> ImageFile::resize(Queue& queue, std::uint64_t size) {
     const auto work = [this, size]() -> std::int64_t {
-        const Status resized = file_.resize(size);
+        const Status resized = resize_blocking(size);
         return resized ? 0 : -resized.error().code;
     };
     const Outcome outcome = co_await queue.offload(this, work);
-    CO_CHECK(to_status(outcome));
-    end_ = size;
-    co_return Status{};
+    co_return to_status(outcome);
 }
 
 Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) const {
@@ -164,6 +162,12 @@ Status ImageFile::write_blocking(std::uint64_t offset, std::span<const std::byte
         done += static_cast<std::size_t>(put);
     }
     wrote_until(offset + from.size());
+    return {};
+}
+
+Status ImageFile::resize_blocking(std::uint64_t size) {
+    CHECK(file_.resize(size));
+    end_ = size;
     return {};
 }
 

@@ -53,6 +53,7 @@ class ImageFile {
 
     Status read_blocking(std::uint64_t offset, std::span<std::byte> to) const;
     Status write_blocking(std::uint64_t offset, std::span<const std::byte> from);
+    Status resize_blocking(std::uint64_t size);
     Status flush_blocking() const;
 
   private:

@@ -136,6 +136,9 @@ Task<Result<std::uint64_t>> Image::try_write_new(Queue& queue, const IoRequest& 
 }
 
 Task<Result<Image::Target>> Image::choose_target(Queue& queue, ByteRange range) {
+    if (!metadata_.refcounts.has_ready_stock()) {
+        co_await commit_.wait_for_stock(queue);
+    }
     AsyncMutex::Guard guard(metadata_.mutex);
     co_await guard.acquire(queue);
     const std::uint64_t first = geometry_.cluster_of(range.offset);

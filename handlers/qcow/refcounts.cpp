@@ -13,13 +13,19 @@
 
 namespace lunkit::qcow {
 
+namespace {
+constexpr std::uint64_t kLeastStock = 256ULL << 10U;  // bytes
+constexpr std::uint64_t kMostStock = 64ULL << 20U;
+}  // namespace
+
 Refcounts::Refcounts(ImageFile& file, const Geometry& geometry, ClusterSet& metadata,
                      UnlinkedClusters& unlinked, std::uint64_t cache_bytes)
     : file_(file),
       geometry_(geometry),
       metadata_(metadata),
       unlinked_(unlinked),
-      slices_(file, geometry.slice_size(), cache_bytes) {
+      slices_(file, geometry.slice_size(), cache_bytes),
+      stock_bytes_(kLeastStock) {
     constexpr std::uint64_t kMaxFile = 1ULL << 56U;  // what an L2 entry can point to
     const std::uint64_t most = file.is_block_device() ? file.end() : kMaxFile;
     limit_ = geometry.cluster_of(most);
@@ -127,28 +133,53 @@ Task<Result<Refcounts::Run>> Refcounts::allocate_data(Queue& queue, std::uint64_
 
 /// Only where there is nothing free before the end of the file.
 Task<Status> Refcounts::order_stock(Queue& queue) {
-    constexpr std::uint64_t kFewestBytes = 256ULL << 10U;
-    constexpr std::uint64_t kMostBytes = 64ULL << 20U;
     constexpr std::uint64_t kMost = 1024;
-    if (ordered_.clusters != 0 || hint_ < fresh_from_) {
+    if (on_order_ || hint_ < fresh_from_) {
         co_return Status{};
     }
-    const std::uint64_t share = std::clamp(file_.end() / 8, kFewestBytes, kMostBytes);
-    const std::uint64_t wanted = std::clamp<std::uint64_t>(geometry_.cluster_of(share), 1, kMost);
+    const std::uint64_t wanted =
+        std::clamp<std::uint64_t>(geometry_.cluster_of(stock_bytes_), 1, kMost);
     CO_TRY(const Run run, co_await allocate(queue, wanted, 1));
     ordered_ = {geometry_.cluster_of(run.offset), run.clusters};
+    on_order_ = true;
+    stock_bytes_ = std::min(2 * stock_bytes_, kMostStock);
     co_return Status{};
 }
 
-Status Refcounts::return_stock_blocking() {
+Task<void> Refcounts::cancel_order(Queue& queue) {
+    on_order_ = false;
+    const Stock stock = std::exchange(ordered_, {});
+    for (std::uint64_t i = 0; i < stock.clusters; ++i) {
+        (void)co_await release(queue, stock.first + i);  // else it leaks, no more
+    }
+}
+
+void Refcounts::end_barrier(Stock stock, bool durable) {
+    if (stock.clusters == 0) {
+        return;
+    }
+    if (!durable) {
+        counted_ = stock;
+        return;
+    }
+    stock_.push_back(stock);
+    on_order_ = false;
+}
+
+Result<std::uint64_t> Refcounts::return_stock_blocking() {
     std::deque<Stock> all = std::exchange(stock_, {});
+    all.push_back(std::exchange(counted_, {}));
     all.push_back(std::exchange(ordered_, {}));
-    for (const Stock& stock : all) {
+    on_order_ = false;
+    std::uint64_t end = fresh_from_;
+    for (; !all.empty(); all.pop_back()) {  // from the end of the file
+        const Stock stock = all.back();
         for (std::uint64_t i = 0; i < stock.clusters; ++i) {
             CHECK(release_blocking(stock.first + i));
         }
+        end = stock.first + stock.clusters == end ? stock.first : end;
     }
-    return {};
+    return geometry_.start_of(end);
 }
 
 Task<Result<Refcounts::Run>> Refcounts::reserve(Queue& queue, std::uint64_t clusters) {
@@ -325,11 +356,9 @@ PendingWrite Refcounts::header_pointer() const {
 Refcounts::Batch Refcounts::begin_commit() {
     Batch batch;
     batch.counters = slices_.begin_commit();
-    batch.stock = ordered_.clusters != 0;
-    if (batch.stock) {
-        // The file must reach to its end: a pointer behind the end is an error of the image.
+    if (ordered_.clusters != 0) {
         const std::uint64_t end = geometry_.start_of(ordered_.first + ordered_.clusters);
-        batch.counters.push_back({end - kSector, std::vector<std::byte>(kSector)});
+        batch.stock = {end - kSector, std::vector<std::byte>(kSector)};
     }
     for (const std::uint64_t sector : std::exchange(dirty_sectors_, {})) {
         batch.pointers.push_back(table_sector(sector));
@@ -345,7 +374,7 @@ void Refcounts::end_commit(const Batch& batch, bool written) {
     slices_.end_commit(batch.counters, written);
     if (written) {
         if (batch.stock) {
-            stock_.push_back(std::exchange(ordered_, {}));
+            counted_ = std::exchange(ordered_, {});  // nothing, if the order was cancelled
         }
         return;
     }

@@ -10,8 +10,9 @@
 // by a commit, in the order that commit.hpp tells.
 //
 // A file that grows at its end has a stock: clusters whose counts went up, durably, before anybody
-// wanted them, and that read as zeros. A pointer to one of them needs no barrier of its own. A
-// crash leaks what is in stock, which are holes of the file; close() gives it back.
+// wanted them, and that read as zeros. A pointer to one of them needs no barrier of its own. Stock
+// is ordered (counted in memory), then counted (in the file as well), and ready when a barrier has
+// followed. A crash leaks what there is, which are holes of the file; close() gives it back.
 //
 // While the counts of an image with the dirty bit are counted anew, what was there before is
 // frozen: all that is new, blocks and tables included, goes behind it (see image_repair.cpp).
@@ -24,6 +25,7 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "lunkit/queue.hpp"
@@ -57,9 +59,12 @@ class Refcounts {
     Task<Result<Run>> allocate(Queue& queue, std::uint64_t wanted, std::uint64_t least);
     /// 1 to `wanted` clusters for data: from the stock, if there is one.
     Task<Result<Run>> allocate_data(Queue& queue, std::uint64_t wanted);
-    [[nodiscard]] bool has_stock() const { return !stock_.empty() || ordered_.clusters != 0; }
-    /// Nobody needs the stock any more; the counts go down.
-    Status return_stock_blocking();
+    [[nodiscard]] bool has_stock() const { return !stock_.empty() || on_order_; }
+    [[nodiscard]] bool has_ready_stock() const { return !stock_.empty(); }
+    [[nodiscard]] bool has_counted_stock() const { return counted_.clusters != 0; }
+    /// Nobody needs the stock any more; the counts go down. Gives where the file may end, when they
+    /// have.
+    Result<std::uint64_t> return_stock_blocking();
     /// The same for any number in a row, also where a run spans many refcount blocks.
     Task<Result<Run>> reserve(Queue& queue, std::uint64_t clusters);
     /// Lowers the count of `cluster`; gives the new one.
@@ -91,7 +96,9 @@ class Refcounts {
         std::vector<PendingWrite> counters;
         std::vector<PendingWrite> pointers;  ///< to be written when `counters` are durable
         bool moved = false;                  ///< the header points to another table
-        bool stock = false;  ///< `counters` has those of new stock: a barrier makes it ready
+        /// `counters` has those of new stock. The file must reach to its end: a pointer behind the
+        /// end is an error of the image.
+        std::optional<PendingWrite> stock;
     };
     [[nodiscard]] bool dirty() const {
         return slices_.dirty() > 0 || !dirty_sectors_.empty() || moved_;
@@ -99,6 +106,17 @@ class Refcounts {
     [[nodiscard]] std::size_t dirty_slices() const { return slices_.dirty(); }
     [[nodiscard]] Batch begin_commit();
     void end_commit(const Batch& batch, bool written);
+
+    /// Clusters in a row, behind everything that was ever written.
+    struct Stock {
+        std::uint64_t first = 0;
+        std::uint64_t clusters = 0;
+    };
+    /// There is no room for what was ordered; under the metadata mutex.
+    Task<void> cancel_order(Queue& queue);
+    /// Around a barrier: what is counted before it is ready behind it.
+    [[nodiscard]] Stock begin_barrier() { return std::exchange(counted_, {}); }
+    void end_barrier(Stock stock, bool durable);
 
   private:
     static constexpr std::uint64_t kSector = 512;
@@ -123,11 +141,6 @@ class Refcounts {
         void restart() { length = 0; }
     };
 
-    /// Clusters in a row, behind everything that was ever written.
-    struct Stock {
-        std::uint64_t first = 0;
-        std::uint64_t clusters = 0;
-    };
     Task<Status> order_stock(Queue& queue);
 
     [[nodiscard]] std::uint64_t block_index(std::uint64_t cluster) const {
@@ -176,7 +189,10 @@ class Refcounts {
     bool moved_ = false;                     // the header does not say so yet
     std::set<std::uint64_t> dirty_sectors_;  // of the table
     std::deque<Stock> stock_;                // ready to be handed out
-    Stock ordered_;                          // until a commit has made its counts durable
+    Stock ordered_;                          // until a commit has written its counts
+    Stock counted_;                          // until a barrier has followed that
+    bool on_order_ = false;                  // from order_stock() until it is ready
+    std::uint64_t stock_bytes_;              // to be ordered next
     std::uint64_t hint_ = 1;                 // no cluster below is free
     std::uint64_t fresh_from_ = 0;           // nothing at or behind this cluster was ever written
     std::uint64_t limit_ = 0;                // clusters that the file can have

@@ -102,6 +102,38 @@ class QcowCommit : public ::testing::Test {
     std::unique_ptr<QcowDevice> device_;
 };
 
+TEST_F(QcowCommit, WritesGoOnWhileNewStockWaitsForItsBarrier) {
+    create("cluster_size=64k", 64 * kMiB);
+    open();
+    std::uint64_t next = 0;
+    const auto write_next = [&]() -> Started& {
+        next += kCluster;
+        return start_write(next - kCluster, kCluster);
+    };
+    for (int i = 0; i < 64; ++i) {
+        ASSERT_TRUE(good(write_next()));
+    }
+    host_.hold("flush");
+    while (host_.held() == 0 && next < size_) {
+        (void)write_next();
+    }
+    ASSERT_EQ(1U, host_.held()) << "no stock was renewed";
+    EXPECT_TRUE(good(write_next()));
+    EXPECT_TRUE(good(write_next()));
+    release();
+    EXPECT_TRUE(std::ranges::all_of(started_, good));
+}
+
+TEST_F(QcowCommit, BarriersGetRarerAsAnImageGrows) {
+    create("cluster_size=64k", 256 * kMiB);
+    open();
+    for (std::uint64_t i = 0; i < 64 * kMiB / kCluster; ++i) {
+        ASSERT_TRUE(good(start_write(i * kCluster, kCluster)));
+    }
+    EXPECT_LT(flushes(), 16);
+    EXPECT_GT(flushes(), 2);
+}
+
 TEST_F(QcowCommit, WhatAPredecessorMayHaveLeftUnsyncedIsMadeDurableWithAnOverwrite) {
     create("cluster_size=64k", 4 * kMiB);
     fill(kMiB);
@@ -120,6 +152,22 @@ TEST_F(QcowCommit, ManyDiscardedClustersBecomeFreeWithoutAFlush) {
     EXPECT_THAT(host_.calls, Contains(StartsWith("discard ")));
 }
 
+TEST_F(QcowCommit, WhenNoSpaceIsLeftDiscardedClustersAreMadeFreeAndUsed) {
+    create("cluster_size=64k", 4 * kMiB);
+    fill(2 * kMiB);
+    open();
+    EXPECT_TRUE(good(start_write(0, 4096)));
+    EXPECT_TRUE(good(start_discard(kMiB, kCluster)));
+    EXPECT_THAT(host_.calls, Not(Contains(StartsWith("discard "))));
+    // The file system is full: behind the end of the file nothing can be written.
+    const std::uint64_t end = std::filesystem::file_size(image_);
+    for (std::uint64_t at = end; at < end + 4 * kMiB; at += 512) {
+        host_.faults["write " + std::to_string(at)] = ENOSPC;
+    }
+    EXPECT_TRUE(good(start_write(3 * kMiB, kCluster)));
+    EXPECT_THAT(host_.calls, Contains(StartsWith("discard ")));
+}
+
 TEST_F(QcowCommit, NothingIsLinkedAtTheEndAfterAFlushHasFailed) {
     create("cluster_size=64k", 4 * kMiB);
     open(";commit=flush");
@@ -129,6 +177,28 @@ TEST_F(QcowCommit, NothingIsLinkedAtTheEndAfterAFlushHasFailed) {
     host_.faults.clear();
     device_.reset();
     run({"qemu-io", "-f", "qcow2", "-c", "read -P 0 1M 64k", image_});
+}
+
+TEST_F(QcowCommit, TheEndCutsTheStockOffTheFile) {
+    create("cluster_size=64k", 64 * kMiB);
+    open();
+    for (std::uint64_t i = 0; i < 64; ++i) {
+        ASSERT_TRUE(good(start_write(i * kCluster, kCluster)));
+    }
+    const std::uint64_t before = std::filesystem::file_size(image_);
+    device_.reset();
+    const std::uint64_t after = std::filesystem::file_size(image_);
+    EXPECT_LT(after, before);
+    EXPECT_LE(after, 64 * kCluster + 6 * kCluster);
+    run({"qemu-img", "check", "-q", "-f", "qcow2", image_});
+    open();
+    host_.hold("flush");
+    EXPECT_FALSE(good(start_write(63 * kMiB, kCluster)));  // the first has a barrier
+    release();
+    EXPECT_TRUE(good(start_write(62 * kMiB, kCluster)));
+    host_.hold("flush");
+    EXPECT_TRUE(good(start_write(61 * kMiB, kCluster)));  // and is followed by stock
+    release();
 }
 
 }  // namespace
