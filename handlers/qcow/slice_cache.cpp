@@ -76,8 +76,10 @@ void SliceCache::make_room() {
         order_.erase(candidate);
         return;
     }
-    // The oldest ones wait to be written: look elsewhere next time.
-    order_.splice(order_.begin(), order_, candidate, order_.end());
+    // The oldest ones wait to be written: look elsewhere next time, if there is more than them.
+    if (candidate != order_.begin()) {
+        order_.splice(order_.begin(), order_, candidate, order_.end());
+    }
 }
 
 void SliceCache::mark_dirty(Slice& slice) {

@@ -199,6 +199,24 @@ TEST_F(QcowDeviceTest, CommitByFlushKeepsEverythingByThen) {
     expect_clean("image");
 }
 
+// A cache of 16 slices, all of which wait for the flush when the next one comes.
+TEST_F(QcowDeviceTest, ASmallCacheFullOfChangesLosesNoneOfThem) {
+    constexpr std::uint64_t kSlice = 32 * kMiB;  // of the disk, that a slice of an L2 table covers
+    constexpr std::uint64_t kSlices = 40;
+    create("image", "", kSlices * kSlice);
+    open("image", ";commit=flush;cache=64K");
+    for (std::uint64_t slice = 0; slice < kSlices; ++slice) {
+        ASSERT_TRUE(write(slice * kSlice, noise(4096, slice)));
+        if (slice == 16) {
+            ASSERT_TRUE(flush());
+        }
+    }
+    for (std::uint64_t slice = 0; slice < kSlices; ++slice) {
+        EXPECT_TRUE(noise(4096, slice) == read(slice * kSlice, 4096)) << slice;
+    }
+    close();
+    expect_clean("image");
+}
 TEST_F(QcowDeviceTest, AnOrderlyEndGivesTheStockBack) {
     create("image", "", 64 * kMiB);
     open("image");
