@@ -48,19 +48,31 @@ Task<Status> Disk::read_mapped(Queue& queue, Mapping mapping, std::uint64_t offs
                 queue, {mapping.host_offset, mapping.compressed_length},
                 offset & (cluster_size_ - 1), data, data_offset, mapping.length);
         case Kind::kUnallocated:
-            if (backing_ != nullptr) {
-                Status status =
-                    co_await backing_->read_range(queue, offset, data, data_offset, mapping.length);
-                if (!status && status.error().error_class == ErrorClass::kInternal) {
-                    status.error().error_class = ErrorClass::kMedium;  // not this image's damage
-                }
-                co_return status;
-            }
-            break;
+            co_return co_await read_backing(queue, {offset, mapping.length}, data, data_offset);
         case Kind::kZero:
             break;
     }
     co_return fill_zeros(file_.host(), data, data_offset, mapping.length);
+}
+
+/// Where nothing is below there are zeros: also behind the end of a shorter disk, whatever its last
+/// cluster holds there.
+Task<Status> Disk::read_backing(Queue& queue, ByteRange range, const lunkit_data& data,
+                                std::uint64_t data_offset) {
+    std::uint64_t there = 0;
+    if (backing_covers(range.offset)) {
+        there = std::min(range.length, backing_->size() - range.offset);
+        Status status =
+            co_await backing_->read_range(queue, range.offset, data, data_offset, there);
+        if (!status && status.error().error_class == ErrorClass::kInternal) {
+            status.error().error_class = ErrorClass::kMedium;  // not this image's damage
+        }
+        CO_CHECK(status);
+    }
+    if (there < range.length) {
+        CO_CHECK(fill_zeros(file_.host(), data, data_offset + there, range.length - there));
+    }
+    co_return Status{};
 }
 
 Task<Result<std::uint32_t>> Disk::extents(Queue& queue, ByteRange range,

@@ -44,6 +44,7 @@ class Disk : public Source {
     [[nodiscard]] virtual Status check_writable() const = 0;
     virtual Task<Status> read(Queue& queue, const IoRequest& io) = 0;
     Task<Result<std::uint32_t>> extents(Queue& queue, ByteRange range, std::span<Extent> extents);
+    /// For those who write the image also behind size(): the rest of the last cluster.
     Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
                             std::uint64_t data_offset, std::uint64_t length) override;
 
@@ -100,6 +101,8 @@ class Disk : public Source {
   private:
     Task<Status> read_mapped(Queue& queue, Mapping mapping, std::uint64_t offset,
                              const lunkit_data& data, std::uint64_t data_offset);
+    Task<Status> read_backing(Queue& queue, ByteRange range, const lunkit_data& data,
+                              std::uint64_t data_offset);
 
     const std::uint64_t cluster_size_;
     CompressedReader compressed_;

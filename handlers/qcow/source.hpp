@@ -21,8 +21,8 @@ class Source {
 
     /// Bytes; whoever is longer than its backing file finds zeros behind it.
     [[nodiscard]] virtual std::uint64_t size() const = 0;
-    /// data[data_offset, +length) <- [offset, +length), zeros behind size(). `data` outlives the
-    /// call. An error's offset counts from the start of this transfer.
+    /// data[data_offset, +length) <- [offset, +length), within size(). `data` outlives the call. An
+    /// error's offset counts from the start of this transfer.
     virtual Task<Status> read_range(Queue& queue, std::uint64_t offset, const lunkit_data& data,
                                     std::uint64_t data_offset, std::uint64_t length) = 0;
 

@@ -255,6 +255,34 @@ TEST_F(BackingFiles, SymbolicLinksAreRefused) {
     create("image", "backing_file=link,backing_fmt=raw", kMiB);
     EXPECT_NE("", why_not("image"));
 }
+// Also where a cluster or what lies below goes on behind that end.
+TEST_F(BackingFiles, EndWithTheirDisk) {
+    constexpr std::uint64_t kEnd = kMiB + 512;
+    test::write_file(folder_ / "base", noise(4 * kMiB, 1));
+    create("short", "backing_file=base,backing_fmt=raw", kEnd);
+    create("short2m", "cluster_size=2M,backing_file=base,backing_fmt=raw", kEnd);
+    create("shrunk", "", 2 * kMiB);
+    qemu_io("shrunk", "write -P 5 0 2M");
+    qemu_img({"resize", "-q", "--shrink", folder_ / "shrunk", std::to_string(kEnd)});
+    for (const std::string below : {"short", "short2m", "shrunk"}) {
+        SCOPED_TRACE(below);
+        create("image", "backing_fmt=qcow2,backing_file=" + below, 4 * kMiB);
+        std::string model = content_by_qemu("image");
+        ASSERT_TRUE(model.substr(kEnd) == std::string(3 * kMiB - 512, '\0'));
+        open("image");
+        EXPECT_TRUE(model == read(0, 4 * kMiB));
+        ASSERT_TRUE(write_zeroes(kEnd + 1024, 512));
+        EXPECT_TRUE(std::string(512, '\0') == read(kEnd + 1024, 512));
+        ASSERT_TRUE(discard(kMiB + 65536, 65536));
+        EXPECT_TRUE(std::string(65536, '\0') == read(kMiB + 65536, 65536));
+        ASSERT_TRUE(write(kEnd + 4096, std::string(512, 'x')));  // its cluster is copied
+        model.replace(kEnd + 4096, 512, 512, 'x');
+        EXPECT_TRUE(model == read(0, 4 * kMiB));
+        close();
+        expect_clean("image");
+        expect_content("image", model);
+    }
+}
 TEST_F(BackingFiles, CanBeForbidden) {
     test::write_file(folder_ / "base", noise(kMiB, 1));
     create("image", "backing_file=base,backing_fmt=raw", kMiB);
