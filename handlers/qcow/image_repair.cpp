@@ -217,6 +217,9 @@ Task<Result<Verdict>> Image::verify(Queue& queue, bool repair) {
         verdict.damage = fmt::format("{} refcounts are too low", difference.too_low);
     }
     if (repair && verdict.damage.empty() && verdict.leaked > 0) {
+        // What was read may be in the page cache only: a process that was killed has left it there.
+        // The removal of a cluster's last pointer is durable before its count goes down (R4).
+        CO_CHECK(co_await file_.flush(queue));
         CO_CHECK(co_await adopt(queue, census, verdict.repaired));
         CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
     }

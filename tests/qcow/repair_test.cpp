@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens to a dirty image, and to one that is resized, when the file fails at a bad time.
+// What happens to an image that is repaired, and to one that is resized, when the file fails or the
+// power goes at a bad time.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -13,14 +14,17 @@
 #include <vector>
 
 #include "lunkit/unique_fd.hpp"
+#include "rig/checker.hpp"
 #include "rig/image_kind.hpp"
 #include "rig/plugin_test.hpp"
 #include "rig/process.hpp"
+#include "rig/replayer.hpp"
 
 namespace lunkit::qcow_rig {
 namespace {
 
 constexpr std::uint64_t kSizeField = 24;
+constexpr std::uint64_t kL1Field = 40;
 constexpr std::uint64_t kFeaturesField = 72;
 constexpr std::uint64_t kAutoclearField = 88;
 
@@ -85,7 +89,8 @@ class FaultTest : public PluginTest {
         });
     }
 
-    RecordingHost host_{1, nullptr};
+    WriteLog log_;
+    RecordingHost host_{1, &log_};
     std::unique_ptr<BuiltImage> image_;
     std::unique_ptr<Subject> disk_;
 };
@@ -136,7 +141,7 @@ TEST_F(FaultTest, ARepairWritesNothingMoreToAnImageMarkedAsCorrupt) {
     EXPECT_TRUE(turn(5'000));
     // The entry of the L1 table for the end of the disk leads nowhere.
     const std::uint64_t table =
-        number(number(40) + (512U << 10U) / (32U << 10U) * 8) & ~(3ULL << 62U);
+        number(number(kL1Field) + (512U << 10U) / (32U << 10U) * 8) & ~(3ULL << 62U);
     ASSERT_NE(0U, table);
     patch(table, std::string("\x80\0\0\0\0\0\0\x01", 8) + std::string(504, '\x77'));
     EXPECT_EQ('\0', read(512U << 10U));
@@ -180,6 +185,29 @@ TEST_F(FaultTest, AShrinkThatCannotBeMadeDurableLeavesTheOldSize) {
     EXPECT_FALSE(disk_->resize(size / 2));
     EXPECT_TRUE(written);
     EXPECT_EQ(size, number(kSizeField));
+}
+// A pointer's removal that a killed process has left in the page cache must be durable before the
+// count goes down (R4).
+TEST_F(FaultTest, ALeakIsMendedWhenNothingCanPointToItAnyMore) {
+    build("v3");
+    open();
+    ASSERT_TRUE(disk_->run(Verb::kDiscard, 0, 64U << 10U));
+    disk_.reset();  // killed
+    const Status repaired = Subject::repair_leaks(entry(), host_, image_->config());
+    ASSERT_TRUE(repaired) << repaired.error().what;
+    expect_clean();
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        Replayer replayer(log_, seed);
+        while (replayer.advance()) {
+            for (const Survival survival : kSurvivals) {
+                replayer.apply(survival);
+                const CheckReport check = check_image(replayer.file(0));
+                ASSERT_TRUE(check.sound()) << "at " << replayer.time() << ", " << name_of(survival)
+                                           << ", seed " << seed << ": " << check.text();
+                replayer.restore();
+            }
+        }
+    }
 }
 
 }  // namespace

@@ -57,6 +57,27 @@ Result<std::unique_ptr<Subject>> Subject::open(HandlerEntry entry, RecordingHost
     return subject;
 }
 
+Status Subject::repair_leaks(HandlerEntry entry, RecordingHost& host, const std::string& config) {
+    const lunkit_handler* const handler = entry(&RecordingHost::table());
+    if (handler == nullptr || handler->inspect == nullptr) {
+        return failure(EOPNOTSUPP, "the handler looks at no image");
+    }
+    std::array<char, 1024> error{};
+    lunkit_inspect request{};
+    request.struct_size = sizeof request;
+    request.flags = LUNKIT_INSPECT_VERIFY | LUNKIT_INSPECT_REPAIR_LEAKS;
+    request.config = config.c_str();
+    request.host = &RecordingHost::table();
+    request.queue = host.queue().handle();
+    request.tell = [](void*, const lunkit_fact*) {};
+    request.error = error.data();
+    request.error_size = error.size();
+    int status = 0;
+    Subject subject(*handler, host);
+    subject.run_blocking([&] { status = handler->inspect(&request); });
+    return status < 0 ? Status(failure(-status, error.data())) : Status();
+}
+
 void Subject::run_blocking(const std::function<void()>& work) {
     std::mutex mutex;
     std::condition_variable changed;

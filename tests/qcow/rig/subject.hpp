@@ -31,6 +31,8 @@ class Subject {
     /// Opens a device; `host` outlives it.
     static Result<std::unique_ptr<Subject>> open(HandlerEntry entry, RecordingHost& host,
                                                  const Options& options);
+    /// Looks at an image that is not open, and frees what has leaked there; `host` as for open().
+    static Status repair_leaks(HandlerEntry entry, RecordingHost& host, const std::string& config);
     Subject(const Subject&) = delete;
     Subject& operator=(const Subject&) = delete;
     Subject(Subject&&) = delete;
