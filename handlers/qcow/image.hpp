@@ -186,6 +186,7 @@ class Image final : public Disk {
     // image_resize.cpp
     [[nodiscard]] Status check_resizable() const;
     Task<Status> write_size(Queue& queue, std::uint64_t size);
+    Task<Status> make_room(Queue& queue, std::uint64_t size, std::uint64_t l1_entries);
     Task<Status> grow_l1(Queue& queue, std::uint64_t entries);
     Task<Status> drop(Queue& queue, ByteRange range);
     Task<Status> drop_clusters(Queue& queue, std::uint64_t first, std::uint64_t end);

@@ -52,8 +52,7 @@ Task<Status> Image::write_size(Queue& queue, std::uint64_t size) {
 Task<Status> Image::grow(Queue& queue, std::uint64_t size) {
     AsyncMutex::Guard guard(resize_mutex_);
     co_await guard.acquire(queue);
-    const std::uint64_t old_size = size_.load();
-    if (size == old_size) {
+    if (size == size_.load()) {
         co_return Status{};
     }
     CO_CHECK(check_resizable());
@@ -65,12 +64,22 @@ Task<Status> Image::grow(Queue& queue, std::uint64_t size) {
                                              file_.path(), size, geometry_.cluster_size()));
     }
     CO_CHECK(co_await prepare(queue));
-    if (entries > metadata_.map.l1_size()) {
-        CO_CHECK(co_await grow_l1(queue, entries));
+    Status made = co_await make_room(queue, size, entries);
+    if (made) {
+        made = co_await write_size(queue, size);
+    }
+    co_return co_await settle(queue, std::move(made));
+}
+
+/// For a disk of `size`: all that comes before the size, durably.
+Task<Status> Image::make_room(Queue& queue, std::uint64_t size, std::uint64_t l1_entries) {
+    if (l1_entries > metadata_.map.l1_size()) {
+        CO_CHECK(co_await grow_l1(queue, l1_entries));
     }
     // Behind the old end there may be remains in the last cluster, clusters of a disk that was
     // larger once, and a longer backing file.
     {
+        const std::uint64_t old_size = size_.load();
         const ByteRange range{old_size, size - old_size};
         RangeLock::Guard lock(ranges_, lock_range(range), RangeLock::Mode::kExclusive);
         co_await lock.acquire(queue);
@@ -79,8 +88,7 @@ Task<Status> Image::grow(Queue& queue, std::uint64_t size) {
     if (header_.raw_data_file() && data_file().end() < size) {
         CO_CHECK(co_await data_file().resize(queue, size));
     }
-    CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
-    co_return co_await write_size(queue, size);
+    co_return co_await commit_.run(queue, Commit::Until::kDurable);
 }
 
 Task<Status> Image::grow_l1(Queue& queue, std::uint64_t entries) {
@@ -88,7 +96,14 @@ Task<Status> Image::grow_l1(Queue& queue, std::uint64_t entries) {
     co_await guard.acquire(queue);
     const std::uint64_t clusters = geometry_.cluster_of(geometry_.round_up(entries * 8));
     CO_TRY(const Refcounts::Run run, co_await metadata_.refcounts.reserve(queue, clusters));
-    CO_CHECK(co_await metadata_.map.write_l1(queue, run.offset, entries));
+    const std::uint64_t first = geometry_.cluster_of(run.offset);
+    const Status written = co_await metadata_.map.write_l1(queue, run.offset, entries);
+    if (!written) {
+        for (std::uint64_t i = 0; i < clusters; ++i) {
+            (void)co_await metadata_.refcounts.release(queue, first + i);  // else it leaks, no more
+        }
+        co_return written;
+    }
     const std::uint64_t old_first = geometry_.cluster_of(metadata_.map.l1_offset());
     const std::uint64_t old_clusters =
         geometry_.cluster_of(geometry_.round_up(metadata_.map.l1_size() * 8));
@@ -96,7 +111,7 @@ Task<Status> Image::grow_l1(Queue& queue, std::uint64_t entries) {
         metadata_.unlinked.push_back({old_first + i, false});
     }
     for (std::uint64_t i = 0; i < clusters; ++i) {
-        metadata_.clusters.insert(geometry_.cluster_of(run.offset) + i);
+        metadata_.clusters.insert(first + i);
     }
     metadata_.map.adopt_l1(run.offset, entries);
     co_return Status{};

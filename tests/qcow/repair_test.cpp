@@ -186,6 +186,41 @@ TEST_F(FaultTest, AShrinkThatCannotBeMadeDurableLeavesTheOldSize) {
     EXPECT_TRUE(written);
     EXPECT_EQ(size, number(kSizeField));
 }
+TEST_F(FaultTest, AGrowthThatFailsLeaksNothing) {
+    // L1 tables that fit behind what is counted, and one that takes more refcount blocks.
+    for (const std::uint64_t size : {8ULL << 20U, 512ULL << 20U}) {
+        const std::uint64_t l1_bytes = size / (32U << 10U) * 8;
+        build("c512");
+        open();
+        ASSERT_TRUE(write(0, 'a'));
+        unsigned failures = 0;
+        host_.set_faults([&](FileCall call, std::uint64_t, std::uint64_t length) {
+            const bool fails = call == FileCall::kWrite && length == l1_bytes;
+            failures += fails ? 1 : 0;
+            return fails ? Fault{ENOSPC, false} : Fault{};
+        });
+        EXPECT_FALSE(disk_->resize(size));
+        EXPECT_FALSE(disk_->resize(size));
+        EXPECT_EQ(2U, failures);
+        host_.set_faults({});
+        close();
+        expect_clean();
+    }
+}
+TEST_F(FaultTest, DamageThatIsFoundByGrowingIsMarked) {
+    build("v3");
+    // The first entry behind the end of the disk leads nowhere.
+    constexpr std::uint64_t kCluster = 64U << 10U;
+    const std::uint64_t size = number(kSizeField);
+    const std::uint64_t table = number(number(kL1Field)) & kOffsetMask;
+    patch(table + size / kCluster * 8, std::string("\x80\0\0\0\0\0\0\x7e", 8));
+    open();
+    ASSERT_TRUE(write(0, 'a'));
+    EXPECT_FALSE(disk_->resize(size + kCluster));
+    EXPECT_NE(0U, number(kFeaturesField) & 2);
+    EXPECT_FALSE(write(0, 'b'));
+    close();
+}
 // A pointer's removal that a killed process has left in the page cache must be durable before the
 // count goes down (R4).
 TEST_F(FaultTest, ALeakIsMendedWhenNothingCanPointToItAnyMore) {
