@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order matters. The path is resolved once, to an O_PATH descriptor, which opens nothing; what
-// it leads to is judged (kind, policy, who uses it) and that very object is then opened through
-// /proc/self/fd. So no name can change its meaning between check and use, and no tape rewinds and
-// no FIFO waits because somebody named it.
+// it leads to is judged (kind, policy, who serves it, who uses it) and that very object is then
+// opened through /proc/self/fd. So no name can change its meaning between check and use, and no
+// tape rewinds and no FIFO waits because somebody named it.
 #include "host/file_open.hpp"
 
 #include <fcntl.h>
@@ -25,6 +25,7 @@
 #include "core/system_failure.hpp"
 #include "host/current_device.hpp"
 #include "host/file_limits.hpp"
+#include "host/own_storage.hpp"
 #include "lunkit/handler.h"
 #include "lunkit/try.hpp"
 
@@ -67,6 +68,14 @@ Result<UniqueFd> resolve(const FileRequest& request, const std::string& path, in
     }
 }
 
+Result<struct stat> status_of(int fd, const std::string& path) {
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) {
+        return core::system_failure(path);
+    }
+    return status;
+}
+
 /// Splits "a/b/c" into folder and name; the folder of "c" is ".".
 Status split(const std::string& path, std::string* folder, std::string* name) {
     const std::size_t slash = path.rfind('/');
@@ -104,6 +113,8 @@ Status create(const FileRequest& request, const FilePolicy& policy) {
     CHECK(split(path, &folder_path, &name));
     TRY(const UniqueFd folder, resolve(request, folder_path, O_RDONLY | O_DIRECTORY));
     CHECK(policy.check(folder.get(), path));
+    TRY(const struct stat status, status_of(folder.get(), path));
+    CHECK(check_not_own(status, path));
     if (request.size == 0) {
         return failure(ENOENT, path + " does not exist, and is not created without a size");
     }
@@ -235,11 +246,9 @@ Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& polic
     OpenedFile file;
     file.path = request.path;
     TRY(const UniqueFd located, locate(request, policy, &file.created));
-    struct stat status{};
-    if (::fstat(located.get(), &status) != 0) {
-        return core::system_failure(request.path);
-    }
+    TRY(const struct stat status, status_of(located.get(), request.path));
     CHECK(check_kind(request, status));
+    CHECK(check_not_own(status, request.path));
     file.is_block_device = S_ISBLK(status.st_mode);
     file.read_only = (request.flags & LUNKIT_FILE_READ_ONLY) != 0;
     const bool locked = (request.flags & LUNKIT_FILE_NO_LOCK) == 0;
@@ -265,10 +274,7 @@ Result<std::uint64_t> file_size(const OpenedFile& file) {
         }
         return size;
     }
-    struct stat status{};
-    if (::fstat(file.fd.get(), &status) != 0) {
-        return core::system_failure(file.path);
-    }
+    TRY(const struct stat status, status_of(file.fd.get(), file.path));
     return static_cast<std::uint64_t>(status.st_size);
 }
 
