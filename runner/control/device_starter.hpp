@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// DeviceStarter: has declared devices made, one after the other in the order of their files,
-// because one may be the storage of the next. One whose storage hangs keeps the others waiting for
-// a while only.
+// DeviceStarter: has declared devices made, one after the other in the order of their files. One
+// whose storage hangs keeps the others waiting for a while only. (That none is the storage of
+// another, host::OwnStorage sees to.)
 //
 // One whose node is not there yet is made when that appears, also when it has come back; what is
 // left of the one before (EAGAIN) has its time to go.

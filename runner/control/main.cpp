@@ -30,6 +30,7 @@
 #include "host/file_policy.hpp"
 #include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
+#include "host/own_storage.hpp"
 #include "tcmu/tcmu_service.hpp"
 #include "ublk/control_process.hpp"
 #include "ublk/ublk_service.hpp"
@@ -94,6 +95,10 @@ int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
     if (now.dm_log) {
         services.push_back(lunkit::dm_log::make_dm_log_service(runtime));
     }
+    const lunkit::host::OwnStorage own_storage([&services](const std::string& disk) {
+        return std::ranges::any_of(
+            services, [&disk](const auto& service) { return service->serves_disk(disk); });
+    });
     const RegistryCatalog catalog(handlers);
     ControlLoop loop({options.source, settings, catalog, services});
     const ControlLoop::Ended ended = loop.run();

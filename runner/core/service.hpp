@@ -105,6 +105,9 @@ class Service {
     /// Whether the others stop first, because they may need it to end what is in flight.
     [[nodiscard]] virtual bool stops_last() const { return false; }
     [[nodiscard]] virtual std::vector<DeviceStatus> list() const = 0;
+    /// Whether the disk that the kernel calls `disk` ("ublkb3") is a device of this front end, or
+    /// becomes one again. Any thread; may wait for start(), and for no storage.
+    [[nodiscard]] virtual bool serves_disk(const std::string& /*disk*/) { return false; }
     /// A reload has replaced values of Runtime::settings: goes on with the new ones.
     virtual void settings_changed() {}
 

@@ -70,7 +70,17 @@ Status UblkService::prepare() {
 }
 
 Status UblkService::start() {
-    CHECK(world_.find_kernel());
+    Status found = world_.find_kernel();
+    if (found) {
+        go_on_with_left();
+    }
+    const std::lock_guard lock(mutex_);
+    started_ = true;
+    changed_.notify_all();
+    return found;
+}
+
+void UblkService::go_on_with_left() {
     if (Result<DeviceFolder> folder = DeviceFolder::open(runtime_.settings.run_dir); folder) {
         folder_ = *std::move(folder);
         find_left();
@@ -78,7 +88,6 @@ Status UblkService::start() {
         core::log(LogLevel::kWarning, {}, "{}; ublk devices will end with the daemon",
                   folder.error().what);
     }
-    return {};
 }
 
 /// The devices that a predecessor served, found before anybody can ask for one.
@@ -136,6 +145,17 @@ UblkService::Entry UblkService::find(std::uint32_t dev_id) const {
         return (candidate->dev_id ? candidate->dev_id : candidate->wanted.number) == dev_id;
     });
     return entry == entries_.end() ? nullptr : *entry;
+}
+
+bool UblkService::serves_disk(const std::string& disk) {
+    const Result<std::uint32_t> dev_id = parse_device_name(disk);
+    if (!dev_id) {
+        return false;
+    }
+    std::unique_lock lock(mutex_);
+    const bool is_known =
+        changed_.wait_for(lock, world_.start_patience, [this] { return started_ || stopping_; });
+    return !is_known || find(*dev_id) != nullptr;
 }
 
 void UblkService::add_device(core::NewDevice wanted, Added done) {

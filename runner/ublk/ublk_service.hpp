@@ -63,6 +63,8 @@ struct Surroundings {
     std::function<Status(const std::string& node)> limit_silence;
     /// Between two attempts to recover a device.
     std::chrono::milliseconds retry_pause = std::chrono::seconds(10);
+    /// For start(), by who opens storage meanwhile.
+    std::chrono::milliseconds start_patience = std::chrono::seconds(10);
 
     static Surroundings of(core::Runtime& runtime, ControlProcess control);
 };
@@ -84,6 +86,8 @@ class UblkService final : public core::Service {
     void stop(std::function<void(bool clean)> stopped) override;
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
+    /// Also one that a predecessor served, which is known when start() has looked.
+    [[nodiscard]] bool serves_disk(const std::string& disk) override;
     void add_device(core::NewDevice wanted, Added done) override;
     void remove_device(const std::string& name, bool force, Removed done) override;
     void resize_device(const std::string& name, std::uint64_t size, bool recreate,
@@ -124,6 +128,7 @@ class UblkService final : public core::Service {
     // ublk_service.cpp: which devices there are
     [[nodiscard]] Status open_control();
     [[nodiscard]] Status prepare();
+    void go_on_with_left();
     void find_left();
     [[nodiscard]] Entry find(std::uint32_t dev_id) const;
     void forget(const Entry& entry, const Status& status = {});
@@ -198,9 +203,10 @@ class UblkService final : public core::Service {
     std::unique_ptr<DeviceQueues> queues_;    // the same; assigned and released under mutex_
 
     mutable std::mutex mutex_;
-    std::condition_variable changed_;  // stopping_, or somebody wants a device removed
+    std::condition_variable changed_;  // stopping_, started_, or somebody wants a device removed
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
+    bool started_ = false;               // as far as it will: what a predecessor left is known
     bool stopping_ = false;
 
     core::CountedCalls steps_;

@@ -53,9 +53,13 @@ class UblkServiceRig {
 
     /// A daemon begins; the one before, if any, ends.
     void start() {
+        make();
+        ASSERT_TRUE(service->start());
+    }
+    /// One that has not started its service yet.
+    void make() {
         service.reset();
         service = std::make_unique<ublk::UblkService>(runtime_, world());
-        ASSERT_TRUE(service->start());
     }
     /// The daemon stops; whether it was clean.
     bool stop() {
@@ -152,6 +156,7 @@ class UblkServiceRig {
 
     // The machine.
     std::function<Status()> check_unused = [] { return Status(); };
+    std::chrono::milliseconds start_patience = std::chrono::seconds(10);
     std::atomic<bool> storage_fails{false};
     /// How storage was opened, and whether it was closed for a successor.
     struct Opened {
@@ -225,6 +230,7 @@ class UblkServiceRig {
         world.check_unused = [this](const std::string&) { return check_unused(); };
         world.write_back = [](const std::string&) { return Status(); };
         world.retry_pause = std::chrono::milliseconds(1);
+        world.start_patience = start_patience;
         world.limit_silence = [](const std::string&) { return Status(); };
         return world;
     }

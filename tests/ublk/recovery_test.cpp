@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <future>
 #include <string>
 
 #include "support/ublk_service_rig.hpp"
@@ -126,6 +128,35 @@ TEST_F(UblkRecoveryTest, StorageThatDoesNotOpenIsTriedAgain) {
     EXPECT_TRUE(rig_.sent().empty());
     rig_.storage_fails = false;
     EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+}
+
+TEST_F(UblkRecoveryTest, DiskIsServedAlsoWhileItWaitsForItsStorage) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.storage_fails = true;
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kFailed));
+    EXPECT_TRUE(rig_.service->serves_disk("ublkb4"));
+}
+
+TEST_F(UblkRecoveryTest, WhetherADiskIsServedIsToldWhenWhatWasLeftIsKnown) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.make();
+    auto serves =
+        std::async(std::launch::async, [this] { return rig_.service->serves_disk("ublkb4"); });
+    auto serves_another =
+        std::async(std::launch::async, [this] { return rig_.service->serves_disk("ublkb5"); });
+    EXPECT_TRUE(rig_.service->start());
+    EXPECT_TRUE(serves.get());
+    EXPECT_FALSE(serves_another.get());
+}
+
+TEST_F(UblkRecoveryTest, DiskCountsAsServedWhenNobodyCanTell) {
+    rig_.start_patience = std::chrono::milliseconds(1);
+    rig_.make();
+    EXPECT_TRUE(rig_.service->serves_disk("ublkb5"));
+    EXPECT_FALSE(rig_.service->serves_disk("sda"));
 }
 
 TEST_F(UblkRecoveryTest, StorageThatHasShrunkIsNotServed) {

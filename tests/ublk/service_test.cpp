@@ -82,6 +82,19 @@ TEST_F(UblkServiceTest, DeviceIsServedUntilItIsRemoved) {
     EXPECT_TRUE(rig_.service->list().empty());
 }
 
+// Others of its daemon stored on it, and at the stop waited for it when it had left.
+TEST_F(UblkServiceTest, DiskIsServedWhileItsDeviceIsThere) {
+    EXPECT_FALSE(rig_.service->serves_disk("ublkb4"));
+    ASSERT_TRUE(rig_.add("ram/a"));
+    EXPECT_TRUE(rig_.service->serves_disk("ublkb4"));
+    put_device(abi::kStateLive, ::getpid());
+    for (const char* other : {"ublkb7", "ublkb44", "sda", "dm-4"}) {
+        EXPECT_FALSE(rig_.service->serves_disk(other)) << other;
+    }
+    EXPECT_TRUE(rig_.remove("4"));
+    EXPECT_FALSE(rig_.service->serves_disk("ublkb4"));
+}
+
 // Without the look at them START_DEV would wait for ever.
 TEST_F(UblkServiceTest, TagsThatAreRefusedEndTheDeviceBeforeItStarts) {
     rig_.refuse_fetches();

@@ -1,4 +1,5 @@
-# ublk devices that are declared in devices.d: they come with the daemon and with a reload; broken files are told.
+# ublk devices that are declared in devices.d: they come with the daemon and with a reload; broken files are told,
+# and storage on a device of the same daemon is refused.
 # kernels: 6.12
 # timeout: 240
 . "$LUNKIT_VM/lib.sh"
@@ -13,10 +14,11 @@ declare_device() { # declare_device NAME LINE...
 running() { lunkit ublk list --json | jq -r 'map(select(.state == "running").name) | sort | join(" ")'; }
 come_up() { wait_for 20 "the devices $*" eval "[ \"\$(running)\" = '$*' ]"; }
 
-step "two come with the daemon, although a third is broken and the storage of a fourth is missing"
-truncate -s 64M /tank/disk
+step "two come with the daemon, although others are broken, without storage, or on a device of the daemon's own"
+truncate -s 64M /tank/disk /tank/other
 declare_device 10-disk config=file//tank/disk number=5
-declare_device 20-on-it config=file//dev/ublkb5 number=3 block_size=4096
+declare_device 20-other config=file//tank/other number=3 block_size=4096
+declare_device 25-on-it config=file//dev/ublkb5 number=2
 declare_device 30-broken config=ram/x number=three
 declare_device 40-missing config=file//tank/missing number=6
 assert_fails "--check-config" lunkitd --check-config --config $conf
@@ -30,7 +32,23 @@ mkfs.ext4 -q -F /dev/ublkb3
 mount /dev/ublkb3 /mnt/u
 random_file /mnt/u/data 4
 cp /mnt/u/data /tank/copy
+
+step "no storage lies on a device of the daemon"
+wait_for 10 "the one on the other in the log" log_says '25-on-it.conf: .*/dev/ublkb5 is served by this daemon'
+on_own() { # on_own DISK COMMAND...
+    assert_fails "storage on $1" "${@:2}"
+    assert_match "$output" "lies on $1, which is served by this daemon" "refusal"
+}
+on_own ublkb3 lunkit ublk add file//mnt/u/data
+on_own ublkb3 lunkit ublk add file//mnt/u/new --size 1M
+[ ! -e /mnt/u/new ] || fail "it was created all the same"
 umount /mnt/u
+dm_device own "0 2048 linear /dev/ublkb5 0"
+on_own ublkb5 lunkit ublk add file//dev/mapper/own
+dmsetup remove --retry own
+assert_match "$(targets <<<'/backstores/user:file create name=own size=64M cfgstring=/dev/ublkb5')" \
+    'cfgstring invalid: .*/dev/ublkb5 is served by this daemon' "what targetcli says"
+assert_eq "$(running)" "ublkb3 ublkb5" "devices"
 
 step "a reload with a broken file says so and changes nothing"
 truncate -s 16M /tank/missing
@@ -62,6 +80,7 @@ kill_lunkitd
 start_lunkitd --config $conf
 come_up ublkb1 ublkb3 ublkb5 ublkb6
 wait_for 10 "the last of them" log_says '40-missing.conf: ublkb6 is there already'
+assert_eq "$(running)" "ublkb1 ublkb3 ublkb5 ublkb6" "devices of the next daemon"
 assert_no_match "$(kernel_log)" 'I/O error' "kernel log"
 for number in 3 1 6 5; do lunkit ublk del $number; done
 assert_eq "$(running)" "" "devices"
