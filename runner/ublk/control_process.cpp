@@ -10,9 +10,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -96,7 +101,7 @@ Result<Reply> ask(int socket, Request& request) {
         got = ::recv(ours.get(), &reply, sizeof reply, 0);
     } while (got < 0 && errno == EINTR);
     if (got != sizeof reply || reply.length > kMostBytes) {
-        return failure(EPIPE, "the control process of ublk has ended");
+        return failure(EPIPE, "the control process of ublk has ended, or has no room for more");
     }
     if (reply.error != 0) {
         return failure(reply.error, text_of(reply));
@@ -162,8 +167,21 @@ Reply carry_out(Request& request, const ControlProcess::Calls& calls) {
     return status ? Reply{} : failed(status.error());
 }
 
-/// The next request and where its reply goes; no socket when the daemon has ended.
-UniqueFd receive(int socket, Request& request) {
+/// What came with a message.
+UniqueFd passed_socket(msghdr& message) {
+    const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    int passed = -1;
+    if (rights != nullptr && rights->cmsg_type == SCM_RIGHTS &&
+        rights->cmsg_len == CMSG_LEN(sizeof passed)) {
+        std::memcpy(&passed, CMSG_DATA(rights), sizeof passed);
+    }
+    return UniqueFd(passed);
+}
+
+/// The next request and where its reply goes; nothing when the daemon has ended. No socket when
+/// that is no whole request: it goes with the message, and so its sender learns of it.
+std::optional<UniqueFd> receive(int socket, Request& request) {
+    constexpr std::chrono::milliseconds kPause{20};
     iovec data{&request, sizeof request};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
@@ -171,18 +189,23 @@ UniqueFd receive(int socket, Request& request) {
     message.msg_iovlen = 1;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
-    ssize_t got = 0;
-    do {
-        got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
-    const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    if (got != sizeof request || rights == nullptr || rights->cmsg_type != SCM_RIGHTS ||
-        request.length > kMostBytes) {
-        return {};
+    const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (got == 0) {
+        return std::nullopt;
     }
-    int reply_to = -1;
-    std::memcpy(&reply_to, CMSG_DATA(rights), sizeof reply_to);
-    return UniqueFd(reply_to);
+    if (got < 0) {
+        if (errno == ENOMEM || errno == ENOBUFS) {
+            std::this_thread::sleep_for(kPause);
+        } else if (errno != EINTR) {
+            return std::nullopt;
+        }
+        return UniqueFd();
+    }
+    UniqueFd reply_to = passed_socket(message);
+    if (got != sizeof request || request.length > kMostBytes) {
+        reply_to.reset();
+    }
+    return reply_to;
 }
 
 /// Holds nothing that the daemon has, and takes no signal that is meant for the daemon.
@@ -205,21 +228,44 @@ void become_another(int socket) {
     (void)::close_range(kept + 1, ~0U, 0);
 }
 
+void answer(const UniqueFd& reply_to, const Reply& reply) {
+    // Where the daemon is no more, nobody wants to know.
+    (void)::send(reply_to.get(), &reply, sizeof reply, MSG_NOSIGNAL);
+}
+
+struct Job {
+    Request request;
+    UniqueFd reply_to;
+};
+
 [[noreturn]] void run(const UniqueFd& socket, const ControlProcess::Calls& calls) {
     become_another(socket.get());
     for (;;) {
-        Request request{};
-        UniqueFd reply_to = receive(socket.get(), request);
+        const auto job = std::make_shared<Job>();
+        std::optional<UniqueFd> reply_to = receive(socket.get(), job->request);
         if (!reply_to) {
             ::_exit(0);
         }
+        if (!*reply_to) {
+            continue;
+        }
+        job->reply_to = *std::move(reply_to);
         // A call may wait for another one.
-        std::thread([request, reply_to = std::move(reply_to), &calls]() mutable {
-            const Reply reply = carry_out(request, calls);
-            // Where the daemon is no more, nobody wants to know.
-            (void)::send(reply_to.get(), &reply, sizeof reply, MSG_NOSIGNAL);
-        }).detach();
+        const Status started = calls.start_thread(
+            [job, &calls] { answer(job->reply_to, carry_out(job->request, calls)); });
+        if (!started) {
+            answer(job->reply_to, failed(started.error()));
+        }
     }
+}
+
+Status start_detached(std::function<void()> body) {
+    try {
+        std::thread(std::move(body)).detach();
+    } catch (const std::system_error& error) {
+        return failure(error.code().value(), "the control process of ublk cannot start a thread");
+    }
+    return {};
 }
 
 Result<int> command_of_kernel(std::uint32_t op, std::span<const std::byte> payload) {
@@ -276,7 +322,8 @@ ControlProcess::Calls ControlProcess::Calls::of_kernel() {
     return {.command = command_of_kernel,
             .check_unused = check_unused_node,
             .write_back = write_back_node,
-            .limit_silence = limit_silence_of};
+            .limit_silence = limit_silence_of,
+            .start_thread = start_detached};
 }
 
 Result<ControlProcess> ControlProcess::start(const Calls& calls) {

@@ -36,6 +36,8 @@ class ControlProcess {
         /// Bounds how long the kernel waits for a server of the block device that died with all
         /// tags. (To change that, it waits for requests.)
         std::function<Status(const std::string& node)> limit_silence;
+        /// Runs `body` on a thread of its own, which nobody waits for.
+        std::function<Status(std::function<void()> body)> start_thread;
 
         static Calls of_kernel();
     };
@@ -45,7 +47,7 @@ class ControlProcess {
     static Result<ControlProcess> start(const Calls& calls);
 
     /// Any thread, several at once: each waits for its own outcome. EPIPE: the process has ended,
-    /// nobody knows what came of it.
+    /// or could not take the request; nobody knows what came of it.
     Result<int> command(std::uint32_t op, std::span<const std::byte> payload) const;
     Status check_unused(const std::string& node) const;
     Status write_back(const std::string& node) const;

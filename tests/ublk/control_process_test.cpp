@@ -3,12 +3,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <string>
+#include <utility>
 
 #include "ublk/control_device.hpp"
 
@@ -20,6 +24,11 @@ using testing::HasSubstr;
 constexpr std::uint32_t kEnds = 7;   // the process
 constexpr std::uint32_t kWaits = 8;  // for ever
 constexpr std::uint32_t kFails = 9;
+constexpr std::uint32_t kTellsPid = 10;
+constexpr std::uint32_t kRefusesThread = 11;  // to the command after it
+
+/// Of the process.
+std::atomic<bool> refuses_thread{false};
 
 /// What the process of the tests does: the device 3 has as many queues as the process has number.
 Result<int> fake_command(std::uint32_t op, std::span<const std::byte> payload) {
@@ -31,6 +40,13 @@ Result<int> fake_command(std::uint32_t op, std::span<const std::byte> payload) {
     }
     if (op == kFails) {
         return failure(ENOMEM, "no ring");
+    }
+    if (op == kTellsPid) {
+        return ::getpid();
+    }
+    if (op == kRefusesThread) {
+        refuses_thread = true;
+        return 0;
     }
     abi::ControlCommand command{};
     std::memcpy(&command, payload.data(), sizeof command);
@@ -57,7 +73,13 @@ class ControlProcessTest : public testing::Test {
          .write_back = [](const std::string& node) -> Status {
              return failure(ENOSPC, std::string(2000, 'x') + node);
          },
-         .limit_silence = [](const std::string&) { return Status(); }});
+         .limit_silence = [](const std::string&) { return Status(); },
+         .start_thread = [](std::function<void()> body) -> Status {
+             if (refuses_thread.exchange(false)) {
+                 return failure(EAGAIN, "no thread");
+             }
+             return ControlProcess::Calls::of_kernel().start_thread(std::move(body));
+         }});
     ControlDevice control_{[this](std::uint32_t op, std::span<const std::byte> payload) {
         return process_.command(op, payload);
     }};
@@ -96,6 +118,29 @@ TEST_F(ControlProcessTest, CommandThatWaitsHoldsUpNoOther) {
     EXPECT_TRUE(control_.stop(3));
     EXPECT_FALSE(command(kEnds));
     EXPECT_EQ(waits.get().error().code, EPIPE);
+}
+
+// It ended, and with it every later command.
+TEST_F(ControlProcessTest, CommandForWhichThereIsNoThreadFailsAlone) {
+    ASSERT_TRUE(command(kRefusesThread));
+    const auto refused = command(kTellsPid);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, EAGAIN);
+    EXPECT_EQ(refused.error().what, "no thread");
+    EXPECT_TRUE(command(kTellsPid));
+}
+
+// The same: without room for the socket that the reply goes to, the request comes truncated.
+TEST_F(ControlProcessTest, RequestThatComesTruncatedFailsAlone) {
+    const auto pid = command(kTellsPid);
+    ASSERT_TRUE(pid);
+    rlimit files{};
+    ASSERT_EQ(::prlimit(*pid, RLIMIT_NOFILE, nullptr, &files), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+    ASSERT_EQ(::prlimit(*pid, RLIMIT_NOFILE, &none, nullptr), 0);
+    EXPECT_EQ(command(kTellsPid).error().code, EPIPE);
+    ASSERT_EQ(::prlimit(*pid, RLIMIT_NOFILE, &files, nullptr), 0);
+    EXPECT_EQ(command(kTellsPid).value_or(0), *pid);
 }
 
 TEST_F(ControlProcessTest, ProcessThatHasEndedIsSaid) {
