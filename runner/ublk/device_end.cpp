@@ -34,7 +34,7 @@ void UblkService::take_down(const Entry& entry, bool force) {
     {
         const std::lock_guard lock(mutex_);
         if (entry->state == DeviceState::kDraining) {
-            return;  // who asks later waits with the first
+            return;  // who asks later waits with the first; stays() looks whether with force
         }
         before = std::exchange(entry->state, DeviceState::kDraining);
     }
@@ -68,15 +68,21 @@ Status UblkService::let_go(std::uint32_t dev_id, bool force) const {
 }
 
 /// Tells who wanted the device to go that it does not: its users have it, or the kernel refuses.
-/// The daemon's own stop goes on with it.
+/// Their word is not the last if somebody wants it with force meanwhile. The daemon's own stop goes
+/// on with it.
 void UblkService::stays(const Entry& entry, DeviceState state, const Error& why, bool by_kernel) {
     std::vector<Removed> removed;
     Resized resized;
     bool stop_now = false;
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         // Another program may have ended it meanwhile: then it goes after all.
         const bool has_ended = state == DeviceState::kRunning && !entry->device;
+        if (entry->force && !by_kernel && !has_ended) {
+            lock.unlock();
+            stop_device(entry, state, true);
+            return;
+        }
         entry->state = has_ended ? entry->state : state;
         entry->force = false;
         removed.swap(entry->removed);
@@ -192,6 +198,24 @@ void UblkService::leave(const Entry& entry) {
 }
 
 /// A device that this daemon does not know.
+void UblkService::remove_unknown(const Entry& entry, bool force) {
+    Status removed = remove_orphan(*entry->dev_id, force);
+    if (!removed && !force) {
+        bool force_now = false;
+        {
+            const std::lock_guard lock(mutex_);
+            force_now = entry->force;
+            if (!force_now) {
+                std::erase(entries_, entry);  // who asks from now on begins anew
+            }
+        }
+        if (force_now) {
+            removed = remove_orphan(*entry->dev_id, true);
+        }
+    }
+    forget(entry, removed);
+}
+
 Status UblkService::remove_orphan(std::uint32_t dev_id, bool force) {
     const auto missing = [dev_id] {
         return failure(ENOENT, fmt::format("there is no ublk device {}", dev_id));

@@ -185,6 +185,9 @@ bool UblkService::try_again(const Entry& entry, const Error& why) {
     std::vector<Removed> removed;
     {
         const std::lock_guard lock(mutex_);
+        if (entry->force && !force && !is_stopping) {
+            return true;  // somebody wants it with force meanwhile: the next attempt is soon over
+        }
         removed.swap(entry->removed);
         entry->force = false;
         entry->left = is_stopping;

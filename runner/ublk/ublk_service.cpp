@@ -209,7 +209,7 @@ void UblkService::remove_device(const std::string& name, bool force, Removed don
             entry->dev_id = *dev_id;
             entry->state = DeviceState::kDraining;
             entries_.push_back(entry);
-            step = [this, entry, force] { forget(entry, remove_orphan(*entry->dev_id, force)); };
+            step = [this, entry, force] { remove_unknown(entry, force); };
         } else if (!entry->recovering && entry->state != DeviceState::kOpening) {
             step = [this, entry, force] { take_down(entry, force); };
         }

@@ -177,6 +177,7 @@ class UblkService final : public core::Service {
     void ended(const Entry& entry);
     void stop_serving(const Entry& entry);
     void leave(const Entry& entry);
+    void remove_unknown(const Entry& entry, bool force);
     [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
     [[nodiscard]] Status remove_unserved(std::uint32_t dev_id, bool force) const;
 

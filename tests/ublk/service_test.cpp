@@ -150,6 +150,74 @@ TEST_F(UblkServiceTest, RemovalThatIsRefusedWhileTheDaemonStopsDoesNotEndTheStop
     EXPECT_TRUE(rig_.devices.empty());
 }
 
+// A removal that looks whether the device is in use, and is refused when somebody else has asked
+// for it with force: that one had the refusal too.
+class UblkForcedRemovalTest : public UblkServiceTest {
+  protected:
+    void begin(const std::string& name) {
+        rig_.check_unused = [this] {
+            asked_.set_value();
+            go_on_.get_future().wait();
+            return failure(EBUSY, "it is mounted");
+        };
+        first_ = rig_.begin_remove(name);
+        asked_.get_future().wait();
+    }
+    void expect_that_force_wins(const std::string& name) {
+        std::future<Status> forced = rig_.begin_remove(name, true);
+        go_on_.set_value();
+        EXPECT_TRUE(forced.get());
+        EXPECT_TRUE(first_.get());  // it is gone
+        EXPECT_TRUE(rig_.devices.empty());
+        EXPECT_TRUE(rig_.service->list().empty());
+    }
+    std::promise<void> asked_;
+    std::promise<void> go_on_;
+    std::future<Status> first_;
+};
+
+TEST_F(UblkForcedRemovalTest, OfAServedDeviceIsMadeWhenTheOneBeforeIsRefused) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    begin("4");
+    expect_that_force_wins("4");
+}
+
+TEST_F(UblkForcedRemovalTest, OfADeadDeviceIsMadeWhenTheOneBeforeIsRefused) {
+    put_device(abi::kStateDead, -1);
+    begin("7");
+    expect_that_force_wins("7");
+}
+
+TEST_F(UblkForcedRemovalTest, OfADeviceThatWaitsForItsStorageIsMadeWhenTheOneBeforeIsRefused) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    EXPECT_TRUE(rig_.stop());
+    rig_.storage_fails = true;
+    rig_.start();
+    ASSERT_TRUE(rig_.becomes(DeviceState::kFailed));
+    begin("4");
+    expect_that_force_wins("4");
+}
+
+TEST_F(UblkForcedRemovalTest, CancelsARecreationThatIsRefused) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    int looks = 0;
+    rig_.check_unused = [this, &looks] {
+        if (++looks == 1) {
+            return Status();
+        }
+        asked_.set_value();
+        go_on_.get_future().wait();
+        return Status(failure(EBUSY, "it is mounted"));
+    };
+    std::future<Status> resized = rig_.begin_resize("4", 2U << 20U, true);
+    asked_.get_future().wait();
+    std::future<Status> forced = rig_.begin_remove("4", true);
+    go_on_.set_value();
+    EXPECT_EQ(resized.get().error().code, ECANCELED);
+    EXPECT_TRUE(forced.get());
+    EXPECT_TRUE(rig_.devices.empty());
+}
+
 TEST_F(UblkServiceTest, NumberThatItHasIsToldApartFromOneThatAnotherHas) {
     put_device(abi::kStateLive, ::getpid());
     EXPECT_EQ(rig_.add("ram/a", kAnotherDevice).error().code, EEXIST);
