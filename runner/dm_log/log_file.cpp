@@ -18,6 +18,7 @@
 #include "core/system_failure.hpp"
 #include "dm_log/disk_format.hpp"
 #include "host/file_policy.hpp"
+#include "host/own_storage.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::dm_log {
@@ -91,6 +92,7 @@ Result<LogFile> LogFile::open(const std::string& path, std::uint64_t regions) {
         return core::system_failure(path);
     }
     CHECK(host::file_policy().check(located.get(), path));
+    CHECK(host::check_not_own(status, path));
     LogFile file;
     file.is_block_device = S_ISBLK(status.st_mode);
     if (!file.is_block_device && !S_ISREG(status.st_mode)) {

@@ -2,16 +2,20 @@
 #include "dm_log/disk_store.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
+#include "host/own_storage.hpp"
 #include "support/engine_rig.hpp"
 #include "support/fake_engine_queue.hpp"
 
@@ -105,6 +109,22 @@ TEST_P(DiskStoreTest, WhatCannotHoldALogIsRefused) {
     EXPECT_THAT(refusal(folder_ / "fifo"), HasSubstr("neither"));
     test::write_file(folder_ / "small", std::string(2000, '\0'));
     EXPECT_THAT(refusal(folder_ / "small"), HasSubstr("has 2000 bytes"));
+}
+
+// At the daemon's stop what was still to be written waited, for ever, for a device that had left.
+TEST_P(DiskStoreTest, LogOnADeviceOfThisDaemonIsRefused) {
+    struct stat status{};
+    ASSERT_EQ(::stat(path().c_str(), &status), 0);
+    const std::filesystem::path sysfs = folder_ / "sys";
+    std::filesystem::create_directories(sysfs / "block/ublkb3");
+    std::filesystem::create_directories(sysfs / "dev/block");
+    std::filesystem::create_symlink(
+        sysfs / "block/ublkb3",
+        sysfs / fmt::format("dev/block/{}:{}", major(status.st_dev), minor(status.st_dev)));
+    const host::OwnStorage own([](const std::string& disk) { return disk == "ublkb3"; }, sysfs);
+    const auto opened = LogFile::open(path(), kRegions);
+    ASSERT_FALSE(opened);
+    EXPECT_THAT(opened.error().what, HasSubstr("lies on ublkb3, which is served by this daemon"));
 }
 
 // As a predecessor's would, of which a transfer is still in flight.
