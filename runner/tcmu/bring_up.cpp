@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "core/log.hpp"
+#include "core/trimmed.hpp"
 #include "lunkit/try.hpp"
 #include "tcmu/modules.hpp"
 #include "tcmu/netlink.hpp"
@@ -125,6 +128,16 @@ Status unblock(const Probe& probe, std::string_view name) {
     return {};
 }
 
+/// From what the kernel keeps of the disk's unit serial number page: SPC-4 7.8.16.
+std::string serial_in_sysfs(const std::string& disk) {
+    constexpr std::size_t kHeader = 4;
+    std::ifstream file("/sys/block/" + disk + "/device/vpd_pg80", std::ios::binary);
+    const std::string page{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    return page.size() <= kHeader
+               ? std::string()
+               : std::string(core::trimmed(std::string_view(page).substr(kHeader)));
+}
+
 }  // namespace
 
 Surroundings Surroundings::of(core::Runtime& runtime) {
@@ -140,6 +153,7 @@ Surroundings Surroundings::of(core::Runtime& runtime) {
     world.open_block = [&handlers](host::OpenDevice request) {
         return handlers.open(std::move(request));
     };
+    world.serial_of_disk = serial_in_sysfs;
     return world;
 }
 

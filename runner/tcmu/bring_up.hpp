@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/engine_queue.hpp"
@@ -35,6 +36,9 @@ struct Surroundings {
     /// Whether "<handler>/<rest>" is for a handler of ours.
     std::function<bool(std::string_view config)> knows;
     std::function<Result<std::unique_ptr<BlockDevice>>(host::OpenDevice request)> open_block;
+    /// The serial number that the SCSI disk ("sda") has told the kernel; none: empty. No command
+    /// to the disk is made for it.
+    std::function<std::string(const std::string& disk)> serial_of_disk;
     /// How long configfs may take for what it answers at once, unless somebody deletes the device
     /// while it is created: then it waits for the very answer that it is asked for. While other
     /// creations go on, it has longer.

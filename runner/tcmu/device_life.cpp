@@ -120,7 +120,6 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
         return;
     }
     entry->stays->store(false);  // from here on it is closed because it is removed, or by stop()
-    entry->configfs = result->probe.configfs;
     entry->kernel_size = result->kernel_size;
     if (!entry->device_id) {
         entry->device_id = result->probe.device_id;
@@ -128,6 +127,7 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     {
         const std::lock_guard lock(mutex_);
         entry->device = std::move(result->device);
+        entry->configfs = result->probe.configfs;
         entry->error.clear();
     }
     Device& device = *entry->device;

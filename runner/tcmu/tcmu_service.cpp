@@ -153,6 +153,24 @@ std::vector<core::DeviceStatus> TcmuService::list() const {
     return devices;
 }
 
+bool TcmuService::serves_disk(const std::string& disk) {
+    const std::string serial = world_.serial_of_disk(disk);
+    if (serial.empty()) {
+        return false;
+    }
+    std::vector<std::shared_ptr<const ConfigfsDevice>> served;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const Entry& entry : entries_) {
+            if (entry->configfs) {
+                served.push_back(entry->configfs);
+            }
+        }
+    }
+    return std::ranges::any_of(
+        served, [&serial](const auto& device) { return device->identity().serial == serial; });
+}
+
 Result<std::shared_ptr<core::TraceTap>> TcmuService::trace(const std::string& name) {
     const std::lock_guard lock(mutex_);
     const auto found = std::ranges::find_if(

@@ -47,6 +47,8 @@ class TcmuService final : public core::Service {
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override;
     [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override;
     void settings_changed() override;
+    /// As a disk of this machine, over whatever fabric.
+    [[nodiscard]] bool serves_disk(const std::string& disk) override;
 
   private:
     using Entry = std::shared_ptr<ServedDevice>;

@@ -110,6 +110,9 @@ class TcmuServiceRig {
         world.open_block = [this](host::OpenDevice request) {
             return open_block(std::move(request));
         };
+        world.serial_of_disk = [this](const std::string& disk) {
+            return disk == "sda" ? serial_of_sda : std::string();
+        };
         service = std::make_unique<tcmu::TcmuService>(*runtime, std::move(world));
         const Status started = service->start();
         ASSERT_TRUE(started.has_value()) << started.error().what;
@@ -193,6 +196,7 @@ class TcmuServiceRig {
     std::unique_ptr<core::QueueSet> queues;
     std::unique_ptr<core::Runtime> runtime;
     std::unique_ptr<tcmu::TcmuService> service;
+    std::string serial_of_sda;
     std::atomic<int> resizes{0};
     std::atomic<int> resize_error{0};
     std::atomic<bool> nodes_hang{false};    // until let_go()

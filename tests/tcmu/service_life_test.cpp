@@ -97,6 +97,25 @@ TEST_F(ServiceLife, KernelIsToldTheSizeThatHoldsInTheEnd) {
     EXPECT_EQ(control.find("dev_size=8388608"), std::string::npos) << control;
 }
 
+// Another device of the daemon stored on it, and at the stop waited for commands that nobody took.
+TEST_F(ServiceLife, DiskWithTheSerialNumberOfAUnitIsServed) {
+    rig.start();
+    add(0, "disk");
+    FakeKernelTree::put(rig.tree.folder("user_0/disk") + "/wwn/vpd_unit_serial",
+                        "T10 VPD Unit Serial Number: 4711\n");
+    rig.serial_of_sda = "4711";
+    EXPECT_TRUE(rig.service->serves_disk("sda"));
+    EXPECT_FALSE(rig.service->serves_disk("sdb"));
+    rig.serial_of_sda = "4712";
+    EXPECT_FALSE(rig.service->serves_disk("sda"));
+}
+
+TEST_F(ServiceLife, UnitWithoutASerialNumberIsNoDisk) {
+    rig.start();
+    add(0, "disk");
+    EXPECT_FALSE(rig.service->serves_disk("sda"));
+}
+
 TEST_F(ServiceLife, StopWaitsForAnOpeningThatWasGivenUp) {
     rig.closing_takes = std::chrono::milliseconds(200);
     rig.start();

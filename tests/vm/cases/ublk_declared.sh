@@ -48,6 +48,13 @@ on_own ublkb5 lunkit ublk add file//dev/mapper/own
 dmsetup remove --retry own
 assert_match "$(targets <<<'/backstores/user:file create name=own size=64M cfgstring=/dev/ublkb5')" \
     'cfgstring invalid: .*/dev/ublkb5 is served by this daemon' "what targetcli says"
+user_lun file lun 16M /tank/lun
+assert_fails "storage on a LUN of its own" lunkit ublk add "file/$DISK"
+assert_match "$output" "$DISK is served by this daemon" "refusal"
+targets_ok < <(
+    echo "/loopback delete $(loopback_wwn /backstores/user:file/lun)"
+    echo '/backstores/user:file delete lun'
+)
 assert_eq "$(running)" "ublkb3 ublkb5" "devices"
 
 step "a reload with a broken file says so and changes nothing"
