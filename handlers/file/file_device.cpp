@@ -21,6 +21,14 @@ std::string bytes(std::uint64_t count) {
     return std::to_string(count) + " bytes";
 }
 
+/// Whether the predecessor may have died between cutting the file and telling the kernel, for which
+/// the LUN has its old size still. A file that nothing of ours cuts has lost data some other way.
+bool was_being_cut(const FileOptions& options, const lunkit_file_info& info,
+                   const OpenRequest& request) {
+    return request.take_over && options.shrink && info.size < request.size &&
+           info.is_block_device == 0 && info.read_only == 0;
+}
+
 /// What a LUN of `wanted` bytes (0: as large as the storage) may be made of. A predecessor may have
 /// died between growing the file and growing the LUN.
 Result<std::uint64_t> served_size(const std::string& path, const lunkit_file_info& info,
@@ -36,6 +44,14 @@ Result<std::uint64_t> served_size(const std::string& path, const lunkit_file_inf
                     (info.is_block_device != 0 ? ": it does not fit" : ": they have to be equal"));
 }
 
+std::unexpected<Error> cannot_resize(const std::string& path, const File& file, std::uint64_t size,
+                                     const Error& why) {
+    const auto info = file.info();
+    return failure(why.code, path + " cannot be resized to " + bytes(size) +
+                                 (info ? "; it has " + bytes(info->size) : std::string()) + ": " +
+                                 std::generic_category().message(why.code));
+}
+
 }  // namespace
 
 FileDevice::FileDevice(FileOptions options, File file, const lunkit_file_info& info,
@@ -49,7 +65,13 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const OpenRequest& request)
     const std::uint32_t flags =
         options.flags(request.read_only) | (create ? LUNKIT_FILE_CREATE : 0U);
     TRY(File file, File::open(request.host, options.path, flags, request.size));
-    TRY(const lunkit_file_info info, file.info());
+    TRY(lunkit_file_info info, file.info());
+    if (was_being_cut(options, info, request)) {
+        if (const Status grown = file.resize(request.size); !grown) {
+            return cannot_resize(options.path, file, request.size, grown.error());
+        }
+        TRY(info, file.info());
+    }
     TRY(const std::uint64_t size, served_size(options.path, info, request.size, request.take_over));
     return std::unique_ptr<FileDevice>(
         new FileDevice(std::move(options), std::move(file), info, size));

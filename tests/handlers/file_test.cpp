@@ -115,6 +115,26 @@ TEST_P(FileHandler, ATakeOverAcceptsAFileThatHasJustGrown) {
     EXPECT_EQ(kSize, device_->info().size);
 }
 
+// Its predecessor died when the file had been cut and the kernel did not know yet.
+TEST_P(FileHandler, ATakeOverGrowsAFileThatWasBeingCutBackWithZeros) {
+    write_file(disk_, pattern(kSize / 2));
+    ASSERT_EQ("", why(try_open(config_ + ";shrink=on", kSize, false, true)));
+    EXPECT_EQ(kSize, device_->info().size);
+    EXPECT_TRUE(read(0, kSize / 2) == pattern(kSize / 2));
+    EXPECT_EQ(std::string(4096, '\0'), read(kSize - 4096, 4096));
+    EXPECT_TRUE(write(kSize - 512, std::string(512, 'w')));
+}
+
+// Then somebody else has cut it, and zeros would hide that.
+TEST_P(FileHandler, ATakeOverRefusesAShorterFileThatNoPredecessorCut) {
+    write_file(disk_, pattern(kSize / 2));
+    EXPECT_THAT(why(try_open(config_, kSize, false, true)), HasSubstr("they have to be equal"));
+    EXPECT_THAT(why(try_open(config_ + ";shrink=on;readonly=on", kSize, false, true)),
+                HasSubstr("they have to be equal"));
+    EXPECT_THAT(why(try_open(config_ + ";shrink=on", kSize)), HasSubstr("they have to be equal"));
+    EXPECT_EQ(kSize / 2, std::filesystem::file_size(disk_));
+}
+
 TEST_P(FileHandler, DoesNotCreateWhereItMayNot) {
     EXPECT_EQ(disk_ + ": No such file or directory", why(try_open(config_ + ";create=off", kSize)));
     EXPECT_FALSE(std::filesystem::exists(disk_));
