@@ -147,8 +147,9 @@ Task<Status> FileDevice::discard(Queue& queue, const IoRequest& io) {
 }
 
 Task<Status> FileDevice::write_zeroes(Queue& queue, const IoRequest& io) {
+    const bool may_unmap = options_.discard && (io.flags & LUNKIT_IO_MAY_UNMAP) != 0;
     const std::uint32_t flags =
-        ((io.flags & LUNKIT_IO_MAY_UNMAP) != 0 ? LUNKIT_ZERO_MAY_UNMAP : 0U) |
+        (may_unmap ? LUNKIT_ZERO_MAY_UNMAP : 0U) |
         ((io.flags & LUNKIT_IO_NO_FALLBACK) != 0 ? LUNKIT_ZERO_NO_FALLBACK : 0U);
     const Outcome outcome = co_await file_.zero(queue, io.offset, io.length, flags);
     CO_CHECK(to_status(outcome));

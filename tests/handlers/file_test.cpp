@@ -81,6 +81,20 @@ TEST_P(FileHandler, WithoutDiscardItIsFullyProvisioned) {
     EXPECT_FALSE(info.can_discard);
 }
 
+TEST_P(FileHandler, WithoutDiscardZeroesKeepTheirSpace) {
+    write_file(disk_, pattern(kSize));
+    open(config_ + ";discard=off", kSize);
+    EXPECT_TRUE(flush());
+    struct stat before{};
+    struct stat after{};
+    ASSERT_EQ(0, ::stat(disk_.c_str(), &before));
+    EXPECT_TRUE(write_zeroes(65536, 131072, LUNKIT_IO_MAY_UNMAP));
+    EXPECT_TRUE(flush());
+    EXPECT_EQ(std::string(131072, '\0'), read(65536, 131072));
+    ASSERT_EQ(0, ::stat(disk_.c_str(), &after));
+    EXPECT_GE(after.st_blocks + 64, before.st_blocks);
+}
+
 TEST_P(FileHandler, CreatesAMissingFileOfTheLunsSize) {
     open(config_, kSize);
     EXPECT_EQ(kSize, std::filesystem::file_size(disk_));
