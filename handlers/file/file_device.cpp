@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -190,19 +191,29 @@ Status FileDevice::resize(std::uint64_t size) {
     if (size == present) {
         return {};
     }
-    if (size < present && !options_.shrink && file_info_.is_block_device == 0) {
-        return failure(EPERM, options_.path + " would be cut from " + bytes(present) + " to " +
-                                  bytes(size) + " and lose what is behind; shrink=on allows it");
+    if (!options_.shrink && file_info_.is_block_device == 0) {
+        // The file may be larger than the LUN, see served_size().
+        TRY(const lunkit_file_info info, file_.info());
+        const std::uint64_t held = std::max(present, info.size);
+        if (size < held && !takes_growth_back(size)) {
+            return failure(EPERM, options_.path + " would be cut from " + bytes(held) + " to " +
+                                      bytes(size) +
+                                      " and lose what is behind; shrink=on allows it");
+        }
     }
     if (const Status status = file_.resize(size); !status) {
-        const auto info = file_.info();
-        return failure(status.error().code,
-                       options_.path + " cannot be resized to " + bytes(size) +
-                           (info ? "; it has " + bytes(info->size) : std::string()) + ": " +
-                           std::generic_category().message(status.error().code));
+        return cannot_resize(options_.path, file_, size, status.error());
     }
+    grown_from_ = size > present ? present : 0;
     size_.store(size);
     return {};
+}
+
+/// Whether a cut to `size` loses nothing but what the last resize added, to which nobody has
+/// written: so a growth is undone that the kernel refuses. Requests behind `size` have ended.
+bool FileDevice::takes_growth_back(std::uint64_t size) const {
+    return grown_from_ != 0 && size >= grown_from_ &&
+           ::lseek(file_info_.fd, static_cast<off_t>(size), SEEK_DATA) < 0 && errno == ENXIO;
 }
 
 Status FileDevice::set_write_cache(bool enabled) {

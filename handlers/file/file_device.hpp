@@ -37,11 +37,13 @@ class FileDevice final : public BlockDevice {
     [[nodiscard]] bool must_be_durable(const IoRequest& io) const {
         return io.fua() || !write_cache_.load(std::memory_order_relaxed);
     }
+    [[nodiscard]] bool takes_growth_back(std::uint64_t size) const;
 
     const FileOptions options_;
     File file_;
     const lunkit_file_info file_info_;  // its size is that of the opening
     std::atomic<std::uint64_t> size_;   // of the LUN, bytes
+    std::uint64_t grown_from_ = 0;      // its size before the last resize; 0: that was no growth
     std::atomic<bool> write_cache_{true};
 };
 

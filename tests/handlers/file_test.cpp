@@ -290,6 +290,35 @@ TEST_P(FileHandler, ShrinksOnlyWhenToldSo) {
     EXPECT_EQ(EINVAL, write(kSize - 512, std::string(512, 'w')).error().code);
 }
 
+// A predecessor died when the file had grown and the LUN had not.
+TEST_P(FileHandler, GrowingTheLunDoesNotCutALargerFile) {
+    write_file(disk_, pattern(4 * kSize));
+    ASSERT_EQ("", why(try_open(config_, kSize, false, true)));
+    EXPECT_EQ(disk_ +
+                  " would be cut from 4194304 bytes to 2097152 bytes and lose what is behind; "
+                  "shrink=on allows it",
+              why(device_->resize(2 * kSize)));
+    EXPECT_TRUE(read_file(disk_) == pattern(4 * kSize));
+    EXPECT_EQ("", why(device_->resize(4 * kSize)));
+    EXPECT_TRUE(read(2 * kSize, 4096) == pattern(4 * kSize).substr(2 * kSize, 4096));
+}
+
+// As ublk does where the kernel refuses the new size.
+TEST_P(FileHandler, TakesAGrowthBackThatNobodyHasWrittenTo) {
+    write_file(disk_, pattern(kSize));
+    open(config_, kSize);
+    ASSERT_EQ("", why(device_->resize(2 * kSize)));
+    EXPECT_EQ("", why(device_->resize(kSize)));
+    EXPECT_TRUE(read_file(disk_) == pattern(kSize));
+    EXPECT_THAT(why(device_->resize(kSize / 2)), HasSubstr("shrink=on allows it"));
+
+    ASSERT_EQ("", why(device_->resize(2 * kSize)));
+    EXPECT_THAT(why(device_->resize(kSize / 2)), HasSubstr("shrink=on allows it"));
+    EXPECT_TRUE(write(2 * kSize - 512, std::string(512, 'w')));
+    EXPECT_THAT(why(device_->resize(kSize)), HasSubstr("shrink=on allows it"));
+    EXPECT_EQ(2 * kSize, std::filesystem::file_size(disk_));
+}
+
 TEST_P(FileHandler, WithoutWriteCacheWritesAreDurable) {
     open(config_, kSize);
     EXPECT_TRUE(device_->set_write_cache(false));
