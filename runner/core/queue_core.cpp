@@ -14,6 +14,7 @@
 
 #include <limits.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -296,6 +297,24 @@ int QueueCore::check(const FileTransfer& transfer) {
 
 int QueueCore::iov_count(const FileTransfer& transfer) {
     return static_cast<int>(std::min<std::size_t>(transfer.iov.size(), IOV_MAX));
+}
+
+std::int64_t QueueCore::transfer_blocking(const FileTransfer& transfer) {
+    const auto call = transfer.is_write ? &::pwritev2 : &::preadv2;
+    ssize_t result = 0;
+    do {
+        result = call(transfer.fd, transfer.iov.data(), iov_count(transfer),
+                      static_cast<off_t>(transfer.offset), transfer.rw_flags);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+std::int64_t QueueCore::data_sync_blocking(int fd) {
+    int result = 0;
+    do {
+        result = ::fdatasync(fd);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
 }
 
 EngineStats QueueCore::stats() const {

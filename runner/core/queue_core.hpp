@@ -81,6 +81,9 @@ class QueueCore : public EngineQueue {
     static int check(const FileTransfer& transfer);
     /// The transfer's iovecs that one system call takes.
     static int iov_count(const FileTransfer& transfer);
+    /// Worker thread: by the system call itself. What it gives, or -errno.
+    static std::int64_t transfer_blocking(const FileTransfer& transfer);
+    static std::int64_t data_sync_blocking(int fd);
 
   private:
     struct Offload : lunkit_completion {

@@ -5,7 +5,6 @@
 // and its number reused; hence arm() takes neither "there already" nor "not there" for an error.
 #include "core/threads_queue.hpp"
 
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -206,20 +205,8 @@ int ThreadsQueue::submit(Transfer* transfer, lunkit_completion* completion) {
 
 std::int64_t ThreadsQueue::run(void* transfer) {
     const auto* record = static_cast<const Transfer*>(transfer);
-    const FileTransfer& what = record->what;
-    ssize_t result = 0;
-    do {
-        if (record->is_data_sync) {
-            result = ::fdatasync(what.fd);
-        } else if (what.is_write) {
-            result = ::pwritev2(what.fd, what.iov.data(), iov_count(what),
-                                static_cast<off_t>(what.offset), what.rw_flags);
-        } else {
-            result = ::preadv2(what.fd, what.iov.data(), iov_count(what),
-                               static_cast<off_t>(what.offset), what.rw_flags);
-        }
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : result;
+    return record->is_data_sync ? data_sync_blocking(record->what.fd)
+                                : transfer_blocking(record->what);
 }
 
 void ThreadsQueue::finished(lunkit_completion* transfer) {

@@ -25,6 +25,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -119,6 +120,7 @@ Status UringQueue::set_up(const Options& options) {
 }
 
 UringQueue::~UringQueue() {
+    wait_for_offloads();  // workers use the records of what took a detour
     if (!is_set_up_) {
         return;
     }
@@ -377,15 +379,55 @@ void UringQueue::ended(Op* op, std::int32_t result) {
             --on_ring_;
             if (result == -EINTR) {
                 start(op);
-                return;
+            } else if (result == -ECANCELED) {
+                take_detour(op);
+            } else {
+                came_to(op, result);
             }
-            if (Op* next = op->lanes->leave(op->lane); next != nullptr) {
-                start(next);
-            }
-            ops_.give_back(op);
-            operation_ended();
-            break;
+            return;
     }
+    complete(completion, result);
+}
+
+/// Nobody cancels a transfer or a sync: the kernel found no thread for it, and it has not run.
+void UringQueue::take_detour(Op* op) {
+    Detour* detour = detours_.take();
+    detour->done = detour_ended;
+    detour->queue = this;
+    detour->op = op;
+    (void)submit_offload(op->lane, run_detour, op, detour);  // always LUNKIT_PENDING
+}
+
+std::int64_t UringQueue::run_detour(void* op) {
+    const auto* what = static_cast<const Op*>(op);
+    if (what->kind == Kind::kDataSync) {
+        return data_sync_blocking(what->fd);
+    }
+    const std::span<const iovec> iov(what->iov, static_cast<std::size_t>(what->iov_count));
+    return transfer_blocking({.fd = what->fd,
+                              .is_write = what->is_write,
+                              .rw_flags = what->rw_flags,
+                              .offset = what->offset,
+                              .iov = iov});
+}
+
+void UringQueue::detour_ended(lunkit_completion* detour) {
+    auto* ended = static_cast<Detour*>(detour);
+    UringQueue* queue = ended->queue;
+    Op* op = ended->op;
+    const std::int64_t result = ended->result;
+    queue->detours_.give_back(ended);
+    queue->came_to(op, result);
+}
+
+/// A transfer or a sync has its result.
+void UringQueue::came_to(Op* op, std::int64_t result) {
+    lunkit_completion* completion = op->completion;
+    if (Op* next = op->lanes->leave(op->lane); next != nullptr) {
+        start(next);
+    }
+    ops_.give_back(op);
+    operation_ended();
     complete(completion, result);
 }
 

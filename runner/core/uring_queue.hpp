@@ -72,6 +72,13 @@ class UringQueue final : public QueueCore {
         Op* next = nullptr;  // the Lanes', the waiting line's or RecordPool's
     };
 
+    /// A transfer or sync that a worker of the pool makes.
+    struct Detour : lunkit_completion {
+        UringQueue* queue = nullptr;
+        Op* op = nullptr;
+        Detour* next = nullptr;  // RecordPool's
+    };
+
     UringQueue(WorkerPool& pool, std::chrono::microseconds spin, UniqueFd wake_fd);
     Status set_up(const Options& options);
 
@@ -81,6 +88,10 @@ class UringQueue final : public QueueCore {
     bool submit();
     bool submit_waiting();
     void ended(Op* op, std::int32_t result);
+    void take_detour(Op* op);
+    static std::int64_t run_detour(void* op);  // worker thread
+    static void detour_ended(lunkit_completion* detour);
+    void came_to(Op* op, std::int64_t result);
     void settled(int result);
     [[nodiscard]] bool kernel_has_work() const;
 
@@ -93,6 +104,7 @@ class UringQueue final : public QueueCore {
     Lanes<Op> buffered_lanes_;
     Lanes<Op> direct_lanes_;
     RecordPool<Op> ops_;
+    RecordPool<Detour> detours_;
     std::size_t on_ring_ = 0;  // transfers and syncs that the kernel has, or will with submit()
 };
 

@@ -3,12 +3,17 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/driver_command.hpp"
@@ -135,6 +140,52 @@ TEST(UringQueue, SubmitsAndWaitsWithOneSystemCall) {
     test::run_task(queue, task(queue, file.get(), 100));
     EXPECT_LE(queue.stats().system_calls - before.system_calls, 102U);
     EXPECT_GE(queue.stats().system_calls - before.system_calls, 100U);
+}
+
+/// Runs `call` on a thread that can have no other thread made: that of a user with too many.
+void run_without_new_threads(const std::function<void()>& call) {
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NPROC, &before), 0);
+    std::thread thread([&] {
+        constexpr uid_t kNobody = 65534;
+        const rlimit none{0, before.rlim_max};
+        if (::geteuid() == 0) {  // root has no limit; the call is this thread's alone
+            ASSERT_EQ(::syscall(SYS_setresuid, kNobody, kNobody, kNobody), 0);
+        }
+        ASSERT_EQ(::setrlimit(RLIMIT_NPROC, &none), 0);
+        call();
+    });
+    thread.join();
+    EXPECT_EQ(::setrlimit(RLIMIT_NPROC, &before), 0);
+}
+
+// A failed fdatasync would be the end of the file, and this one has not even begun.
+TEST(UringQueue, WhatTheKernelHasNoThreadForIsDoneByAWorker) {
+    const UniqueFd file(::open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    ASSERT_TRUE(file);
+    run_without_new_threads([&] {
+        WorkerPool pool;
+        auto made = UringQueue::create(pool, 0us);
+        if (!made) {
+            GTEST_SKIP() << made.error().what;
+        }
+        const auto task = [](EngineQueue& queue, int fd) -> Task<void> {
+            std::array<char, 4> bytes{'a', 'b', 'c', 'd'};
+            const iovec iov{bytes.data(), bytes.size()};
+            const FileTransfer what{
+                .fd = fd, .is_write = true, .rw_flags = RWF_DSYNC, .offset = 2, .iov = {&iov, 1}};
+            const Outcome written = co_await transfer(queue, what);
+            EXPECT_EQ(written.result, 4);
+            const Outcome synced = co_await data_sync(queue, fd);
+            EXPECT_EQ(synced.result, 0);
+            const Outcome refused = co_await data_sync(queue, -1);
+            EXPECT_EQ(refused.result, -EBADF);
+        };
+        test::run_task(**made, task(**made, file.get()));
+    });
+    std::array<char, 8> bytes{};
+    EXPECT_EQ(::pread(file.get(), bytes.data(), bytes.size(), 0), 6);
+    EXPECT_EQ(std::string(bytes.data() + 2, 4), "abcd");
 }
 
 // No driver of a container takes commands: that they arrive is shown by who refuses them.
