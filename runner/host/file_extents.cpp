@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a regular file has data: lseek(2) SEEK_DATA and SEEK_HOLE. Unwritten extents count as
-// holes, unless they are dirty in the page cache. Block devices have no such thing.
+// holes, unless they are dirty in the page cache. Block devices have no such thing. A worker asks,
+// in memory as well: the end of a run is found there by a walk over its pages.
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,10 +18,6 @@ int LocalFile::extents(core::EngineQueue& queue, std::uint64_t offset, std::uint
     }
     if (file_.is_block_device) {
         return -EOPNOTSUPP;
-    }
-    if (file_.in_memory) {
-        completion->result = 0;
-        return extents_blocking(offset, length, list);
     }
     return run_extents(*this, queue, {offset, length}, list, completion).settle(completion);
 }

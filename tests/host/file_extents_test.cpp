@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
+#include <string>
+#include <utility>
 
 #include "file_rig.hpp"
 
@@ -55,6 +58,25 @@ TEST_P(FileExtents, StopWhenTheListIsFull) {
     ASSERT_EQ(0, extents(0, 262144, 1).result);
     ASSERT_EQ(1U, list_.count);
     EXPECT_EQ(65536U, extents_[0].length);
+}
+
+// The pages of a large file are many.
+TEST_P(FileExtents, InMemoryAreLookedUpByAWorkerToo) {
+    const std::string path = "/dev/shm/lunkit-test-" + std::to_string(::getpid());
+    write_file(path, pattern(8192));
+    auto opened = host::LocalFile::open({path, "", 0, 0}, {}, calls_);
+    std::filesystem::remove(path);
+    ASSERT_TRUE(opened) << opened.error().what;
+    file_ = std::move(*opened);
+    list_ = {extents_.data(), 8, 99};
+    int started = 0;
+    const Outcome outcome = run(start([&](lunkit_completion* completion) {
+        started = file_->extents(queue(), 0, 8192, list_, completion);
+        return started;
+    }));
+    EXPECT_EQ(LUNKIT_PENDING, started);
+    EXPECT_EQ(0, outcome.result);
+    EXPECT_EQ(1U, list_.count);
 }
 
 TEST_P(FileExtents, NoRoomOrNoLengthIsInvalid) {
