@@ -22,6 +22,8 @@ namespace lunkit::ram {
 namespace {
 
 const std::array<std::byte, kChunkSize> kZeros{};
+/// Chunks that one call of extents() looks at: it must not keep the queue's thread.
+constexpr std::uint64_t kMostLookups = 4096;
 
 std::uint64_t chunks_of(std::uint64_t size) {
     return size / kChunkSize + (size % kChunkSize != 0 ? 1 : 0);
@@ -298,10 +300,14 @@ int RamMemory::zero(std::uint64_t offset, std::uint64_t length, bool give_back) 
 std::uint32_t RamMemory::extents(std::uint64_t offset, std::uint64_t length,
                                  std::span<Extent> extents) {
     std::uint32_t count = 0;
+    std::uint64_t lookups = 0;
     (void)for_each_chunk(  // its result only ends the walk
         offset, length,
         [&](std::uint64_t chunk, std::uint64_t /*skip*/, std::uint64_t size,
             std::uint64_t /*done*/) {
+            if (lookups++ == kMostLookups) {
+                return 1;
+            }
             const std::shared_lock hold(stripe(chunk));
             const std::uint32_t flags =
                 exists(chunk) && has_space(chunk) ? 0U : LUNKIT_EXTENT_HOLE | LUNKIT_EXTENT_ZERO;

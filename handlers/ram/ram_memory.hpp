@@ -53,7 +53,7 @@ class RamMemory {
     int reserve(std::uint64_t offset, std::uint64_t length);
     /// Zeros; `give_back` takes the space away from whole chunks.
     int zero(std::uint64_t offset, std::uint64_t length, bool give_back);
-    /// Fills `extents` from `offset` on; gives how many.
+    /// Fills `extents` from `offset` on, perhaps not to the end of the range; gives how many.
     std::uint32_t extents(std::uint64_t offset, std::uint64_t length, std::span<Extent> extents);
     /// Worker thread; requests go on meanwhile.
     Status resize(std::uint64_t size);

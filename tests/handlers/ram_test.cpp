@@ -87,6 +87,16 @@ TEST_P(RamHandler, ExtentsAreItsChunks) {
     EXPECT_EQ(0U, found[1].flags);
 }
 
+// They are looked up on the queue's thread: 100 GB must not keep it.
+TEST_P(RamHandler, OneCallLooksAtSoManyChunksOnly) {
+    constexpr std::uint64_t kLookups = 4096;
+    open(config_, 3 * kLookups * kChunk);
+    const auto found = extents(0, 3 * kLookups * kChunk);
+    ASSERT_EQ(1U, found.size());
+    EXPECT_EQ(kLookups * kChunk, found[0].length);
+    EXPECT_EQ(1U, extents(kLookups * kChunk, kChunk).size());
+}
+
 // That it changes nothing when memory runs out is shown on a /dev/shm of its own, in a guest.
 TEST_P(RamHandler, PromisesAtomicWrites) {
     open(config_, kSize);
