@@ -24,6 +24,8 @@ namespace {
 const std::array<std::byte, kChunkSize> kZeros{};
 /// Chunks that one call of extents() looks at: it must not keep the queue's thread.
 constexpr std::uint64_t kMostLookups = 4096;
+/// Bytes of one ftruncate: for so long it keeps off whoever takes or gives back space.
+constexpr std::uint64_t kCutStep = 64U << 20U;
 
 std::uint64_t chunks_of(std::uint64_t size) {
     return size / kChunkSize + (size % kChunkSize != 0 ? 1 : 0);
@@ -353,6 +355,16 @@ Status RamMemory::truncate(std::uint64_t size) const {
     return {};
 }
 
+/// To `size`, which is less than there was. Everybody who takes space waits for the lock that a
+/// truncation holds: a long one goes in steps.
+Status RamMemory::shorten(std::uint64_t size) const {
+    for (std::uint64_t left = size_; left - size > kCutStep;) {
+        left -= kCutStep;
+        CHECK(truncate(left));
+    }
+    return truncate(size);
+}
+
 /// What is cut off must not come back when the disk grows again.
 void RamMemory::cut(std::uint64_t size) {
     const std::uint64_t kept = chunks_of(size);
@@ -375,7 +387,7 @@ Status RamMemory::resize(std::uint64_t size) {
             const AllStripes hold(stripes_);
             cut(size);
         }
-        CHECK(truncate(size));  // takes time; nobody looks there any more
+        CHECK(shorten(size));  // takes time; nobody looks there any more
     }
     size_ = size;
     return {};

@@ -45,7 +45,6 @@ class RamMemory {
     ~RamMemory();
     void keep() { kept_ = true; }
 
-    [[nodiscard]] std::uint64_t size() const { return size_; }
     /// 0 or -errno; ranges are within the size. Data moves by the host's copy calls.
     int read(const lunkit_host& host, const IoRequest& io);
     int write(const lunkit_host& host, const IoRequest& io);
@@ -80,6 +79,7 @@ class RamMemory {
     int zero_in_chunk(std::uint64_t chunk, std::uint64_t skip, std::uint64_t length,
                       bool give_back);
     Status truncate(std::uint64_t size) const;
+    Status shorten(std::uint64_t size) const;
     void cut(std::uint64_t size);
     /// Every stripe held, from construction to destruction.
     class AllStripes;

@@ -127,6 +127,17 @@ TEST_P(RamHandler, GrowsAndForgetsWhatWasCutOff) {
     EXPECT_EQ(std::string(512, 'e'), read(2 * kSize - 512, 512));
 }
 
+TEST_P(RamHandler, IsCutInSteps) {
+    constexpr std::uint64_t kLarge = 512U << 20U;
+    open(config_, kLarge);
+    EXPECT_TRUE(write(kLarge - kChunk, std::string(kChunk, 'w')));
+    EXPECT_EQ("", why(device_->resize(kChunk)));
+    EXPECT_EQ(0U, taken());
+    EXPECT_EQ(kChunk, std::filesystem::file_size(object_));
+    EXPECT_EQ("", why(device_->resize(kLarge)));
+    EXPECT_EQ(std::string(kChunk, '\0'), read(kLarge - kChunk, kChunk));
+}
+
 TEST_P(RamHandler, ASuccessorFindsTheContents) {
     open(config_, kSize);
     EXPECT_TRUE(write(kChunk + 512, pattern(100 * 512)));
