@@ -22,6 +22,7 @@
 
 #include "core/log.hpp"
 #include "core/system_failure.hpp"
+#include "host/complaint.hpp"
 #include "host/host_table.hpp"
 #include "host/plugin_device.hpp"
 #include "host/whole_object.hpp"
@@ -90,13 +91,6 @@ Status check_table(const lunkit_handler& table, const std::string& path) {
         return missing("read and no read_blocking");
     }
     return {};
-}
-
-/// What a handler said, or else what its errno says.
-std::unexpected<Error> complaint(const lunkit_handler& table, int status, const char* said) {
-    return failure(-status, *said != '\0' ? std::string(said)
-                                          : fmt::format("handler '{}': {}", table.name,
-                                                        std::generic_category().message(-status)));
 }
 
 /// lunkit_inspect.tell: adds to the Facts at `context`.

@@ -9,11 +9,11 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "host/complaint.hpp"
 #include "host/current_device.hpp"
 #include "host/waiting_thread.hpp"
 #include "lunkit/file.hpp"
@@ -91,12 +91,6 @@ PluginDevice::~PluginDevice() {
     }
 }
 
-std::string PluginDevice::sentence(const char* text, int error) const {
-    return text[0] != '\0' ? std::string(text)
-                           : fmt::format("handler '{}': {}", handler_.name,
-                                         std::generic_category().message(error));
-}
-
 lunkit_device_info PluginDevice::blank_info() const {
     lunkit_device_info info{};
     info.struct_size = sizeof info;
@@ -138,7 +132,7 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
         const CurrentDevice scope(device->host_device_.name, take_over);
         if (const int status = handler.open(&open, &device->device_); status < 0) {
             device->device_ = nullptr;
-            return failure(-status, device->sentence(error.data(), -status));
+            return complaint(handler, status, error.data());
         }
     }
     CHECK(device->adopt(info, wanted_size));
@@ -531,7 +525,7 @@ Status PluginDevice::resize(std::uint64_t size) {
     const int status = handler_.resize(device_, size, &info, error.data(), error.size());
     Status done;
     if (status < 0) {
-        done = failure(-status, sentence(error.data(), -status));
+        done = complaint(handler_, status, error.data());
     } else {
         done = adopt(info, size);
     }
@@ -550,7 +544,7 @@ Status PluginDevice::set_write_cache(bool enabled) {
     const int status =
         handler_.set_write_cache(device_, enabled ? 1 : 0, error.data(), error.size());
     if (status < 0) {
-        return failure(-status, sentence(error.data(), -status));
+        return complaint(handler_, status, error.data());
     }
     const std::lock_guard hold(info_mutex_);
     info_.write_cache = enabled;

@@ -76,7 +76,6 @@ class PluginDevice final : public BlockDevice {
     [[nodiscard]] AsyncCall zone_callback(ZoneAction action) const;
     std::uint64_t take_size(std::uint64_t size);
     [[nodiscard]] lunkit_device_info blank_info() const;
-    [[nodiscard]] std::string sentence(const char* text, int error) const;
 
     /// 0 or a positive errno.
     [[nodiscard]] int refusal(const IoRequest& io, Access access, std::uint64_t data_bytes) const;
