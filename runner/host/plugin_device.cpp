@@ -322,8 +322,7 @@ Task<Status> PluginDevice::write_atomically(Queue& queue, const IoRequest& io) {
         co_return failure(EOPNOTSUPP);
     }
     Exclusion::Exclusive alone(exclusion_, io.range());
-    (void)co_await alone.acquire(queue);  // always 0
-    (void)co_await alone.drain(queue);    // always 0
+    co_await wait_until_alone(queue, alone);
     if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
         co_return failure(error);
     }
@@ -391,8 +390,7 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
         }
     }
     Exclusion::Exclusive alone(exclusion_, io.range());
-    (void)co_await alone.acquire(queue);  // always 0
-    (void)co_await alone.drain(queue);    // always 0
+    co_await wait_until_alone(queue, alone);
     if (const int error = refusal(io, Access::kChange, 2 * io.length); error != 0) {
         co_return failure(error);
     }
@@ -401,21 +399,25 @@ Task<Status> PluginDevice::compare_and_write(Queue& queue, const IoRequest& io) 
 }
 
 Task<Status> PluginDevice::or_write(Queue& queue, const IoRequest& io) {
+    if (io.length == 0) {
+        const int error = refusal(io, Access::kChange, 0);
+        co_return error == 0 ? Status{} : failure(error);
+    }
+    Exclusion::Exclusive alone(exclusion_, io.range());
+    co_await wait_until_alone(queue, alone);
     if (const int error = refusal(io, Access::kChange, io.length); error != 0) {
         co_return failure(error);
     }
-    if (io.length == 0) {
-        co_return Status{};
-    }
-    Exclusion::Exclusive alone(exclusion_, io.range());
-    (void)co_await alone.acquire(queue);  // always 0
-    (void)co_await alone.drain(queue);    // always 0
     Status status = co_await or_by_reading(queue, io);
     co_return status;
 }
 
 Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest& io,
                                                   std::span<Extent> extents) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
     if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || extents.empty()) {
         co_return failure(EINVAL);
     }
@@ -439,6 +441,10 @@ Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest&
 
 Task<Result<std::uint32_t>> PluginDevice::report_zones(Queue& queue, const IoRequest& io,
                                                        std::span<Zone> zones) {
+    Exclusion::Shared pass(exclusion_, io.range());
+    if (!pass.entered()) {
+        (void)co_await pass.acquire(queue);  // always 0
+    }
     if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || zones.empty()) {
         co_return failure(EINVAL);
     }

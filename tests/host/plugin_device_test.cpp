@@ -563,6 +563,21 @@ TEST_F(PluginDeviceTest, NothingComesBetweenReadingAndWritingOfAnOr) {
     EXPECT_EQ(std::string(512, 'd'), disk_.bytes.substr(0, 512));
 }
 
+TEST_F(PluginDeviceTest, AnOrThatWaitedDoesNotGoBehindANewEnd) {
+    open(asynchronous());
+    disk_.queue = &queue_;
+    std::string bits(512, '\x01');
+    const SingleData data(bits.data(), 512);
+    const IoRequest last(kSize - 512, data);
+    std::string log;
+    start(device_->write(queue_, last), log, 'w');
+    start(device_->or_write(queue_, last), log, 'o');
+    disk_.host->size_changed(disk_.host_device, kSize / 2);
+    queue_.run_all();
+    EXPECT_EQ("w!", log);
+    EXPECT_EQ(1U, disk_.calls.size());
+}
+
 TEST_F(PluginDeviceTest, ExtentsAreCutToWhatWasAsked) {
     lunkit_handler handler = asynchronous();
     open(handler);
@@ -834,6 +849,44 @@ TEST_F(PluginDeviceTest, AShrinkWaitsForTheHandlersOwnCompareAndWrite) {
     queue_.run_all();
     resizing.join();
     EXPECT_EQ("c", log);
+}
+
+TEST_F(PluginDeviceTest, AShrinkWaitsForExtentsBehindTheNewEnd) {
+    static std::atomic<bool> resizes;
+    resizes = false;
+    lunkit_handler handler = asynchronous();
+    handler.extents = [](void* /*device*/, lunkit_queue* /*queue*/, const lunkit_io* io,
+                         lunkit_extent_list* list, lunkit_completion* completion) {
+        list->extents[0] = {io->length, 0, 0};
+        list->count = 1;
+        return finish(completion);
+    };
+    handler.resize = [](void* /*device*/, std::uint64_t size, lunkit_device_info* info,
+                        char* /*error*/, std::size_t /*error_size*/) {
+        resizes = true;
+        info->size = size;
+        return 0;
+    };
+    open(handler);
+    disk_.queue = &queue_;
+    const IoRequest all(0, kSize);
+    std::array<Extent, 1> extents{};
+    std::string log;
+    const auto look = [](PluginDevice& device, Queue& queue, const IoRequest& io,
+                         std::span<Extent> into) -> Task<Status> {
+        const auto count = co_await device.extents(queue, io, into);
+        co_return count ? Status{} : std::unexpected(count.error());
+    };
+    start(look(*device_, queue_, all, extents), log, 'e');
+    std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
+    constexpr int kLongEnough = 10000;
+    for (int i = 0; i < kLongEnough && !resizes; ++i) {
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(resizes);
+    queue_.run_all();
+    resizing.join();
+    EXPECT_EQ("e", log);
 }
 
 TEST_F(PluginDeviceTest, ASizeThatTheHandlerTellsIsServed) {
