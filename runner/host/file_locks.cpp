@@ -21,6 +21,9 @@ namespace lunkit::host {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kPause{20};
 constexpr off_t kUsesByte = 100;
 constexpr off_t kDeniesByte = 200;
 constexpr unsigned kPermissions = 4;
@@ -149,9 +152,26 @@ FileLock::~FileLock() {
     }
 }
 
+std::optional<std::string> FileLock::enter(const std::string& device) {
+    Table& table = Table::instance();
+    const std::lock_guard hold(table.mutex);
+    const auto [first, last] = table.entries.equal_range(identity_);
+    for (auto it = first; it != last; ++it) {
+        const Entry& other = it->second;
+        if ((uses_ & other.denies) != 0 || (denies_ & other.uses) != 0) {
+            return other.device;
+        }
+    }
+    entry_ = ++table.last_number;
+    table.entries.emplace(identity_, Entry{entry_, uses_, denies_, device});
+    return std::nullopt;
+}
+
 Result<FileLock> FileLock::reserve(const core::FileIdentity& identity, Claim claim,
-                                   const std::string& path, const std::string& device) {
+                                   const std::string& path, const std::string& device,
+                                   std::chrono::milliseconds patience) {
     FileLock lock;
+    lock.identity_ = identity;
     lock.uses_ = bit(kConsistentRead);
     if (claim.write) {
         lock.uses_ |= bit(kWrite) | bit(kResize);
@@ -159,27 +179,23 @@ Result<FileLock> FileLock::reserve(const core::FileIdentity& identity, Claim cla
     if (!claim.share_write) {
         lock.denies_ = bit(kWrite) | bit(kResize);
     }
-    Table& table = Table::instance();
-    const std::lock_guard hold(table.mutex);
-    const auto [first, last] = table.entries.equal_range(identity);
-    for (auto it = first; it != last; ++it) {
-        const Entry& other = it->second;
-        if ((lock.uses_ & other.denies) != 0 || (lock.denies_ & other.uses) != 0) {
-            return failure(EBUSY,
-                           other.device.empty()
-                               ? fmt::format("{} is already open in this daemon", path)
-                               : fmt::format("{} is already served as {}", path, other.device));
+    const auto deadline = Clock::now() + patience;
+    for (;;) {
+        const std::optional<std::string> other = lock.enter(device);
+        if (!other) {
+            return lock;
         }
+        if (!other->empty()) {
+            return failure(EBUSY, fmt::format("{} is already served as {}", path, *other));
+        }
+        if (Clock::now() >= deadline) {
+            return failure(EBUSY, path + " is already open in this daemon");
+        }
+        std::this_thread::sleep_for(kPause);
     }
-    lock.identity_ = identity;
-    lock.entry_ = ++table.last_number;
-    table.entries.emplace(identity, Entry{lock.entry_, lock.uses_, lock.denies_, device});
-    return lock;
 }
 
 Status FileLock::lock(int fd, const std::string& path, std::chrono::milliseconds patience) {
-    using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::milliseconds kPause{20};
     const auto deadline = Clock::now() + patience;
     for (;;) {
         unsigned permission = kPermissions;

@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/file_identity.hpp"
@@ -49,16 +50,21 @@ class FileLock {
     /// The locks in the file go with its description; this takes us out of the table.
     ~FileLock();
 
-    /// Enters the daemon's table. EBUSY: this daemon serves the file already. Before the file is
-    /// opened, which may itself fail (O_EXCL) for the same reason, only less clearly.
+    /// Enters the daemon's table. EBUSY: this daemon serves the file already, or has had it open
+    /// for no device (a check of its configuration) for `patience`. Before the file is opened,
+    /// which may itself fail (O_EXCL) for the same reason, only less clearly. Blocks.
     static Result<FileLock> reserve(const core::FileIdentity& identity, Claim claim,
-                                    const std::string& path, const std::string& device);
+                                    const std::string& path, const std::string& device,
+                                    std::chrono::milliseconds patience);
 
     /// Takes the locks on `fd`. EBUSY: another process uses the file, and that has lasted for
     /// `patience`. Blocks. A file system without such locks is logged and passed over.
     Status lock(int fd, const std::string& path, std::chrono::milliseconds patience);
 
   private:
+    /// Enters the table, or says who is in the way.
+    [[nodiscard]] std::optional<std::string> enter(const std::string& device);
+
     core::FileIdentity identity_;
     std::uint64_t entry_ = 0;  // in the table; 0: none
     unsigned uses_ = 0;        // a bit per Permission

@@ -256,7 +256,7 @@ Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& polic
         const FileLock::Claim claim{!file.read_only,
                                     (request.flags & LUNKIT_FILE_SHARE_WRITE) != 0};
         TRY(file.lock, FileLock::reserve(core::FileIdentity::of(status), claim, file.path,
-                                         CurrentDevice::name()));
+                                         CurrentDevice::name(), patience()));
     }
     CHECK(open_located(file, located.get(), request.flags));
     if (locked) {

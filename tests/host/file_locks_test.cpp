@@ -126,6 +126,20 @@ TEST_F(FileLocks, WhatGoesInAMomentIsWaitedFor) {
     EXPECT_TRUE(file) << file.error().what;
 }
 
+// As a check of a configuration does: it must not make the LUN fail that is created beside it.
+TEST_F(FileLocks, WhatIsOpenForNoDeviceIsWaitedFor) {
+    auto checked = open();
+    ASSERT_TRUE(checked);
+    std::thread checking([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        checked = failure(EIO);  // closed
+    });
+    const CurrentDevice scope("user_0/disk1", false);
+    const auto file = open();
+    checking.join();
+    EXPECT_TRUE(file) << file.error().what;
+}
+
 TEST_F(FileLocks, TakeOverWaitsForThePredecessor) {
     UniqueFd other = lock_like_another(101);
     std::thread dying([&] {
