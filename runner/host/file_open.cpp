@@ -237,6 +237,37 @@ Status open_located(OpenedFile& file, int located, std::uint32_t flags) {
     }
 }
 
+/// All that may still be refused when the file has been found and reserved.
+Status open_reserved(OpenedFile& file, int located, std::uint32_t flags) {
+    CHECK(open_located(file, located, flags));
+    if ((flags & LUNKIT_FILE_NO_LOCK) == 0) {
+        CHECK(file.lock.lock(file.fd.get(), file.path, patience()));
+    }
+    return find_limits(file, (flags & LUNKIT_FILE_DIRECT) != 0);
+}
+
+/// A creation that is refused after all leaves no file behind, unless another process has found it
+/// meanwhile. `created`: what was made; `status`: its.
+void take_back(const FileRequest& request, OpenedFile& file, int created,
+               const struct stat& status) {
+    std::string folder_path;
+    std::string name;
+    if (!split(request.path, &folder_path, &name)) {
+        return;
+    }
+    const auto folder = resolve(request, folder_path, O_RDONLY | O_DIRECTORY);
+    file.fd.reset(::open(fd_path(created).c_str(), O_RDWR | O_CLOEXEC));
+    if (!folder || !file.fd ||
+        !file.lock.lock(file.fd.get(), file.path, std::chrono::milliseconds(0))) {
+        return;
+    }
+    struct stat named{};
+    if (::fstatat(folder->get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        core::FileIdentity::of(named) == core::FileIdentity::of(status)) {
+        (void)::unlinkat(folder->get(), name.c_str(), 0);  // the refusal says what matters
+    }
+}
+
 }  // namespace
 
 Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& policy) {
@@ -258,11 +289,13 @@ Result<OpenedFile> open_file(const FileRequest& request, const FilePolicy& polic
         TRY(file.lock, FileLock::reserve(core::FileIdentity::of(status), claim, file.path,
                                          CurrentDevice::name(), patience()));
     }
-    CHECK(open_located(file, located.get(), request.flags));
-    if (locked) {
-        CHECK(file.lock.lock(file.fd.get(), file.path, patience()));
+    const Status opened = open_reserved(file, located.get(), request.flags);
+    if (!opened) {
+        if (file.created && locked) {
+            take_back(request, file, located.get(), status);
+        }
+        return std::unexpected(opened.error());
     }
-    CHECK(find_limits(file, (request.flags & LUNKIT_FILE_DIRECT) != 0));
     return file;
 }
 

@@ -90,6 +90,17 @@ TEST_F(FileOpen, ASizeNoFileSystemHasLeavesNothingBehind) {
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
+TEST_F(FileOpen, WhatIsRefusedOnceItIsCreatedLeavesNothingBehind) {
+    const auto file = open(disk_, LUNKIT_FILE_CREATE | LUNKIT_FILE_DIRECT, 1000);
+    ASSERT_FALSE(file);
+    EXPECT_EQ(EINVAL, file.error().code);
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+
+    test::write_file(disk_, std::string(1000, 'x'));
+    EXPECT_FALSE(open(disk_, LUNKIT_FILE_CREATE | LUNKIT_FILE_DIRECT, 1000));
+    EXPECT_TRUE(std::filesystem::exists(disk_)) << "it was there before";
+}
+
 TEST_F(FileOpen, IsNotCreatedInAMissingFolder) {
     const auto file = open(folder_ / "none/disk", LUNKIT_FILE_CREATE, 4096);
     ASSERT_FALSE(file);
