@@ -47,9 +47,9 @@ struct DeviceInfo {
     bool parallel = false;        ///< may be called from several queues at once
     bool thin = false;            ///< space is allocated when written
     bool discard_zeroes = false;  ///< discarded blocks read as zeros
-    bool can_discard = false;
-    bool can_extents = false;
-    bool can_tell_space = false;  ///< space() works
+    bool can_discard = false;     ///< discard() works: who overrides it says so here as well
+    bool can_extents = false;     ///< extents() works, likewise
+    bool can_tell_space = false;  ///< space() works, likewise
 };
 
 /// One run of bytes in the same state of allocation; flags LUNKIT_EXTENT_*.

@@ -98,6 +98,7 @@ class BlockingDevice {
     [[nodiscard]] virtual DeviceInfo info() const = 0;
     virtual Status read(std::byte* to, std::uint64_t length, std::uint64_t offset) = 0;
     virtual Status write(const std::byte* from, std::uint64_t length, std::uint64_t offset) = 0;
+    /// Left out: what has been written is durable, so info().write_cache must be false.
     virtual Status flush() { return {}; }
     virtual Status discard(std::uint64_t /*length*/, std::uint64_t /*offset*/) {
         return failure(EOPNOTSUPP);
@@ -406,6 +407,24 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         }
     }
 
+    static void add_blocking(lunkit_handler& table) {
+        using Base = BlockingDevice;
+        if constexpr (requires { Device::kParallel; }) {
+            table.flags = Device::kParallel ? LUNKIT_HANDLER_PARALLEL : 0U;
+        }
+        table.read_blocking = read_blocking;
+        table.write_blocking = write_blocking;
+        if constexpr (kOverridden<decltype(&Device::flush), decltype(&Base::flush)>) {
+            table.flush_blocking = flush_blocking;
+        }
+        if constexpr (kOverridden<decltype(&Device::discard), decltype(&Base::discard)>) {
+            table.discard_blocking = discard_blocking;
+        }
+        if constexpr (kOverridden<decltype(&Device::write_zeroes), decltype(&Base::write_zeroes)>) {
+            table.write_zeroes_blocking = write_zeroes_blocking;
+        }
+    }
+
     static lunkit_handler make(const char* name, const char* description, const char* config_help) {
         lunkit_handler table{};
         table.struct_size = sizeof table;
@@ -421,20 +440,7 @@ class [[gnu::visibility("hidden")]] HandlerTable {
             table.inspect = inspect;
         }
         if constexpr (kBlocking) {
-            using Base = BlockingDevice;
-            if constexpr (requires { Device::kParallel; }) {
-                table.flags = Device::kParallel ? LUNKIT_HANDLER_PARALLEL : 0U;
-            }
-            table.read_blocking = read_blocking;
-            table.write_blocking = write_blocking;
-            table.flush_blocking = flush_blocking;
-            if constexpr (kOverridden<decltype(&Device::discard), decltype(&Base::discard)>) {
-                table.discard_blocking = discard_blocking;
-            }
-            if constexpr (kOverridden<decltype(&Device::write_zeroes),
-                                      decltype(&Base::write_zeroes)>) {
-                table.write_zeroes_blocking = write_zeroes_blocking;
-            }
+            add_blocking(table);
         } else {
             using Base = BlockDevice;
             table.read = start<run_read>;
