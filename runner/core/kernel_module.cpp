@@ -21,7 +21,7 @@ struct Free {
 };
 
 std::unexpected<Error> no_module() {
-    return failure(ENOENT, "there is no such module for the running kernel");
+    return failure(ENODEV, "there is no such module for the running kernel");
 }
 
 /// A module of the running kernel, whether it is there or not.
@@ -31,13 +31,13 @@ class Module {
         Module module;
         module.context_.reset(kmod_new(nullptr, nullptr));
         if (!module.context_) {
-            return failure(ENOENT, "its modules cannot be looked up (libkmod)");
+            return failure(ENODEV, "its modules cannot be looked up (libkmod)");
         }
         kmod_module* found = nullptr;
         if (const int error =
                 kmod_module_new_from_name(module.context_.get(), name.c_str(), &found);
             error < 0) {
-            return failure(-error, std::generic_category().message(-error));
+            return failure(ENODEV, std::generic_category().message(-error));
         }
         module.module_.reset(found);
         return module;
@@ -74,11 +74,11 @@ Status load_kernel_module(const std::string& name) {
         case 0:
             return {};
         case KMOD_PROBE_APPLY_BLACKLIST:
-            return failure(EPERM, "the module is blacklisted");
+            return failure(ENODEV, "the module is blacklisted");
         case -ENOENT:
             return no_module();
         default:
-            return failure(-error,
+            return failure(ENODEV,
                            "the module does not load: " + std::generic_category().message(-error));
     }
 }

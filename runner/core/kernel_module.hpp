@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Modules of the running kernel. Both calls block (they read /lib/modules); any thread.
+// Modules of the running kernel. Both calls block (they read /lib/modules); any thread. Their error
+// is ENODEV whatever the reason, which the text says: what the module is for cannot be had here,
+// and everything else can (Service::start).
 #pragma once
 
 #include <string>
@@ -8,11 +10,11 @@
 
 namespace lunkit::core {
 
-/// Whether the module is built in, loaded, or there to be loaded. ENOENT: it is not.
+/// Whether the module is built in, loaded, or there to be loaded.
 [[nodiscard]] Status find_kernel_module(const std::string& name);
 
-/// Loads the module unless it is there already; a blacklist is respected (EPERM). The error says
-/// why not, without the module's name.
+/// Loads the module unless it is there already; a blacklist is respected. The error says why not,
+/// without the module's name.
 Status load_kernel_module(const std::string& name);
 
 }  // namespace lunkit::core

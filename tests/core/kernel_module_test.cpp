@@ -11,9 +11,10 @@ namespace {
 TEST(KernelModule, OneThatIsNowhereIsNotFoundAndNotLoaded) {
     const Status found = find_kernel_module("lunkit_no_such_module");
     ASSERT_FALSE(found);
-    EXPECT_EQ(found.error().code, ENOENT);
+    EXPECT_EQ(found.error().code, ENODEV);
     const Status loaded = load_kernel_module("lunkit_no_such_module");
     ASSERT_FALSE(loaded);
+    EXPECT_EQ(loaded.error().code, ENODEV);
     EXPECT_FALSE(loaded.error().what.empty());
 }
 
