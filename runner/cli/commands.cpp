@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -218,10 +219,12 @@ const CLI::App* add_handler_test(CLI::App& app, Request& request) {
     command->add_option("--handler-dir", test.handler_dir,
                         "Load handlers from there instead of where they are installed");
     command->add_option("--size", test.size, "Bytes to ask for, or with K, M, G, T; default: 64M")
-        ->transform(CLI::AsSizeValue(false));
+        ->transform(size());
     command->add_option("--block-size", test.block_size, "Bytes of a logical block; default: 512")
+        ->transform(number(512, 4096))
         ->check(CLI::IsMember({512, 1024, 2048, 4096}));
-    command->add_option("--seed", test.seed, "Another one asks for something else; default: 1");
+    command->add_option("--seed", test.seed, "Another one asks for something else; default: 1")
+        ->transform(number(0, std::numeric_limits<std::uint64_t>::max()));
     return command;
 }
 
@@ -278,7 +281,7 @@ Outcome run_command(std::vector<std::string> arguments) {
                        : "'" + text + "' is not a number from 0.1 to 3600";
         });
     top_command->add_option("--count", request.count, "Views until the end; default: for ever")
-        ->check(CLI::PositiveNumber);
+        ->transform(number(1, std::numeric_limits<unsigned>::max()));
     const CLI::App* const reload_command = add("reload", "Read lunkitd.conf again");
     const CLI::App* const doctor_command =
         add("doctor", "Say what on this machine keeps devices from working, and the cure");

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <iterator>
+#include <limits>
 
 #include "cli/reports.hpp"
+#include "core/number_text.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::cli {
@@ -95,15 +98,17 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     CLI::App* const add = add_command(*ublk, "add", "Make a device and print its node", request);
     DaemonClient::NewDevice& wanted = request.wanted;
     add->add_option("CONFIG", wanted.config, "<handler>/<path or name>[;key=value]...")->required();
-    add->add_option("--number", wanted.number, "N of /dev/ublkbN; default: the first that is free");
+    add->add_option("--number", wanted.number, "N of /dev/ublkbN; default: the first that is free")
+        ->transform(number(0, std::numeric_limits<std::uint32_t>::max()));
     add->add_option("--size", wanted.size,
                     "Bytes, or with K, M, G, T; default: as large as the storage is")
-        ->transform(CLI::AsSizeValue(false));
+        ->transform(size());
     add->add_option("--block-size", wanted.block_size, "Bytes of a logical block; default: 512")
+        ->transform(number(512, 4096))
         ->check(CLI::IsMember({512, 1024, 2048, 4096}));
     add->add_flag("--read-only", wanted.read_only, "Refuse writes");
     add->add_option("--queues", wanted.queues, "Hardware queues, a thread for each; default: 1")
-        ->check(CLI::Range(1, 4096));
+        ->transform(number(1, 4096));
     CLI::App* const del = add_command(
         *ublk, "del", "Remove a device; one that is not there counts as removed", request);
     del->add_option("DEV", request.device, "Its node, or N")->required();
@@ -113,7 +118,7 @@ std::vector<Choice> add_ublk_commands(CLI::App& app, Request& request) {
     resize->add_option("DEV", request.device, "Its node, or N")->required();
     resize->add_option("SIZE", request.size, "Bytes, or with K, M, G, T")
         ->required()
-        ->transform(CLI::AsSizeValue(false));
+        ->transform(size());
     resize->add_flag("--recreate", request.recreate,
                      "Where the kernel cannot, remove it and make it again, if nobody uses it");
     const CLI::App* const list_command =
@@ -138,11 +143,13 @@ std::vector<Choice> add_dm_user_commands(CLI::App& app, Request& request) {
     attach
         ->add_option("--size", wanted.size,
                      "Bytes, or with K, M, G, T; default: as large as the storage is")
-        ->transform(CLI::AsSizeValue(false));
-    attach->add_option("--start", wanted.start,
-                       "Sector at which the target begins in its table; default: 0");
+        ->transform(size());
+    attach
+        ->add_option("--start", wanted.start,
+                     "Sector at which the target begins in its table; default: 0")
+        ->transform(number(0, core::kMostBytes / 512));
     attach->add_option("--channels", wanted.channels, "Requests served at a time; default: 4")
-        ->check(CLI::Range(1, 64));
+        ->transform(number(1, 64));
     attach->add_flag("--read-only", wanted.read_only, "Refuse writes");
     CLI::App* const detach = add_command(
         *dm_user, "detach", "Serve a target no longer; one that is not served is fine", request);

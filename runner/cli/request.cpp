@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/reports.hpp"
+#include "core/number_text.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::cli {
@@ -45,6 +46,28 @@ Result<json> one_device(const DaemonClient& daemon, const std::string& name) {
         return failure(ENOENT, fmt::format("'{}' may be any of:{}", name, names));
     }
     return found.front();
+}
+
+CLI::Validator number(std::uint64_t least, std::uint64_t most) {
+    return CLI::Validator(
+        [least, most](std::string& text) {
+            std::uint64_t value = 0;
+            const Status parsed = core::parse_number(text, least, most, value);
+            text = fmt::to_string(value);
+            return parsed ? std::string() : parsed.error().what;
+        },
+        fmt::format("{}..{}", least, most));
+}
+
+CLI::Validator size() {
+    return CLI::Validator(
+        [](std::string& text) {
+            std::uint64_t value = 0;
+            const Status parsed = core::parse_size(text, value);
+            text = fmt::to_string(value);
+            return parsed ? std::string() : parsed.error().what;
+        },
+        "SIZE");
 }
 
 CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& help,

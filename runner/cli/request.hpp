@@ -46,6 +46,12 @@ struct Request {
 /// A line on stderr for each of the error's.
 [[nodiscard]] Outcome failed(const Error& error);
 
+// For add_option()'s transform(): what it reads by itself may be octal, or below 0.
+/// Decimal.
+[[nodiscard]] CLI::Validator number(std::uint64_t least, std::uint64_t most);
+/// Bytes, or with K, M, G or T.
+[[nodiscard]] CLI::Validator size();
+
 /// The device called `name`, see find_devices(). ENOENT: there is none, or more than one.
 [[nodiscard]] Result<nlohmann::json> one_device(const DaemonClient& daemon,
                                                 const std::string& name);

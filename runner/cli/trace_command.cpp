@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <limits>
 #include <sstream>
 #include <vector>
 
@@ -205,7 +206,7 @@ Choice add_trace_command(CLI::App& app, Request& request) {
         app.add_subcommand("trace", "Show the commands of a device as they end");
     command->add_flag("--json", request.json_wanted, "Print JSON, an object in each line");
     command->add_option("--count", request.count, "Commands until the end; default: for ever")
-        ->check(CLI::PositiveNumber);
+        ->transform(number(1, std::numeric_limits<unsigned>::max()));
     command
         ->add_option("--only", request.only,
                      "read, write, other, error or operation codes (0x2a), with commas between")

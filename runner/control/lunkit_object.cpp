@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/lunkit_object.hpp"
 
+#include <fmt/format.h>
 #include <gio/gunixfdlist.h>
 
 #include <cerrno>
@@ -15,8 +16,10 @@
 #include "control/bus_names.hpp"
 #include "control/caller.hpp"
 #include "control/settings_table.hpp"
+#include "core/number_text.hpp"
 #include "core/trace.hpp"
 #include "lunkit-manager-dbus.h"
+#include "lunkit/try.hpp"
 
 namespace lunkit::control {
 
@@ -236,6 +239,14 @@ bool take_option(GVariant* value, const char* type, Field& field) {
     return true;
 }
 
+/// As declared devices: offsets are signed to the kernel.
+Status check_size(std::uint64_t size) {
+    if (size > core::kMostBytes) {
+        return failure(EINVAL, fmt::format("{} bytes are more than a device can have", size));
+    }
+    return {};
+}
+
 Result<core::NewDevice> parse_new_device(std::string_view front_end, const gchar* config,
                                          GVariant* options) {
     const bool is_target = front_end == "dm-user";
@@ -262,6 +273,7 @@ Result<core::NewDevice> parse_new_device(std::string_view front_end, const gchar
                                        std::string(front_end) + ", or of another type");
         }
     }
+    CHECK(check_size(wanted.size));
     return wanted;
 }
 
@@ -320,6 +332,10 @@ gboolean on_resize_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvoca
     return for_root<Shared>(invocation, data,
                             [invocation, where = std::string(front_end), device = std::string(name),
                              size, recreate](Shared& shared) {
+                                if (const Status fits = check_size(size); !fits) {
+                                    answer_change(invocation, fits);
+                                    return;
+                                }
                                 shared.daemon.resize_device(where, device, size, recreate != FALSE,
                                                             [invocation](const Status& status) {
                                                                 answer_change(invocation, status);

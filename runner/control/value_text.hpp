@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/number_text.hpp"
 #include "lunkit/result.hpp"
-#include "lunkit/try.hpp"
 
 namespace lunkit::control {
 
@@ -51,19 +51,7 @@ std::string print_word(const Words& words, T value) {
     return found == words.end() ? std::string() : std::string(found->first);
 }
 
-/// Decimal, without a unit.
-Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
-                    std::uint64_t& value);
-/// `most` fits.
-inline Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
-                           std::uint32_t& value) {
-    std::uint64_t number = 0;
-    CHECK(parse_number(text, least, most, number));
-    value = static_cast<std::uint32_t>(number);
-    return {};
-}
-
-/// Bytes, or with K, M, G or T; not 0.
-Status parse_size(std::string_view text, std::uint64_t& value);
+using core::parse_number;
+using core::parse_size;
 
 }  // namespace lunkit::control

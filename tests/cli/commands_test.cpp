@@ -154,6 +154,18 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"ublk"},
           {"ublk", "add"},
           {"ublk", "add", "ram/x", "--size", "big"},
+          {"ublk", "add", "ram/x", "--size=-1"},
+          {"ublk", "add", "ram/x", "--size=0"},
+          {"ublk", "add", "ram/x", "--size=8388608T"},
+          {"ublk", "add", "ram/x", "--number=-1"},
+          {"ublk", "add", "ram/x", "--number=4294967296"},
+          {"ublk", "add", "ram/x", "--number=0x10"},
+          {"ublk", "add", "ram/x", "--queues=4097"},
+          {"ublk", "resize", "0", "-1"},
+          {"dm-user", "attach", "t", "ram/x", "--start=-1"},
+          {"handler", "test", "ram/x", "--overwrite", "--seed=-1"},
+          {"handler", "test", "ram/x", "--overwrite", "--size=-1"},
+          {"top", "--count=-1"},
           {"ublk", "add", "ram/x", "--block-size=513"},
           {"ublk", "del"},
           {"dm-user"},
@@ -236,6 +248,10 @@ TEST_F(CommandsWithDaemonTest, UblkAddPrintsTheNode) {
                   .text,
               "/dev/2-67108864-4096-ro-3\n");
     EXPECT_EQ(run_json({"ublk", "add", "ram/x"}).at("node"), "/dev/0-0-512-rw-1");
+    // Decimal, as in devices.d: a 0 in front makes no octal number of it.
+    EXPECT_EQ(run({"ublk", "add", "ram/x", "--number=08"}).text, "/dev/8-0-512-rw-1\n");
+    EXPECT_EQ(run({"ublk", "add", "ram/x", "--number=010", "--size=010K"}).text,
+              "/dev/10-10240-512-rw-1\n");
     const Ran missing = run({"ublk", "add", "file//missing"});
     EXPECT_EQ(missing.code, kExitFailure);  // 3 would say that a device is missing
     EXPECT_EQ(missing.text, "lunkit: /missing: No such file or directory\n");

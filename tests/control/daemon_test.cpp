@@ -213,6 +213,10 @@ TEST_F(DaemonTest, DevicesAreMadeWithTheOptionsThatAreKnown) {
                   "<uint32 4096>, 'read_only': <true>, 'queues': <uint32 2>"),
               "('/dev/3-4096-4096-ro-2',)");
     EXPECT_THAT(add("ublk", "'size': <'big'>"), HasSubstr("'size' is no option"));
+    EXPECT_THAT(add("ublk", "'size': <uint64 9223372036854775808>"),
+                HasSubstr("9223372036854775808 bytes are more than a device can have"));
+    EXPECT_THAT(client.manage("ResizeDevice", "('ublk', 'x', uint64 9223372036854775808, true)"),
+                HasSubstr("9223372036854775808 bytes are more than a device can have"));
     EXPECT_THAT(add("ublk", "'colour': <'red'>"), HasSubstr("'colour' is no option"));
     EXPECT_EQ(add("dm-user",
                   "'name': <'t'>, 'start': <uint64 8>, 'channels': <uint32 2>, 'size': "

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/value_text.hpp"
+#include "core/number_text.hpp"
 
+#include <fmt/format.h>
+
+#include <cerrno>
 #include <charconv>
-#include <limits>
 #include <system_error>
 
-namespace lunkit::control {
+namespace lunkit::core {
 
 Status parse_number(std::string_view text, std::uint64_t least, std::uint64_t most,
                     std::uint64_t& value) {
@@ -25,9 +27,8 @@ Status parse_size(std::string_view text, std::uint64_t& value) {
     const std::size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
     const bool has_unit = unit != std::string_view::npos;
     const auto shift = has_unit ? static_cast<unsigned>(unit + 1) * kShift : 0U;
-    constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     std::uint64_t number = 0;
-    if (!parse_number(text.substr(0, text.size() - (has_unit ? 1 : 0)), 1, kMost >> shift,
+    if (!parse_number(text.substr(0, text.size() - (has_unit ? 1 : 0)), 1, kMostBytes >> shift,
                       number)) {
         return failure(EINVAL, fmt::format("'{}' is no size: bytes, or with K, M, G or T", text));
     }
@@ -35,4 +36,4 @@ Status parse_size(std::string_view text, std::uint64_t& value) {
     return {};
 }
 
-}  // namespace lunkit::control
+}  // namespace lunkit::core
