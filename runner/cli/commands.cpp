@@ -162,9 +162,7 @@ Outcome migrate(const Request& request) {
 Outcome storage(const Request& request, host::Inspection how) {
     const auto facts = inspect_storage(request.handler_dir, request.config, how);
     if (!facts) {
-        Outcome outcome = failed(facts.error());
-        outcome.code = kExitFailure;
-        return outcome;
+        return failed(facts.error());
     }
     Outcome outcome = printed(request, facts_json(*facts), facts_report(*facts));
     if (std::ranges::find(*facts, "damage", &Fact::key) != facts->end()) {
@@ -196,8 +194,15 @@ Outcome with_daemon(Command command, const Request& request) {
     if (!daemon) {
         return failed(daemon.error());
     }
-    auto outcome = command(*daemon, request);
-    return outcome ? std::move(*outcome) : failed(outcome.error());
+    auto answer = command(*daemon, request);
+    if (answer) {
+        return std::move(*answer);
+    }
+    Outcome outcome = failed(answer.error());
+    if (answer.error().code == ENOENT) {
+        outcome.code = kExitNotFound;
+    }
+    return outcome;
 }
 
 /// "handler" with its own command.

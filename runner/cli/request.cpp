@@ -29,7 +29,7 @@ Outcome failed(const Error& error) {
     for (std::string line; std::getline(lines, line);) {
         text += fmt::format("lunkit: {}\n", line);
     }
-    return {error.code == ENOENT ? kExitNotFound : kExitFailure, {}, std::move(text)};
+    return {kExitFailure, {}, std::move(text)};
 }
 
 Result<json> one_device(const DaemonClient& daemon, const std::string& name) {

@@ -43,7 +43,7 @@ struct Request {
 /// `answer` as JSON if that is wanted, else `text`.
 [[nodiscard]] Outcome printed(const Request& request, const nlohmann::json& answer,
                               std::string text);
-/// A line on stderr for each of the error's.
+/// kExitFailure, and a line on stderr for each of the error's.
 [[nodiscard]] Outcome failed(const Error& error);
 
 // For add_option()'s transform(): what it reads by itself may be octal, or below 0.

@@ -144,6 +144,18 @@ TEST_F(CommandsTest, StorageIsLookedAtWithoutDaemonAndBus) {
     EXPECT_THAT(unknown.text, HasSubstr("no handler 'tape'"));
 }
 
+// 3 is "no such device".
+TEST_F(CommandsTest, MissingFolderOrHandlerIsAFailure) {
+    const test::BuildFolder empty;
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"migrate", "--handler-dir", "/nowhere"},
+          {"info", "--handler-dir", "/nowhere", "ram/x"},
+          {"handler", "test", "ram/x", "--overwrite", "--handler-dir", "/nowhere"},
+          {"handler", "test", "ram/x", "--overwrite", "--handler-dir", empty.path()}}) {
+        EXPECT_EQ(kExitFailure, run(command).code) << testing::PrintToString(command);
+    }
+}
+
 TEST_F(CommandsTest, WrongUsageIsTwo) {
     for (const std::vector<std::string>& command :
          {std::vector<std::string>{},
