@@ -111,6 +111,14 @@ std::unexpected<Error> explain(const GError& error) {
     return failure(is_missing ? ENOENT : EREMOTEIO, copy->message);
 }
 
+/// D-Bus carries nothing else. `what` is what the text is, to a person.
+Status check_utf8(std::string_view what, const std::string& text) {
+    if (g_utf8_validate(text.c_str(), -1, nullptr) == FALSE) {
+        return failure(EINVAL, fmt::format("the {} is not valid UTF-8", what));
+    }
+    return {};
+}
+
 }  // namespace
 
 struct DaemonClient::Connection {
@@ -135,15 +143,17 @@ struct DaemonClient::Connection {
         return call(interface, method, arguments, patience.answer);
     }
 
-    /// A device is made or removed.
-    [[nodiscard]] Result<json> change_device(const char* method, GVariant* arguments) const {
+    /// A device of the front end is made or removed.
+    [[nodiscard]] Result<json> change_device(const char* front_end, const char* method,
+                                             GVariant* arguments) const {
         auto reply = call(kInterface, method, arguments, patience.device);
         if (!reply && reply.error().code == ETIMEDOUT) {
             return failure(
                 ETIMEDOUT,
                 fmt::format("lunkitd has not finished within {} s and goes on with it; "
-                            "how far it is, says: lunkit ublk list",
-                            std::chrono::ceil<std::chrono::seconds>(patience.device).count()));
+                            "how far it is, says: lunkit {} list",
+                            std::chrono::ceil<std::chrono::seconds>(patience.device).count(),
+                            front_end));
         }
         return reply;
     }
@@ -194,9 +204,7 @@ Result<json> DaemonClient::handlers() const {
 }
 
 Result<json> DaemonClient::check(const std::string& config) const {
-    if (g_utf8_validate(config.c_str(), -1, nullptr) == FALSE) {
-        return failure(EINVAL, "the configuration is not valid UTF-8");
-    }
+    CHECK(check_utf8("configuration", config));
     TRY(json reply,
         connection_->call(kInterface, "CheckConfig", g_variant_new("(s)", config.c_str())));
     if (reply.size() != 2) {
@@ -206,12 +214,8 @@ Result<json> DaemonClient::check(const std::string& config) const {
 }
 
 Result<json> DaemonClient::add(const char* front_end, const NewDevice& wanted) const {
-    if (g_utf8_validate(wanted.config.c_str(), -1, nullptr) == FALSE) {
-        return failure(EINVAL, "the configuration is not valid UTF-8");
-    }
-    if (g_utf8_validate(wanted.name.c_str(), -1, nullptr) == FALSE) {
-        return failure(EINVAL, "the name is not valid UTF-8");
-    }
+    CHECK(check_utf8("configuration", wanted.config));
+    CHECK(check_utf8("name", wanted.name));
     GVariantBuilder options{};
     g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
     const auto add_option = [&options](const char* key, GVariant* value) {
@@ -242,24 +246,30 @@ Result<json> DaemonClient::add(const char* front_end, const NewDevice& wanted) c
         add_option("queues", g_variant_new_uint32(wanted.queues));
     }
     constexpr const char* kMethod = "AddDevice";
-    return Connection::only(kMethod, connection_->change_device(
-                                         kMethod, g_variant_new("(ssa{sv})", front_end,
-                                                                wanted.config.c_str(), &options)));
+    return Connection::only(
+        kMethod, connection_->change_device(
+                     front_end, kMethod,
+                     g_variant_new("(ssa{sv})", front_end, wanted.config.c_str(), &options)));
 }
 
 Result<json> DaemonClient::remove(const char* front_end, const std::string& name,
                                   bool force) const {
+    CHECK(check_utf8("name", name));
     return connection_->change_device(
-        "RemoveDevice", g_variant_new("(ssb)", front_end, name.c_str(), force ? TRUE : FALSE));
+        front_end, "RemoveDevice",
+        g_variant_new("(ssb)", front_end, name.c_str(), force ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::ublk_resize(const std::string& name, std::uint64_t size,
                                        bool recreate) const {
-    return connection_->change_device("ResizeDevice", g_variant_new("(sstb)", "ublk", name.c_str(),
-                                                                    size, recreate ? TRUE : FALSE));
+    CHECK(check_utf8("name", name));
+    return connection_->change_device(
+        "ublk", "ResizeDevice",
+        g_variant_new("(sstb)", "ublk", name.c_str(), size, recreate ? TRUE : FALSE));
 }
 
 Result<json> DaemonClient::regions(const std::string& uuid) const {
+    CHECK(check_utf8("UUID", uuid));
     TRY(const json runs,
         connection_->ask(kInterface, "ListRegions", g_variant_new("(ss)", "dm-log", uuid.c_str())));
     json named = json::array();
@@ -283,11 +293,13 @@ Result<json> DaemonClient::log_levels() const {
 
 Result<json> DaemonClient::set_log_level(const std::string& device,
                                          const std::string& level) const {
+    CHECK(check_utf8("name", device));
     return connection_->call(kInterface, "SetLogLevel",
                              g_variant_new("(ss)", device.c_str(), level.c_str()));
 }
 
 Result<UniqueFd> DaemonClient::trace(const std::string& front_end, const std::string& name) const {
+    CHECK(check_utf8("name", name));
     GError* error = nullptr;
     GUnixFDList* list = nullptr;
     const Owned<GVariant> reply(g_dbus_connection_call_with_unix_fd_list_sync(

@@ -286,6 +286,33 @@ TEST_F(CommandsWithDaemonTest, DeviceThatTakesLongIsSaidToGoOn) {
     EXPECT_TRUE(daemon->devices());
 }
 
+TEST_F(CommandsWithDaemonTest, TimeOutNamesTheListThatTellsMore) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread looks at it
+    ASSERT_EQ(0, ::setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_.address().c_str(), 1));
+    const auto daemon = DaemonClient::connect({.device = 50ms});
+    ASSERT_TRUE(daemon);
+    DaemonClient::NewDevice wanted;
+    wanted.config = "file//slow";
+    EXPECT_THAT(daemon->add("ublk", wanted).error().what, HasSubstr("lunkit ublk list"));
+    wanted.name = "t";
+    EXPECT_THAT(daemon->add("dm-user", wanted).error().what, HasSubstr("lunkit dm-user list"));
+}
+
+TEST_F(CommandsWithDaemonTest, WhatIsNoUtf8IsRefusedBeforeItIsSent) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"check", "ram/\xff"},
+                                                    {"ublk", "add", "ram/\xff"},
+                                                    {"ublk", "del", "\xff"},
+                                                    {"ublk", "resize", "\xff", "1M"},
+                                                    {"dm-user", "attach", "\xff", "ram/x"},
+                                                    {"dm-user", "detach", "\xff"},
+                                                    {"dm-log", "dump", "\xff"}}) {
+        const Ran ran = run(command);
+        EXPECT_EQ(kExitFailure, ran.code) << testing::PrintToString(command);
+        EXPECT_THAT(ran.text, AllOf(HasSubstr("lunkit: "), HasSubstr("is not valid UTF-8\n"),
+                                    Not(HasSubstr("CRITICAL"))));
+    }
+}
+
 TEST_F(CommandsWithDaemonTest, DaemonThatDiesMeanwhileIsSaidToHaveEnded) {
     ChildProcess tool({LUNKIT, "ublk", "add", "file//slow"}, {bus_.variable()});
     ASSERT_TRUE(daemon_->wait_output("takes its time"));
