@@ -25,6 +25,7 @@
 #include "cli/openmetrics.hpp"
 #include "cli/reports.hpp"
 #include "cli/request.hpp"
+#include "cli/text_table.hpp"
 #include "cli/trace_command.hpp"
 #include "core/kernel_module.hpp"
 #include "core/log.hpp"
@@ -84,7 +85,7 @@ Result<Outcome> reload(const DaemonClient& daemon, const Request& request) {
     TRY(const json notes, daemon.reload());
     std::string text = "the configuration was read again\n";
     for (const json& note : notes) {
-        text += fmt::format("needs a restart: {}\n", note.get<std::string>());
+        text += fmt::format("needs a restart: {}\n", printable(note.get<std::string>()));
     }
     return printed(request, json{{"need_restart", notes}}, std::move(text));
 }

@@ -37,7 +37,7 @@ std::string findings_report(const Findings& findings) {
     for (const Finding& finding : findings) {
         text += fmt::format("{:<8} {}\n", name_of(finding.kind), printable(finding.what));
         if (!finding.cure.empty()) {
-            text += fmt::format("{:<8} -> {}\n", "", finding.cure);
+            text += fmt::format("{:<8} -> {}\n", "", printable(finding.cure));
         }
     }
     return text;

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "cli/reports.hpp"
+#include "cli/text_table.hpp"
 #include "core/number_text.hpp"
 #include "lunkit/try.hpp"
 
@@ -29,7 +30,7 @@ Result<Outcome> removed(const Request& request, const char* key, const Result<js
         return std::unexpected(answer.error());
     }
     return printed(request, json{{key, answer.has_value()}},
-                   answer ? "" : answer.error().what + "\n");
+                   answer ? "" : printable(answer.error().what) + "\n");
 }
 
 Result<Outcome> ublk_resize(const DaemonClient& daemon, const Request& request) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "cli/device_checks.hpp"
+#include "cli/text_table.hpp"
 #include "core/log.hpp"
 #include "core/posted_call.hpp"
 #include "core/queue_set.hpp"
@@ -242,9 +243,9 @@ std::string checks_report(const std::vector<CheckResult>& results) {
         text += fmt::format("{}ok {} {}", result.kind == Kind::kFailed ? "not " : "", index + 1,
                             result.name);
         if (result.kind == Kind::kLeftOut) {
-            text += " # SKIP " + result.why;
+            text += " # SKIP " + printable(result.why);
         } else if (result.kind == Kind::kFailed) {
-            text += fmt::format("\n# {}", result.why);
+            text += fmt::format("\n# {}", printable(result.why));
         }
         text += '\n';
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/reports.hpp"
+#include "cli/text_table.hpp"
 #include "core/number_text.hpp"
 #include "lunkit/try.hpp"
 
@@ -27,7 +28,7 @@ Outcome failed(const Error& error) {
     std::string text;
     std::istringstream lines(error.what);
     for (std::string line; std::getline(lines, line);) {
-        text += fmt::format("lunkit: {}\n", line);
+        text += fmt::format("lunkit: {}\n", printable(line));
     }
     return {kExitFailure, {}, std::move(text)};
 }

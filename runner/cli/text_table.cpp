@@ -56,9 +56,14 @@ std::string TextTable::text() const {
 }
 
 std::string printable(std::string_view text) {
-    std::string out(text);
-    std::ranges::replace_if(
-        out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+        const bool is_c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+        out += byte < 0x20 || byte == 0x7f || is_c1 ? '?' : text[i];
+        i += is_c1 ? 1 : 0;
+    }
     return out;
 }
 

@@ -27,7 +27,7 @@ class TextTable {
     std::vector<std::vector<std::string>> rows_;
 };
 
-/// Control characters as '?'.
+/// Control characters as '?', those of ISO 6429's C1 set (U+0080 to U+009F) as well.
 [[nodiscard]] std::string printable(std::string_view text);
 
 /// "512 B", "1.5 GiB": powers of 1024, at most one decimal.

@@ -313,6 +313,12 @@ TEST_F(CommandsWithDaemonTest, WhatIsNoUtf8IsRefusedBeforeItIsSent) {
     }
 }
 
+// Names inside an image are anybody's: they must not drive the terminal.
+TEST_F(CommandsWithDaemonTest, ErrorTextsAreShownWithoutControlCharacters) {
+    EXPECT_EQ(run({"ublk", "add", "file//hostile"}).text,
+              "lunkit: backing file '?[2J?2J' is not there\n");
+}
+
 TEST_F(CommandsWithDaemonTest, DaemonThatDiesMeanwhileIsSaidToHaveEnded) {
     ChildProcess tool({LUNKIT, "ublk", "add", "file//slow"}, {bus_.variable()});
     ASSERT_TRUE(daemon_->wait_output("takes its time"));

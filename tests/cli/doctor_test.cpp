@@ -179,5 +179,11 @@ TEST_F(DoctorTest, ReportNamesTheCureBelowTheTrouble) {
               nlohmann::json({{"kind", "trouble"}, {"what", "bad"}, {"cure", "do this"}}));
 }
 
+TEST_F(DoctorTest, ReportHasNoControlCharacters) {
+    EXPECT_EQ(findings_report({{Kind::kTrouble, "bad\x1b[2J", "rm 'a\x1b[2J'"}}),
+              "TROUBLE  bad?[2J\n"
+              "         -> rm 'a?[2J'\n");
+}
+
 }  // namespace
 }  // namespace lunkit::cli

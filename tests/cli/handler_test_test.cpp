@@ -83,6 +83,8 @@ TEST(HandlerTest, ReportsAreForPeopleAndScripts) {
               "not ok 3 reads\n# byte 3 is wrong\n");
     EXPECT_EQ(checks_json(results).at(1).dump(),
               R"({"name":"discards","result":"left out","why":"it does not"})");
+    EXPECT_EQ(checks_report({{"opens", Kind::kFailed, "no 'a\x1b[2J'"}}),
+              "TAP version 13\n1..1\nnot ok 1 opens\n# no 'a?[2J'\n");
 }
 
 }  // namespace

@@ -103,6 +103,10 @@ class FakeService : public core::Service {
             done(failure(ENOENT, "/missing: No such file or directory"));
             return;
         }
+        if (wanted.config == "file//hostile") {
+            done(failure(EINVAL, "backing file '\x1b[2J\u009b2J' is not there"));
+            return;
+        }
         if (wanted.config == "file//slow") {
             core::log(core::LogLevel::kNotice, {}, "fake: takes its time over {}", wanted.config);
             unanswered_.push_back(std::move(done));
