@@ -52,6 +52,7 @@ struct Bus::State : std::enable_shared_from_this<State> {
     Settled first;
     LoopTimer timer;          // a running attempt's limit, or the next attempt
     bool complained = false;  // an outage is told once
+    bool was_taken = false;
     ObjectPtr<GCancellable> attempt;
     ObjectPtr<GDBusConnection> connection;
     gulong closed_signal = 0;
@@ -169,7 +170,16 @@ struct Bus::State : std::enable_shared_from_this<State> {
         }
         const std::string who =
             pid == 0 ? "another program" : fmt::format("process {}{}", pid, process_name(pid));
-        settle(Outcome::kTaken, fmt::format("{} already serves TCMU: it owns {}", who, kBusName));
+        const std::string explanation =
+            fmt::format("{} already serves TCMU: it owns {}", who, kBusName);
+        if (first && !std::exchange(was_taken, true)) {
+            // A predecessor that has just ended, which the bus has not heard of yet, is no rival.
+            core::log(LogLevel::kNotice, {}, "D-Bus: {}; looking once more", explanation);
+            drop_connection();
+            timer.start(retry_after, LoopTimer::Repeat::kOnce, [this] { try_once(); });
+            return;
+        }
+        settle(Outcome::kTaken, explanation);
     }
 
     /// Calls a method of the bus itself; `then` is skipped when this has gone or has given up.

@@ -36,7 +36,8 @@ class Bus {
     ~Bus();
 
     /// Begins; `first` gets the outcome of the first attempt, once, within seconds even if the bus
-    /// hangs. From then on the bus keeps itself connected and logs when that changes.
+    /// hangs; kTaken only if the name is taken at the next attempt as well. From then on the bus
+    /// keeps itself connected and logs when that changes.
     void start(Settled first);
 
   private:

@@ -52,6 +52,7 @@ auto from_loop(std::move_only_function<void(Answer)> done) {
 /// What the files say.
 struct Configuration {
     SettingsResult settings;
+    SettingsDoubts doubts;
     DeclaredDevices declared;
 };
 
@@ -127,7 +128,7 @@ class ControlLoop::Impl : public Daemon {
     void stop_services(bool last);
     void service_stopped(bool clean);
     void end(ExitCode code, bool clean) {
-        ended_ = {code, clean};
+        ended_ = {code, clean, was_ready_};
         g_main_loop_quit(loop_.get());
     }
     [[nodiscard]] Result<std::vector<std::string>> apply(const SettingsResult& fresh);
@@ -138,6 +139,7 @@ class ControlLoop::Impl : public Daemon {
     std::unique_ptr<GMainLoop, LoopUnref> loop_;
     Phase phase_ = Phase::kStarting;
     Ended ended_;
+    bool was_ready_ = false;
     std::array<guint, 3> signal_sources_{};
     std::vector<core::Service*> started_;
     std::map<std::string, Error, std::less<>> unavailable_;  // front ends that could not start
@@ -177,7 +179,7 @@ void ControlLoop::Impl::bus_settled(Bus::Outcome outcome, const std::string& exp
     }
     if (outcome == Bus::Outcome::kTaken) {
         core::log(LogLevel::kError, {}, "{}; stop it before lunkitd is started", explanation);
-        end(kExitFailure, true);
+        end(kExitUnavailable, true);
         return;
     }
     if (outcome == Bus::Outcome::kUnavailable) {
@@ -209,10 +211,11 @@ void ControlLoop::Impl::start_services() {
     }
     if (started_.empty() && !parts_.services.empty()) {
         core::log(LogLevel::kError, {}, "no front end could be started, giving up");
-        end(kExitFailure, true);
+        end(kExitUnavailable, true);
         return;
     }
     phase_ = Phase::kRunning;
+    was_ready_ = true;
     status_ = status_text();
     notify_ready(status_);
     status_timer_.start(kStatusInterval, LoopTimer::Repeat::kEvery, [this] {
@@ -329,8 +332,11 @@ void ControlLoop::Impl::reload(Reloaded done) {
     auto fresh = std::make_shared<Configuration>();
     calls_.run(
         kReadingLane, {kReloadLimit, "reading the settings timed out"},
-        [source = parts_.source, fresh]() -> Status {
+        [source = parts_.source, examine = parts_.examine, fresh]() -> Status {
             fresh->settings = load_settings(source);  // nobody looks at it once the limit is past
+            if (fresh->settings) {
+                fresh->doubts = examine(*fresh->settings);
+            }
             fresh->declared = read_device_files(device_folder(source));
             return {};
         },
@@ -467,11 +473,14 @@ Result<std::vector<std::string>> ControlLoop::Impl::apply(const SettingsResult& 
 
 /// The files as a whole: with an error in one of them nothing changes.
 Result<std::vector<std::string>> ControlLoop::Impl::apply(Configuration fresh) {
-    if (!fresh.declared.errors.empty()) {
-        SettingsErrors errors =
-            fresh.settings ? SettingsErrors() : std::move(fresh.settings.error());
-        std::ranges::move(fresh.declared.errors, std::back_inserter(errors));
+    SettingsErrors errors =
+        fresh.settings ? std::move(fresh.doubts.errors) : fresh.settings.error();
+    std::ranges::move(fresh.declared.errors, std::back_inserter(errors));
+    if (!errors.empty()) {
         return apply(std::unexpected(std::move(errors)));
+    }
+    for (const std::string& note : fresh.doubts.notes) {
+        core::log(LogLevel::kWarning, {}, "{}", note);
     }
     auto result = apply(fresh.settings);
     if (result && phase_ == Phase::kRunning) {

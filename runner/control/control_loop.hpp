@@ -33,6 +33,8 @@ class ControlLoop {
         std::chrono::milliseconds bus_retry{2'000};
         /// Beyond twice drain_timeout (draining, closing): for what a front end does besides.
         std::chrono::milliseconds stop_grace{10'000};
+        /// Of fresh settings; errors let nothing change.
+        ExamineSettings examine = [](const core::Settings&) { return SettingsDoubts(); };
     };
 
     explicit ControlLoop(const Parts& parts);
@@ -47,6 +49,7 @@ class ControlLoop {
         /// Nothing of ours runs any more. If not (a device did not drain, a check hangs), the
         /// process must end without destroying what those still use: flush the log and _exit.
         bool clean = true;
+        bool was_ready = false;  ///< else the start has failed, or was stopped
     };
     /// Runs on the main thread until a signal or a failure ends it.
     [[nodiscard]] Ended run();

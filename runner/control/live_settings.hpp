@@ -2,6 +2,7 @@
 // LiveSettings: the settings that count now, and how a reload changes them.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,14 @@ struct SettingsSource {
 
 /// What the source says now. Any thread; blocks as the file system of the file does.
 [[nodiscard]] SettingsResult load_settings(const SettingsSource& source);
+
+/// What a look at this machine says of settings that read well.
+struct SettingsDoubts {
+    SettingsErrors errors;           ///< no daemon starts with them
+    std::vector<std::string> notes;  ///< one does, and makes do
+};
+/// Any thread; blocks as the file systems do that the settings name.
+using ExamineSettings = std::function<SettingsDoubts(const core::Settings&)>;
 
 class LiveSettings {
   public:

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -16,6 +17,7 @@
 
 #include "control/control_loop.hpp"
 #include "control/device_files.hpp"
+#include "control/folders_check.hpp"
 #include "control/instance_lock.hpp"
 #include "control/live_settings.hpp"
 #include "control/log_writer.hpp"
@@ -43,13 +45,26 @@ using lunkit::core::LogLevel;
 
 using UblkControl = lunkit::Result<lunkit::ublk::ControlProcess>;
 
-int fail(const std::string& what, int code = kExitFailure) {
+/// How the daemon ended.
+struct Ending {
+    ExitCode code = kExitFailure;
+    bool was_ready = false;
+};
+
+Ending fail(const std::string& what, ExitCode code = kExitFailure) {
     lunkit::core::log(LogLevel::kError, {}, "{}", what);
-    return code;
+    return {code};
 }
 
-int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
-          UblkControl ublk_control) {
+/// A folder that the settings name is not as it must be, unless the error is one that passes.
+Ending fail_by_folder(const lunkit::Error& error) {
+    constexpr std::array kLasting = {ENOENT, ENOTDIR, EPERM, EACCES, EROFS, ELOOP, ENAMETOOLONG};
+    const bool lasts = std::ranges::find(kLasting, error.code) != kLasting.end();
+    return fail(error.what, lasts ? kExitConfig : kExitFailure);
+}
+
+Ending serve(const Options& options, LiveSettings& settings, SystemdStore& store,
+             UblkControl ublk_control) {
     const auto& now = settings.current();
     if (now.tcmu && ::geteuid() != 0) {
         return fail(
@@ -58,7 +73,7 @@ int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
     }
     const auto lock = InstanceLock::take(now.run_dir);
     if (!lock) {
-        return fail(lock.error().what);
+        return fail_by_folder(lock.error());
     }
     auto queues = lunkit::core::QueueSet::start(now.engine, now.queues, now.spin);
     if (!queues) {
@@ -74,7 +89,7 @@ int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
     lunkit::host::HandlerRegistry handlers;
     const std::string handler_dir = lunkit::host::handler_directory(now.handler_dir);
     if (const Status status = handlers.load_directory(handler_dir); !status) {
-        return fail(status.error().what);
+        return fail_by_folder(status.error());
     }
     lunkit::core::Runtime runtime{**queues, handlers, now};
     std::vector<std::unique_ptr<lunkit::core::Service>> services;
@@ -100,13 +115,17 @@ int serve(const Options& options, LiveSettings& settings, SystemdStore& store,
             services, [&disk](const auto& service) { return service->serves_disk(disk); });
     });
     const RegistryCatalog catalog(handlers);
-    ControlLoop loop({options.source, settings, catalog, services});
+    ControlLoop loop({.source = options.source,
+                      .settings = settings,
+                      .handlers = catalog,
+                      .services = services,
+                      .examine = &check_folders});
     const ControlLoop::Ended ended = loop.run();
     if (!ended.clean) {
         LogWriter::flush(std::chrono::seconds(1));
         ::_exit(ended.code);
     }
-    return ended.code;
+    return {ended.code, ended.was_ready};
 }
 
 int check_config(const SettingsSource& source) {
@@ -117,6 +136,13 @@ int check_config(const SettingsSource& source) {
         fmt::print(stderr, "{}\n", fmt::join(errors, "\n"));
         return kExitConfig;
     }
+    const SettingsDoubts doubts = check_folders(*settings);
+    for (const std::string& error : doubts.errors) {
+        fmt::print(stderr, "{}: {}\n", source.path, error);
+    }
+    if (!doubts.errors.empty()) {
+        return kExitConfig;
+    }
     if (const auto policy = lunkit::host::FilePolicy::only(settings->allowed_dirs); !policy) {
         fmt::print(stderr, "{}: {}\n", source.path, policy.error().what);
         return kExitConfig;
@@ -125,7 +151,7 @@ int check_config(const SettingsSource& source) {
     return kExitOk;
 }
 
-int run(const Options& options) {
+Ending run(const Options& options) {
     become_io_flusher();
     raise_file_limit();
     SettingsResult loaded = load_settings(options.source);
@@ -141,7 +167,7 @@ int run(const Options& options) {
         for (const std::string& error : loaded.error()) {
             (void)fail(error);  // the exit code is another one
         }
-        return kExitConfig;
+        return {kExitConfig};
     }
     lunkit::core::set_log_level(loaded->log_level);
     ignore_broken_pipes();
@@ -172,5 +198,9 @@ int main(int argc, char** argv) {
         case Options::Action::kRun:
             break;
     }
-    return run(options);
+    const Ending ending = run(options);
+    if (ending.code == kExitFailure && !ending.was_ready) {
+        let_time_pass_for_systemd();
+    }
+    return ending.code;
 }

@@ -46,7 +46,9 @@ struct Parsed {
 };
 
 constexpr const char* kDescription =
-    "Exit status: 0 stopped as asked; 1 failure; 2 usage; 78 the configuration is broken.\n"
+    "Exit status: 0 stopped as asked; 1 failure; 2 usage; 69 nothing to serve; 78 the "
+    "configuration "
+    "is broken.\n"
     "SIGTERM and SIGINT stop the daemon, SIGHUP reloads its configuration.\n"
     "See lunkitd(8) and lunkitd.conf(5).\n";
 

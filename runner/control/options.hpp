@@ -15,7 +15,9 @@ enum ExitCode : std::uint8_t {
     kExitOk = 0,
     kExitFailure = 1,
     kExitUsage = 2,
-    kExitConfig = 78,  ///< EX_CONFIG of sysexits.h: lunkitd.conf is broken
+    // Those of sysexits.h mean that another try would end the same way: the unit makes none.
+    kExitUnavailable = 69,  ///< EX_UNAVAILABLE: the kernel has nothing to serve, or another does
+    kExitConfig = 78,       ///< EX_CONFIG: the settings are broken, or what they name is
 };
 
 struct Options {

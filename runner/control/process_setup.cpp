@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <system_error>
+#include <thread>
 
 #include "core/log.hpp"
 #include "core/system_failure.hpp"
@@ -18,6 +21,7 @@ namespace lunkit::control {
 namespace {
 
 constexpr rlim_t kWantedFiles = 1 << 20;
+constexpr std::chrono::seconds kPauseOfFailedStart{5};
 #ifndef PR_SET_IO_FLUSHER
 constexpr int PR_SET_IO_FLUSHER = 57;
 #endif
@@ -65,6 +69,13 @@ void become_io_flusher() {
         core::log(core::LogLevel::kInfo, {},
                   "PR_SET_IO_FLUSHER: {}; under memory pressure the daemon may wait for itself",
                   std::generic_category().message(errno));
+    }
+}
+
+void let_time_pass_for_systemd() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes it
+    if (std::getenv("NOTIFY_SOCKET") != nullptr) {
+        std::this_thread::sleep_for(kPauseOfFailedStart);
     }
 }
 

@@ -32,4 +32,9 @@ void become_io_flusher();
 /// people.
 Status lock_memory();
 
+/// For a daemon whose start has failed: systemd starts the next one at once, as is right after a
+/// crash; what keeps a daemon from starting mostly lasts longer, and would fill the journal. Where
+/// systemd waits for it (NOTIFY_SOCKET) this takes five seconds.
+void let_time_pass_for_systemd();
+
 }  // namespace lunkit::control

@@ -127,6 +127,15 @@ struct HandlerRegistry::Plugin {
     std::string path;
 };
 
+Status check_handler_directory(const std::string& directory) {
+    CHECK(check_owner(directory));
+    std::error_code error;
+    if (!std::filesystem::is_directory(directory, error)) {
+        return failure(ENOTDIR, directory + " is no directory");
+    }
+    return {};
+}
+
 HandlerRegistry::HandlerRegistry() = default;
 
 HandlerRegistry::~HandlerRegistry() {
@@ -138,7 +147,7 @@ HandlerRegistry::~HandlerRegistry() {
 }
 
 Status HandlerRegistry::load_directory(const std::string& directory) {
-    CHECK(check_owner(directory));
+    CHECK(check_handler_directory(directory));
     std::vector<std::string> paths;
     std::error_code error;
     for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;

@@ -46,6 +46,10 @@ struct OpenDevice {
 /// How closely to look at storage.
 enum class Inspection : std::uint8_t { kDescribe, kVerify, kRepairLeaks };
 
+/// Whether handlers may be loaded from `directory`: it is there, and only root can change it where
+/// this is root.
+Status check_handler_directory(const std::string& directory);
+
 class HandlerRegistry {
   public:
     HandlerRegistry();

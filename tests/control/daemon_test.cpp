@@ -81,6 +81,8 @@ class Client {
         return code;
     }
 
+    void give_name_up() const { g_dbus_connection_close_sync(connection_.get(), nullptr, nullptr); }
+
   private:
     static std::string printed(GVariant* variant) {
         const CharPtr text(g_variant_print(variant, FALSE));
@@ -298,6 +300,17 @@ TEST_F(DaemonTest, ReloadOfABrokenFileKeepsTheOldSettingsAndSaysWhere) {
     stop(*daemon);
 }
 
+TEST_F(DaemonTest, ReloadSaysWhatNoDaemonCouldStartWith) {
+    const auto daemon = start();
+    configure("log_level=debug\nhandler_dir=/nowhere\n");
+    EXPECT_THAT(Client(bus_).manage("Reload"), HasSubstr("/nowhere: No such file or directory"));
+    EXPECT_TRUE(daemon->wait_output("reload: nothing was changed"));
+    configure("log_level=debug\nallowed_dirs=/nowhere\n");
+    EXPECT_EQ(Client(bus_).manage("Reload"), "([\"[daemon] allowed_dirs: '' -> '/nowhere'\"],)");
+    EXPECT_TRUE(daemon->wait_output("warning: allowed_dirs: /nowhere is not there"));
+    stop(*daemon);
+}
+
 TEST_F(DaemonTest, DeclaredDevicesComeWithTheDaemonAndNewOnesWithAReload) {
     declare("10.conf", "[ublk]\nconfig=file//missing\nnumber=1\n");
     declare("20.conf", "[ublk]\nconfig=ram/a\nnumber=x\n");
@@ -379,11 +392,17 @@ TEST_F(DaemonTest, DaemonThatStopsSaysSoToWhoWantsADevice) {
     EXPECT_EQ(kExitFailure, daemon->wait_exit());
 }
 
-TEST_F(DaemonTest, NoFrontEndMeansFailureWithItsReason) {
+TEST_F(DaemonTest, KernelWithoutAnyFrontEndIsSaidSoToSystemd) {
     const auto daemon = spawn({"FAKE_START=fails"});
-    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_EQ(kExitUnavailable, daemon->wait_exit());
     EXPECT_THAT(daemon->printed(), HasSubstr("ublk: this kernel has no TCMU"));
     EXPECT_THAT(daemon->printed(), HasSubstr("no front end could be started"));
+}
+
+TEST_F(DaemonTest, FrontEndThatMayComeAtTheNextTryIsAFailure) {
+    const auto daemon = spawn({"FAKE_START=stumbles"});
+    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    EXPECT_THAT(daemon->printed(), HasSubstr("dm-log: out of memory, giving up"));
 }
 
 TEST_F(DaemonTest, FrontEndWhosePartOfTheKernelComesLaterServesThen) {
@@ -409,12 +428,25 @@ TEST_F(DaemonTest, SecondInstanceIsRefused) {
 TEST_F(DaemonTest, AnotherOwnerOfTheNameIsRefusedByItsName) {
     const Client tcmu_runner(bus_);
     ASSERT_EQ(1U, tcmu_runner.own_name());
-    const auto daemon = spawn();
-    EXPECT_EQ(kExitFailure, daemon->wait_exit());
+    const auto daemon = spawn({"FAKE_BUS_RETRY_MS=10"});
+    EXPECT_EQ(kExitUnavailable, daemon->wait_exit());
     EXPECT_THAT(daemon->printed(),
                 HasSubstr(fmt::format("process {} (control_daemon_) already serves TCMU: it owns "
                                       "org.kernel.TCMUService1",
                                       ::getpid())));
+}
+
+// The bus may hear of a predecessor's end later than systemd does.
+TEST_F(DaemonTest, OwnerOfTheNameThatGoesIsWaitedFor) {
+    auto predecessor = std::make_unique<Client>(bus_);
+    ASSERT_EQ(1U, predecessor->own_name());
+    const auto daemon = spawn({"FAKE_BUS_RETRY_MS=500"});
+    EXPECT_TRUE(
+        daemon->wait_output("already serves TCMU: it owns org.kernel.TCMUService1; "
+                            "looking once more"));
+    predecessor->give_name_up();
+    EXPECT_TRUE(daemon->wait_notify("READY=1")) << daemon->printed();
+    stop(*daemon);
 }
 
 TEST_F(DaemonTest, WithoutABusItServesAndTakesTheNameWhenOneComes) {

@@ -4,6 +4,7 @@
 //   FAKE_CHECK_LIMIT_MS, FAKE_BUS_RETRY_MS, FAKE_STOP_GRACE_MS   shorter times
 //   FAKE_TRUSTED_UID                         who may manage it instead of its own user
 //   FAKE_START=fails                         the front end cannot serve
+//   FAKE_START=stumbles                      it cannot just now
 //   FAKE_START=later                         dm-user can, from the second try on
 //   FAKE_STOP=never                          it never ends stopping
 //   FAKE_LAST=yes                            there is another, which stops after it
@@ -15,6 +16,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -81,6 +83,9 @@ class FakeService : public core::Service {
     Status start() override {
         if (from_environment("FAKE_START") == "fails") {
             return failure(ENODEV, "this kernel has no TCMU");
+        }
+        if (from_environment("FAKE_START") == "stumbles") {
+            return failure(ENOMEM, "out of memory");
         }
         if (from_environment("FAKE_START") == "later" && name_ == "dm-user" && !tried_) {
             tried_ = true;
@@ -257,6 +262,26 @@ class LastService : public core::Service {
     [[nodiscard]] std::vector<core::DeviceStatus> list() const override { return {}; }
 };
 
+/// allowed_dirs=/slow is looked for until a file "go" is in the run_dir.
+SettingsDoubts look_around(const core::Settings& settings) {
+    SettingsDoubts doubts;
+    if (settings.handler_dir == "/nowhere") {
+        doubts.errors.emplace_back("handler_dir: /nowhere: No such file or directory");
+    }
+    for (const std::string& directory : settings.allowed_dirs) {
+        if (directory == "/nowhere") {
+            doubts.notes.emplace_back("allowed_dirs: /nowhere is not there");
+        }
+        if (directory == "/slow") {
+            core::log(core::LogLevel::kNotice, {}, "fake: looks for /slow");
+            while (!std::filesystem::exists(settings.run_dir + "/go")) {
+                std::this_thread::yield();
+            }
+        }
+    }
+    return doubts;
+}
+
 int serve(const Options& options, core::Settings loaded) {
     const auto lock = InstanceLock::take(loaded.run_dir);
     if (!lock) {
@@ -279,7 +304,7 @@ int serve(const Options& options, core::Settings loaded) {
                       trusted.empty() ? ::geteuid() : static_cast<uid_t>(std::stoul(trusted)),
                       time_from_environment("FAKE_CHECK_LIMIT_MS", 10s),
                       time_from_environment("FAKE_BUS_RETRY_MS", 2s),
-                      time_from_environment("FAKE_STOP_GRACE_MS", 10s)});
+                      time_from_environment("FAKE_STOP_GRACE_MS", 10s), &look_around});
     const ControlLoop::Ended ended = loop.run();
     if (!ended.clean) {
         LogWriter::flush(1s);

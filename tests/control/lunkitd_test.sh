@@ -49,7 +49,16 @@ rm -r "$folder/devices.d"
 
 settings '[tcmu]' 'enabled=no'
 sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
-expect 1 "$folder/nowhere" "$lunkitd" --foreground --config "$conf"
+expect 78 "handler_dir: $folder/nowhere: No such file" "$lunkitd" --check-config --config "$conf"
+expect 78 "$folder/nowhere: No such file" "$lunkitd" --foreground --config "$conf"
+settings '[tcmu]' 'enabled=no'
+sed -i "s|^handler_dir=.*|handler_dir=$conf|" "$conf"
+expect 78 "$conf is no directory" "$lunkitd" --check-config --config "$conf"
+expect 78 "$conf is no directory" "$lunkitd" --foreground --config "$conf"
+settings '[tcmu]' 'enabled=no'
+sed -i "s|^run_dir=.*|run_dir=$folder/nowhere/run|" "$conf"
+expect 78 "run_dir: $folder/nowhere: No such file" "$lunkitd" --check-config --config "$conf"
+expect 78 "cannot make $folder/nowhere/run" "$lunkitd" --foreground --config "$conf"
 settings 'allowed_dirs=/nowhere'
 expect 78 'allowed_dirs: /nowhere' "$lunkitd" --check-config --config "$conf"
 sed -i '$a [tcmu]\nenabled=no' "$conf"
@@ -63,6 +72,23 @@ daemon=$!
 exec 3<"$folder/log"
 while read -r -t 20 line <&3 && [[ $line != *"is ready"* ]]; do :; done
 expect 1 "another lunkitd (process $daemon) is running" "$lunkitd" --foreground --config "$conf"
+# systemd, which would start the next one at once, is kept waiting.
+SECONDS=0
+NOTIFY_SOCKET=$folder/nobody expect 1 "another lunkitd" "$lunkitd" --foreground --config "$conf"
+if [ $SECONDS -lt 4 ]; then
+    echo "the start that failed took $SECONDS s"
+    failed=1
+fi
+# What no daemon could start with changes nothing in a running one.
+sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
+kill -HUP "$daemon"
+while read -r -t 20 line <&3 && [[ $line != *"nothing was changed"* ]]; do
+    if [[ $line == *"handler_dir: $folder/nowhere: No such file"* ]]; then told=yes; fi
+done
+if [ -z "${told:-}" ]; then
+    echo "a reload does not tell that handler_dir is missing"
+    failed=1
+fi
 kill -TERM "$daemon"
 wait "$daemon"
 status=$?
