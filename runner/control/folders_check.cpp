@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/system_failure.hpp"
+#include "host/file_policy.hpp"
 #include "host/handler_directory.hpp"
 #include "host/handler_registry.hpp"
 
@@ -49,6 +50,13 @@ SettingsDoubts check_folders(const core::Settings& settings) {
     judge("handler_dir",
           host::check_handler_directory(host::handler_directory(settings.handler_dir)));
     judge("run_dir", check_run_dir(settings.run_dir));
+    if (const auto policy = host::FilePolicy::only(settings.allowed_dirs); !policy) {
+        doubts.errors.push_back(policy.error().what);
+    } else {
+        for (const std::string& missing : policy->missing()) {
+            doubts.notes.push_back(missing + "; left out until it is there");
+        }
+    }
     return doubts;
 }
 

@@ -6,7 +6,8 @@
 
 namespace lunkit::control {
 
-/// handler_dir as the handlers are loaded from it, and run_dir, which the daemon makes if need be.
+/// handler_dir as the handlers are loaded from it, run_dir, which the daemon makes if need be, and
+/// allowed_dirs, which may come later.
 [[nodiscard]] SettingsDoubts check_folders(const core::Settings& settings);
 
 }  // namespace lunkit::control

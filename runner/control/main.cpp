@@ -83,6 +83,9 @@ Ending serve(const Options& options, LiveSettings& settings, SystemdStore& store
     if (!policy) {
         return fail(policy.error().what, kExitConfig);
     }
+    for (const std::string& missing : policy->missing()) {
+        lunkit::core::log(LogLevel::kWarning, {}, "{}; left out until it is there", missing);
+    }
     if (const Status status = lunkit::host::set_file_policy(std::move(*policy)); !status) {
         return fail(status.error().what);
     }
@@ -143,9 +146,8 @@ int check_config(const SettingsSource& source) {
     if (!doubts.errors.empty()) {
         return kExitConfig;
     }
-    if (const auto policy = lunkit::host::FilePolicy::only(settings->allowed_dirs); !policy) {
-        fmt::print(stderr, "{}: {}\n", source.path, policy.error().what);
-        return kExitConfig;
+    for (const std::string& note : doubts.notes) {
+        fmt::print(stderr, "{}: {}\n", source.path, note);
     }
     fmt::print("{}: no errors\n", source.path);
     return kExitOk;

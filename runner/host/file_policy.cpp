@@ -12,6 +12,7 @@
 #include <climits>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "core/system_failure.hpp"
@@ -25,31 +26,78 @@ FilePolicy& daemon_policy() {
 }
 }  // namespace
 
+/// Copies of a policy share what is known of them.
+class FilePolicy::Directories {
+  public:
+    explicit Directories(std::span<const std::string> named)
+        : unknown_(named.begin(), named.end()) {}
+
+    [[nodiscard]] bool have(const std::string& path) const {
+        const std::lock_guard lock(mutex_);
+        return std::ranges::any_of(
+            known_, [&](const std::string& directory) { return path.starts_with(directory); });
+    }
+
+    /// Looks for those that are not known yet; why those cannot be had that are still not.
+    std::vector<std::string> look() {
+        std::vector<std::string> problems;
+        for (const std::string& directory : unknown()) {
+            const std::unique_ptr<char, decltype(&std::free)> real(
+                ::realpath(directory.c_str(), nullptr), &std::free);
+            if (real == nullptr) {
+                problems.push_back(core::system_failure("allowed_dirs: " + directory).error().what);
+            } else {
+                found(directory, real.get());
+            }
+        }
+        return problems;
+    }
+
+  private:
+    [[nodiscard]] std::vector<std::string> unknown() const {
+        const std::lock_guard lock(mutex_);
+        return unknown_;  // not looked for under the mutex: one that hangs keeps nobody else
+    }
+
+    void found(const std::string& directory, std::string real) {
+        if (!real.ends_with('/')) {
+            real += '/';
+        }
+        const std::lock_guard lock(mutex_);
+        if (std::erase(unknown_, directory) != 0) {  // else another thread was first
+            known_.push_back(std::move(real));
+        }
+    }
+
+    mutable std::mutex mutex_;
+    std::vector<std::string> unknown_;  // under mutex; as named
+    std::vector<std::string> known_;    // under mutex; without symbolic links, with '/' at the end
+};
+
 Result<FilePolicy> FilePolicy::only(std::span<const std::string> directories) {
-    FilePolicy policy;
     for (const std::string& directory : directories) {
         if (!directory.starts_with('/')) {
             return failure(EINVAL, "allowed_dirs: '" + directory + "' is not an absolute path");
         }
-        const std::unique_ptr<char, decltype(&std::free)> real(
-            ::realpath(directory.c_str(), nullptr), &std::free);
-        if (real == nullptr) {
-            return core::system_failure("allowed_dirs: " + directory);
-        }
-        std::string below = real.get();
-        if (!below.ends_with('/')) {
-            below += '/';
-        }
-        policy.directories_.push_back(std::move(below));
+    }
+    FilePolicy policy;
+    if (!directories.empty()) {
+        policy.directories_ = std::make_shared<Directories>(directories);
+        (void)policy.directories_->look();  // missing() tells
     }
     return policy;
 }
 
+std::vector<std::string> FilePolicy::missing() const {
+    return directories_ == nullptr ? std::vector<std::string>() : directories_->look();
+}
+
 bool FilePolicy::allows(const std::string& path) const {
-    return directories_.empty() ||
-           std::ranges::any_of(directories_, [&](const std::string& directory) {
-               return path.starts_with(directory);
-           });
+    if (directories_ == nullptr || directories_->have(path)) {
+        return true;
+    }
+    (void)directories_->look();  // those that are missing have nothing that could be opened
+    return directories_->have(path);
 }
 
 Status FilePolicy::check(int fd, const std::string& path) const {

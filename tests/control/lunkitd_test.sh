@@ -60,17 +60,24 @@ sed -i "s|^run_dir=.*|run_dir=$folder/nowhere/run|" "$conf"
 expect 78 "run_dir: $folder/nowhere: No such file" "$lunkitd" --check-config --config "$conf"
 expect 78 "cannot make $folder/nowhere/run" "$lunkitd" --foreground --config "$conf"
 settings 'allowed_dirs=/nowhere'
-expect 78 'allowed_dirs: /nowhere' "$lunkitd" --check-config --config "$conf"
-sed -i '$a [tcmu]\nenabled=no' "$conf"
-expect 78 'allowed_dirs' "$lunkitd" --foreground --config "$conf"
+expect 0 'allowed_dirs: /nowhere: No such file or directory; left out' "$lunkitd" --check-config --config "$conf"
+settings 'allowed_dirs=nowhere'
+expect 78 'allowed_dirs' "$lunkitd" --check-config --config "$conf"
 
-# A daemon without front ends runs, and keeps a second one out until it is told to stop.
-settings '[tcmu]' 'enabled=no' '[ublk]' 'enabled=no' '[dm_user]' 'enabled=no' '[dm_log]' 'enabled=no'
+# A daemon without front ends runs, whatever allowed folder is late, and keeps a second one out until it is told to
+# stop.
+settings 'allowed_dirs=/nowhere' '[tcmu]' 'enabled=no' '[ublk]' 'enabled=no' '[dm_user]' 'enabled=no' '[dm_log]' 'enabled=no'
 mkfifo "$folder/log"
 "$lunkitd" --foreground --config "$conf" 2>"$folder/log" &
 daemon=$!
 exec 3<"$folder/log"
-while read -r -t 20 line <&3 && [[ $line != *"is ready"* ]]; do :; done
+while read -r -t 20 line <&3 && [[ $line != *"is ready"* ]]; do
+    if [[ $line == *"allowed_dirs: /nowhere: No such file or directory; left out"* ]]; then late=yes; fi
+done
+if [ -z "${late:-}" ]; then
+    echo "a folder of allowed_dirs that is missing is not told"
+    failed=1
+fi
 expect 1 "another lunkitd (process $daemon) is running" "$lunkitd" --foreground --config "$conf"
 # systemd, which would start the next one at once, is kept waiting.
 SECONDS=0

@@ -14,6 +14,7 @@
 
 namespace lunkit::host {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class FileOpen : public ::testing::Test {
@@ -158,9 +159,51 @@ TEST_F(FileOpen, WhatMayNotBeOpenedIsNotSaidToBeMissing) {
     EXPECT_EQ(ENOENT, open(inside + "/missing").error().code);
 }
 
-TEST_F(FileOpen, AllowedFoldersAreAbsoluteAndThere) {
+TEST_F(FileOpen, AllowedFoldersAreAbsolute) {
     EXPECT_EQ(EINVAL, FilePolicy::only({{"relative"}}).error().code);
-    EXPECT_EQ(ENOENT, FilePolicy::only({{folder_ / "none"}}).error().code);
+}
+
+// A mount that was late (nofail, remote) kept the daemon, and all its devices, down for good.
+TEST_F(FileOpen, AllowedFolderCountsFromWhenItIsThere) {
+    const std::string inside = folder_ / "inside";
+    const std::string late = folder_ / "late";
+    std::filesystem::create_directory(inside);
+    test::write_file(inside + "/disk", "x");
+    auto policy = FilePolicy::only({{late, inside}});
+    ASSERT_TRUE(policy) << policy.error().what;
+    policy_ = *policy;
+    EXPECT_THAT(policy_.missing(),
+                ElementsAre("allowed_dirs: " + late + ": No such file or directory"));
+    EXPECT_TRUE(open(inside + "/disk"));
+    EXPECT_FALSE(open(late + "/disk"));
+    std::filesystem::create_directory(late);
+    test::write_file(late + "/disk", "x");
+    EXPECT_TRUE(open(late + "/disk"));
+    EXPECT_THAT(policy_.missing(), ElementsAre());
+    EXPECT_EQ(EPERM, open(disk_).error().code);
+}
+
+TEST_F(FileOpen, NothingIsAllowedWhileNoAllowedFolderIsThere) {
+    test::write_file(disk_, "x");
+    policy_ = FilePolicy::only({{folder_ / "late"}}).value();
+    EXPECT_EQ(EPERM, open(disk_).error().code);
+}
+
+TEST_F(FileOpen, LateFolderIsWhatItIsAfterLinksAndStaysThat) {
+    const std::string link = folder_ / "link";
+    const std::string target = folder_ / "target";
+    std::filesystem::create_symlink(target, link);
+    policy_ = FilePolicy::only({{link}}).value();
+    EXPECT_EQ(1U, policy_.missing().size());
+    std::filesystem::create_directory(target);
+    test::write_file(target + "/disk", "x");
+    test::write_file(disk_, "x");
+    EXPECT_TRUE(open(link + "/disk"));
+    EXPECT_TRUE(open(target + "/disk"));
+    EXPECT_EQ(EPERM, open(disk_).error().code);
+    std::filesystem::remove(link);
+    std::filesystem::create_symlink(folder_.path(), link);
+    EXPECT_EQ(EPERM, open(link + "/disk").error().code);
 }
 
 TEST_F(FileOpen, DirectNeedsWholeBlocksToWrite) {
