@@ -119,6 +119,7 @@ class ControlLoop::Impl : public Daemon {
     void bus_settled(Bus::Outcome outcome, const std::string& explanation);
     void start_services();
     void start_declared();
+    void read_configuration();
     [[nodiscard]] Result<core::Service*> running(const std::string& front_end);
     /// `call` asks the service of that front end; `done` comes from the loop, also where it fails.
     template <typename Answer, typename Call>
@@ -140,6 +141,9 @@ class ControlLoop::Impl : public Daemon {
     Phase phase_ = Phase::kStarting;
     Ended ended_;
     bool was_ready_ = false;
+    std::vector<Reloaded> reloads_;  // asked for since the reading began that goes on
+    bool reading_ = false;
+    bool declared_applied_ = false;  // by a reload
     std::array<guint, 3> signal_sources_{};
     std::vector<core::Service*> started_;
     std::map<std::string, Error, std::less<>> unavailable_;  // front ends that could not start
@@ -245,7 +249,7 @@ void ControlLoop::Impl::start_declared() {
             for (const std::string& error : found->errors) {
                 core::log(LogLevel::kError, {}, "{}", error);
             }
-            if (phase_ == Phase::kRunning) {
+            if (phase_ == Phase::kRunning && !declared_applied_) {
                 starter_.start(std::move(found->devices));
             }
         });
@@ -329,6 +333,15 @@ void ControlLoop::Impl::reload(Reloaded done) {
     if (phase_ == Phase::kRunning) {
         notify_reloading();
     }
+    reloads_.push_back(std::move(done));
+    if (!reading_) {
+        read_configuration();
+    }
+}
+
+/// For all reloads that wait. One reading at a time: what is applied last has then been read last.
+void ControlLoop::Impl::read_configuration() {
+    reading_ = true;
     auto fresh = std::make_shared<Configuration>();
     calls_.run(
         kReadingLane, {kReloadLimit, "reading the settings timed out"},
@@ -340,14 +353,27 @@ void ControlLoop::Impl::reload(Reloaded done) {
             fresh->declared = read_device_files(device_folder(source));
             return {};
         },
-        [this, fresh, done = std::move(done)](const Status& status) mutable {
-            Result<std::vector<std::string>> result =
+        [this, fresh, waiting = std::exchange(reloads_, {})](const Status& status) mutable {
+            reading_ = false;
+            const Result<std::vector<std::string>> result =
                 status ? apply(std::move(*fresh))
                        : apply(std::unexpected(SettingsErrors{status.error().what}));
+            for (Reloaded& done : waiting) {
+                done(result);
+            }
+            const bool is_ending =
+                phase_ == Phase::kStopping || (!status && status.error().code == ECANCELED);
+            if (!reloads_.empty() && !is_ending) {
+                read_configuration();
+                return;
+            }
+            for (Reloaded& done : reloads_) {
+                done(failure(ECANCELED, "the daemon stops"));
+            }
+            reloads_.clear();
             if (phase_ == Phase::kRunning) {
                 notify_ready(status_);
             }
-            done(std::move(result));
         });
 }
 
@@ -484,6 +510,7 @@ Result<std::vector<std::string>> ControlLoop::Impl::apply(Configuration fresh) {
     }
     auto result = apply(fresh.settings);
     if (result && phase_ == Phase::kRunning) {
+        declared_applied_ = true;
         starter_.start(std::move(fresh.declared.devices));
     }
     return result;

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -297,6 +299,24 @@ TEST_F(DaemonTest, ReloadOfABrokenFileKeepsTheOldSettingsAndSaysWhere) {
     configure("");
     EXPECT_EQ(Client(bus_).manage("Reload"), "([],)");
     EXPECT_TRUE(daemon->wait_output("reload: no setting has changed"));
+    stop(*daemon);
+}
+
+// Two were read side by side, and the one that took longer won with what it had read before.
+TEST_F(DaemonTest, OfTwoReloadsTheLaterOneCounts) {
+    const auto daemon = start();
+    const Client client(bus_);
+    configure("log_level=debug\nallowed_dirs=/slow\n");
+    const auto reload = [&client] { return client.manage("Reload"); };
+    std::future<std::string> first = std::async(std::launch::async, reload);
+    EXPECT_TRUE(daemon->wait_output("fake: looks for /slow"));
+    configure("log_level=error\n");
+    std::future<std::string> second = std::async(std::launch::async, reload);
+    EXPECT_NE(second.wait_for(std::chrono::milliseconds(50)), std::future_status::ready);
+    std::ofstream(folder_ / "go") << "on";
+    EXPECT_THAT(first.get(), HasSubstr("'' -> '/slow'"));
+    EXPECT_EQ(second.get(), "([],)");
+    EXPECT_EQ(client.manage("ListLogLevels"), "('error', {})");
     stop(*daemon);
 }
 
