@@ -90,7 +90,7 @@ class CopyPeers;    // copy_peers.hpp
 struct UnitMemory;  // unit_memory.hpp
 
 struct LogicalUnitOptions {
-    std::uint32_t block_size = 512;  ///< logical block length; 512 or 4096
+    std::uint32_t block_size = 512;  ///< logical block length; a power of two from 512 to 4096
     std::uint64_t max_transfer = 0;  ///< bytes of one command that the front end can carry
     bool write_cache = true;         ///< WCE at start
     /// The front end's target answers RESERVE, RELEASE and PERSISTENT RESERVE before the unit sees

@@ -26,6 +26,11 @@ std::uint64_t zero_piece(const Unit& unit) {
     return std::min(kMaxZeroPiece / block_size, unit.limits.maximum_write_same_length) * block_size;
 }
 
+// Whether a pattern can be remembered: front ends serve no longer blocks, but it is their promise.
+bool fits_memory(const Unit& unit) {
+    return unit.options.block_size <= UnitMemory::kMaxBlockSize;
+}
+
 // What a successor needs to know of a rewrite in the background; before Unit::remember() tells it
 // that there is one.
 void remember_rewrite(const Unit& unit, Rewrite& rewrite) {
@@ -43,7 +48,7 @@ void remember_rewrite(const Unit& unit, Rewrite& rewrite) {
                        .allows_exit = rewrite.allows_exit ? std::uint8_t{1} : std::uint8_t{0},
                        .reserved = {},
                        .block = {}};
-    if (rewrite.pattern) {
+    if (rewrite.pattern && fits_memory(unit)) {
         std::ranges::copy(rewrite.pattern->bytes().first(unit.options.block_size),
                           memory->rewrite.block.begin());
     }
@@ -65,7 +70,7 @@ std::optional<Rewrite> recall_rewrite(Unit& unit) {
     const bool is_possible =
         (kept.flags & ~kFlags) == 0 && kept.passes > 0 && kept.passes <= kMaxPasses &&
         kept.before <= static_cast<std::uint8_t>(MediumState::Condition::kSanitizeFailed) &&
-        (kept.has_pattern != 0 || kept.invert == 0);
+        (kept.has_pattern != 0 ? fits_memory(unit) : kept.invert == 0);
     if (!is_possible) {
         return {};
     }

@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t kErrorRoom = 512;
 constexpr std::size_t kBounceSize = 1U << 20U;
 constexpr std::uint32_t kSmallestBlock = 512;
+constexpr std::uint32_t kLargestBlock = 4096;  // a page; ublk has no longer ones, nor has LIO
 constexpr std::uint32_t kCdBlock = 2048;
 
 /// `limit` in whole blocks; 0 means any.
@@ -100,10 +101,11 @@ lunkit_device_info PluginDevice::blank_info() const {
 Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& handler,
                                                          const std::string& config,
                                                          OpenDevice request) {
-    if (request.block_size < kSmallestBlock ||
-        (request.block_size & (request.block_size - 1)) != 0) {
-        return failure(EINVAL,
-                       fmt::format("a block size of {} bytes is not served", request.block_size));
+    if (request.block_size < kSmallestBlock || request.block_size > kLargestBlock ||
+        !std::has_single_bit(request.block_size)) {
+        return failure(EINVAL, fmt::format("a block size of {} bytes is not served; 512, 1024, "
+                                           "2048 and 4096 are",
+                                           request.block_size));
     }
     if (request.size % request.block_size != 0) {
         return failure(EINVAL, fmt::format("a size of {} bytes is no whole number of blocks of {}",

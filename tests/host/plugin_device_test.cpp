@@ -739,6 +739,16 @@ TEST_F(PluginDeviceTest, APartOfABlockIsRefusedBeforeTheHandlerOpens) {
               try_open(handler, std::move(request)).error().what);
 }
 
+TEST_F(PluginDeviceTest, BlocksThatNobodyUsesAreRefused) {
+    for (const std::uint32_t size : {256U, 520U, 8192U, 1U << 31U}) {
+        OpenDevice request;
+        request.block_size = size;
+        EXPECT_EQ(std::to_string(size).insert(0, "a block size of ") +
+                      " bytes is not served; 512, 1024, 2048 and 4096 are",
+                  try_open(asynchronous(), std::move(request)).error().what);
+    }
+}
+
 TEST_F(PluginDeviceTest, StorageWithoutOneBlockIsRefused) {
     disk_.info.size = 511;
     EXPECT_EQ("handler 'test' has 511 bytes here, not one block of 512",

@@ -366,3 +366,25 @@ TEST_F(UnitMemoryTest, ProgressBeyondTheEndOnlyFlushes) {
 
 }  // namespace
 }  // namespace lunkit::scsi::test
+// The bytes behind the memory are another's: the in-flight table's.
+TEST_F(UnitMemoryTest, BlockLongerThanItHoldsIsNotKept) {
+    struct {
+        UnitMemory unit{};
+        std::array<std::byte, 8192> behind{};
+    } memory_of_two;
+    constexpr std::uint32_t kLong = 8192;
+    options.block_size = kLong;
+    options.memory = &memory_of_two.unit;
+    restart();
+    ASSERT_TRUE(is_good(overwrite(1, 0x11)));
+    EXPECT_TRUE(std::ranges::all_of(memory_of_two.behind,
+                                    [](std::byte byte) { return byte == std::byte{0}; }));
+    Successor next(device, memory_of_two.unit, options);
+    next.resume();
+    EXPECT_TRUE(is_check(next.run(kTestUnitReady), 0x3, 0x3103));
+    queue.run_all();
+    EXPECT_TRUE(medium_is(0, kBlocks, 0x11));
+    options.memory = nullptr;
+    restart();
+}
+
