@@ -122,6 +122,7 @@ Ending sanitize_exit_failure_mode(Unit& unit, Command& command) {
     }
     if (unit.medium_state.condition == MediumState::Condition::kSanitizeFailed) {
         unit.medium_state.condition = MediumState::Condition::kUsable;
+        unit.medium_state.kept = unit.medium_state.condition;
         unit.remember();
     }
     return good();

@@ -357,6 +357,16 @@ TEST_F(UnitMemoryTest, ProgressBeyondTheEndOnlyFlushes) {
     ASSERT_TRUE(is_good(overwrite(1, 0x11)));
     UnitMemory left = memory;
     left.rewrite.done = ~std::uint64_t{0};
+TEST_F(UnitMemoryTest, KeepsThatAFailureWasLeftBehind) {
+    device.fail_next(Kind::kWrite, Error{EIO});
+    ASSERT_TRUE(is_good(out({0x48, 0xa1, 0, 0, 0, 0, 0, 0, 5, 0}, overwrite_list(1, 0x11))));
+    queue.run_all();
+    EXPECT_TRUE(is_check(run(kTestUnitReady), 0x3, 0x3103));
+    EXPECT_TRUE(is_good(run({0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0}))) << "EXIT FAILURE MODE";
+    EXPECT_TRUE(is_good(run(kTestUnitReady)));
+    EXPECT_TRUE(is_good(successor().run(kTestUnitReady)));
+}
+
     Successor next(device, left, options);
     next.resume();
     EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
