@@ -32,7 +32,12 @@ class UnitAttentions {
         --count_;
         return first;
     }
-    [[nodiscard]] bool empty() const { return count_ == 0; }
+    /// One that was told already; nothing happens if it is not pending.
+    void withdraw(AdditionalSense condition) {
+        const auto end = pending_.begin() + static_cast<std::ptrdiff_t>(count_);
+        count_ = static_cast<std::size_t>(std::remove(pending_.begin(), end, condition) -
+                                          pending_.begin());
+    }
 
     /// All of them, as UnitMemory::attentions holds them.
     [[nodiscard]] std::uint64_t packed() const {

@@ -36,13 +36,20 @@ Sense deferred_write_error() {
     return sense;
 }
 
-std::optional<Sense> taken_before(const Command& command) {
+// The predecessor may have died before the memory said that it was taken, but not later than the
+// command's own turn: what is pending and equal is the same one.
+std::optional<Sense> taken_before(Unit& unit, const Command& command) {
     const std::uint64_t progress = command.progress == nullptr ? 0 : *command.progress;
     if ((progress & command_progress::kDeferredError) != 0) {
+        unit.deferred_error = false;
+        unit.remember();
         return deferred_write_error();
     }
     if ((progress & command_progress::kAttention) != 0) {
-        return attention_sense(AdditionalSense::unpack(static_cast<std::uint16_t>(progress)));
+        const auto attention = AdditionalSense::unpack(static_cast<std::uint16_t>(progress));
+        unit.attentions.withdraw(attention);
+        unit.remember();
+        return attention_sense(attention);
     }
     return {};
 }
@@ -95,7 +102,7 @@ void Unit::establish(AdditionalSense attention) {
 
 std::optional<Sense> Unit::take_pending(const Command& command) {
     if (command.replay) {
-        return taken_before(command);
+        return taken_before(*this, command);
     }
     std::optional<Sense> pending;
     std::uint64_t progress = 0;

@@ -204,6 +204,29 @@ TEST_F(UnitMemoryTest, CommandThatTookAnAttentionHasItWhenRepeated) {
     EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
 }
 
+// The predecessor died between the mark in the command's progress and the memory.
+TEST_F(UnitMemoryTest, WhatACommandHasTakenIsNotToldToAnother) {
+    unit->capacity_changed();
+    device.fail_next(Kind::kFlush, Error{EIO});
+    EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
+    const UnitMemory before_error = memory;
+    EXPECT_TRUE(is_check(run(kTestUnitReady), 0x3, 0x0c00));
+    const UnitMemory before_attention = memory;
+
+    Successor of_error(device, before_error, options);
+    EXPECT_TRUE(is_check(of_error.repeat(kTestUnitReady, {}, command_progress::kDeferredError), 0x3,
+                         0x0c00));
+    EXPECT_TRUE(
+        is_check(Successor(device, of_error.memory, options).run(kTestUnitReady), 0x6, 0x2a09));
+
+    Successor of_attention(device, before_attention, options);
+    EXPECT_TRUE(
+        is_check(of_attention.repeat(kTestUnitReady, {}, command_progress::kAttention | 0x2a09U),
+                 0x6, 0x2a09));
+    EXPECT_TRUE(is_good(Successor(device, of_attention.memory, options).run(kTestUnitReady)));
+    EXPECT_TRUE(is_good(of_attention.run(kTestUnitReady)));
+}
+
 TEST_F(UnitMemoryTest, FlushThatNoCommandAskedForFailsTheNextCommand) {
     device.fail_next(Kind::kFlush, Error{EIO});
     EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
