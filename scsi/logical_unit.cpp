@@ -180,6 +180,8 @@ void LogicalUnit::capacity_changed() {
 }
 
 Task<Status> LogicalUnit::set_write_cache(Queue& queue, bool enabled) {
+    AsyncMutex::Guard alone(state_->write_cache_switch);
+    (void)co_await alone.acquire(queue);  // nobody withdraws it
     const bool switches = state_->mode.write_cache_enabled != enabled;
     Status status = co_await state_->set_write_cache(queue, enabled);
     if (!status) {

@@ -97,8 +97,14 @@ Ending check_block_descriptor(const Unit& unit, std::span<const std::uint8_t> de
     return good();
 }
 
-// One page at `at` of the list: takes its values into `mode` and gives its length in `length`.
-Ending take_page(std::span<const std::uint8_t> list, std::size_t at, ModeParameters& mode,
+/// What a list asks for.
+struct Selection {
+    ModeParameters mode;
+    bool has_caching_page = false;  ///< else WCE is only what it was when the list came
+};
+
+// One page at `at` of the list: takes its values into `wanted` and gives its length in `length`.
+Ending take_page(std::span<const std::uint8_t> list, std::size_t at, Selection& wanted,
                  std::size_t& length) {
     constexpr unsigned kSpf = 0x40;
     const auto rest = list.subspan(at);
@@ -106,8 +112,9 @@ Ending take_page(std::span<const std::uint8_t> list, std::size_t at, ModeParamet
     if (rest.size() < (has_subpage ? 4U : 2U)) {
         return parameter_list_length_error();
     }
-    const ModePage* const page = find_mode_page(static_cast<std::uint8_t>(rest[0] & 0x3fU),
-                                                has_subpage ? rest[1] : std::uint8_t{0}, mode);
+    const ModePage* const page =
+        find_mode_page(static_cast<std::uint8_t>(rest[0] & 0x3fU),
+                       has_subpage ? rest[1] : std::uint8_t{0}, wanted.mode);
     if (page == nullptr || (has_subpage && page->subpage_code == 0)) {
         return invalid_field_in_parameter_list(static_cast<std::uint16_t>(at));
     }
@@ -119,7 +126,7 @@ Ending take_page(std::span<const std::uint8_t> list, std::size_t at, ModeParamet
     if (rest.size() < page->length) {
         return parameter_list_length_error();
     }
-    const ModePageBytes current = page->bytes(mode);
+    const ModePageBytes current = page->bytes(wanted.mode);
     const ModePageBytes changeable = page->changeable();
     for (std::size_t i = page->header_length(); i < page->length; ++i) {
         if (((rest[i] ^ current[i]) & ~static_cast<unsigned>(changeable[i]) & 0xffU) != 0) {
@@ -127,15 +134,17 @@ Ending take_page(std::span<const std::uint8_t> list, std::size_t at, ModeParamet
         }
     }
     if (!has_subpage) {  // nothing of those can be changed
-        read_mode_page(page->page_code, rest, mode);
+        read_mode_page(page->page_code, rest, wanted.mode);
     }
+    wanted.has_caching_page =
+        wanted.has_caching_page || page->page_code == mode_page_code::kCaching;
     length = page->length;
     return good();
 }
 
 // The whole list, before any of it takes effect.
 Ending take_list(const Unit& unit, const HeaderLayout& header, std::span<const std::uint8_t> list,
-                 ModeParameters& mode) {
+                 Selection& wanted) {
     if (list.size() < header.length) {
         return parameter_list_length_error();
     }
@@ -164,7 +173,7 @@ Ending take_list(const Unit& unit, const HeaderLayout& header, std::span<const s
     }
     while (at < list.size()) {
         std::size_t length = 0;
-        const Ending taken = take_page(list, at, mode, length);
+        const Ending taken = take_page(list, at, wanted, length);
         if (!taken.is_good()) {
             return taken;
         }
@@ -173,29 +182,46 @@ Ending take_list(const Unit& unit, const HeaderLayout& header, std::span<const s
     return good();
 }
 
+// One after the other, so that each knows what has become of the one before.
+Task<Status> switch_write_cache(Unit& unit, Queue& queue, bool enabled, bool is_replay) {
+    AsyncMutex::Guard alone(unit.write_cache_switch);
+    (void)co_await alone.acquire(queue);  // nobody withdraws it
+    const bool switches = unit.mode.write_cache_enabled != enabled;
+    if (!switches && !is_replay) {  // a predecessor may have died before its flush
+        co_return Status();
+    }
+    Status switched = co_await unit.set_write_cache(queue, enabled);
+    if (switched && switches) {
+        unit.initiators.write_cache_changed(enabled);
+    }
+    co_return switched;
+}
+
+// Of what one command has changed; another may have been quicker with the rest.
+void undo(bool& now, bool before, bool wanted) {
+    if (before != wanted) {
+        now = before;
+    }
+}
+
 // All of it or, should the cache not let itself be emptied, nothing.
-Task<Ending> apply(Unit& unit, Queue& queue, ModeParameters wanted, bool is_replay) {
+Task<Ending> apply(Unit& unit, Queue& queue, Selection selection, bool is_replay) {
     const ModeParameters before = unit.mode;
-    const bool switches = before.write_cache_enabled != wanted.write_cache_enabled;
+    const ModeParameters& wanted = selection.mode;
     unit.mode.descriptor_sense = wanted.descriptor_sense;
     unit.mode.software_write_protect = wanted.software_write_protect;
     unit.remember();
-    if (switches || is_replay) {  // which may have died between switching and flushing
-        const Status switched = co_await unit.set_write_cache(queue, wanted.write_cache_enabled);
-        if (!switched) {
-            // What this command has changed; another may have been quicker with the rest.
-            if (before.descriptor_sense != wanted.descriptor_sense) {
-                unit.mode.descriptor_sense = before.descriptor_sense;
-            }
-            if (before.software_write_protect != wanted.software_write_protect) {
-                unit.mode.software_write_protect = before.software_write_protect;
-            }
-            unit.remember();
-            co_return ending_of(switched.error(), FailedOperation{Direction::kWrite});
-        }
+    if (!selection.has_caching_page) {
+        co_return good();
     }
-    if (switches) {
-        unit.initiators.write_cache_changed(wanted.write_cache_enabled);
+    const Status switched =
+        co_await switch_write_cache(unit, queue, wanted.write_cache_enabled, is_replay);
+    if (!switched) {
+        undo(unit.mode.descriptor_sense, before.descriptor_sense, wanted.descriptor_sense);
+        undo(unit.mode.software_write_protect, before.software_write_protect,
+             wanted.software_write_protect);
+        unit.remember();
+        co_return ending_of(switched.error(), FailedOperation{Direction::kWrite});
     }
     co_return good();
 }
@@ -264,7 +290,7 @@ Task<Ending> mode_select(Unit& unit, Queue& queue, Command& command) {
     std::array<std::uint8_t, kMaxListLength> bytes;
     const auto list = std::span(bytes).first(parameter_list_length);
     fetch(command, 0, list);
-    ModeParameters wanted = unit.mode;
+    Selection wanted{.mode = unit.mode};
     const Ending taken = take_list(unit, header_of(cdb), list, wanted);
     if (!taken.is_good()) {
         co_return taken;

@@ -11,6 +11,7 @@
 #include "lunkit/block_device.hpp"
 #include "lunkit/io_request.hpp"
 #include "lunkit/queue.hpp"
+#include "lunkit/range_lock.hpp"
 #include "lunkit/task.hpp"
 #include "scsi/block_limits.hpp"
 #include "scsi/cdb.hpp"
@@ -90,9 +91,13 @@ struct Unit {
 
     /// SYNCHRONIZE CACHE of everything.
     Task<Ending> flush(Queue& queue);
-    /// From off to on is a promise less; from on to off, everything that is cached becomes durable:
-    /// what begins from the first moment on is by itself, what runs sees to it when it ends, what
-    /// has ended before by a flush. After a failure the cache is as it was.
+    /// Held from before one looks at WCE, to switch it, until the front end has been told: what one
+    /// switch finds, another may still take back.
+    AsyncMutex write_cache_switch;
+    /// With write_cache_switch. From off to on is a promise less; from on to off, everything that
+    /// is cached becomes durable: what begins from the first moment on is by itself, what runs sees
+    /// to it when it ends, what has ended before by a flush. After a failure the cache is as it
+    /// was.
     Task<Status> set_write_cache(Queue& queue, bool enabled);
     /// After a request that carried `flags`: the write cache was switched off while it ran, so
     /// that it still needs a flush.

@@ -188,6 +188,87 @@ TEST_F(ModeSelect, KeepsTheCacheOnWhenTheFlushFails) {
     EXPECT_TRUE(initiators.write_cache_changes.empty());
 }
 
+/// MODE SELECT of WCE, which runs beside others.
+class WriteCacheSwitch : public ModeSelect {
+  protected:
+    struct Switch {
+        explicit Switch(const Bytes& list)
+            : exchange({0x15, kPf, 0, 0, static_cast<std::uint8_t>(list.size()), 0}, list) {}
+        Exchange exchange;
+        bool ended = false;
+        [[nodiscard]] bool is_good() const {
+            return ended && exchange.command.status == StatusCode::kGood;
+        }
+    };
+    WriteCacheSwitch() { device.suspends = true; }
+    Detached run_switch(Switch& one) {
+        co_await unit->execute(queue, one.exchange.command);
+        one.ended = true;
+    }
+    Bytes list(bool enabled) { return list6(with(0x08, 2, enabled ? 0x04 : 0)); }
+};
+
+TEST_F(WriteCacheSwitch, DoesNotBelieveOneThatMayFail) {
+    Switch first(list(false));
+    Switch second(list(false));
+    device.fail_next(Kind::kFlush, Error{EIO});
+    device.fail_next(Kind::kFlush, Error{EIO});
+    run_switch(first);
+    run_switch(second);
+    EXPECT_FALSE(second.ended) << "it cannot know yet";
+    queue.run_all();
+    EXPECT_TRUE(first.ended && second.ended);
+    EXPECT_FALSE(first.is_good() || second.is_good());
+    EXPECT_TRUE(unit->write_cache());
+    EXPECT_TRUE(initiators.write_cache_changes.empty());
+}
+
+TEST_F(WriteCacheSwitch, OneAfterAFailureIsMadeByItself) {
+    Switch first(list(false));
+    Switch second(list(false));
+    device.fail_next(Kind::kFlush, Error{EIO});
+    run_switch(first);
+    run_switch(second);
+    queue.run_all();
+    EXPECT_FALSE(first.is_good());
+    EXPECT_TRUE(second.is_good());
+    EXPECT_FALSE(unit->write_cache());
+    EXPECT_EQ(initiators.write_cache_changes, (std::vector<bool>{false}));
+}
+
+TEST_F(WriteCacheSwitch, TheLastOneIsWhatTheFrontEndHears) {
+    Switch off(list(false));
+    Switch on(list(true));
+    run_switch(off);
+    run_switch(on);
+    queue.run_all();
+    EXPECT_TRUE(off.is_good() && on.is_good());
+    EXPECT_TRUE(unit->write_cache());
+    EXPECT_EQ(initiators.write_cache_changes, (std::vector<bool>{false, true}));
+}
+
+TEST_F(WriteCacheSwitch, FromOutsideWaitsForOneThatRuns) {
+    Switch off(list(false));
+    run_switch(off);
+    switch_write_cache(true);
+    queue.run_all();
+    EXPECT_TRUE(off.is_good());
+    EXPECT_TRUE(unit->write_cache());
+    EXPECT_EQ(initiators.write_cache_changes, (std::vector<bool>{false}));
+    EXPECT_TRUE(is_check(run({0x00, 0, 0, 0, 0, 0}), 0x6, 0x2a01));
+}
+
+TEST_F(WriteCacheSwitch, OtherPagesLeaveTheCacheAloneAlsoWhenRepeated) {
+    Switch control(list6(with(0x0a, 2, 0x06)));
+    control.exchange.command.replay = true;
+    Switch off(list(false));
+    run_switch(off);
+    run_switch(control);
+    EXPECT_TRUE(control.is_good());
+    queue.run_all();
+    EXPECT_EQ(device.count(Kind::kFlush), 1U);
+}
+
 TEST_F(ModeSelect, WithoutAChangeDoesNotBotherTheFrontEnd) {
     EXPECT_TRUE(is_good(select6(list6(page(0x08)))));
     EXPECT_TRUE(initiators.write_cache_changes.empty());
