@@ -93,6 +93,9 @@ Task<BlockCopyOutcome> copy_blocks(Unit& unit, Queue& queue, const Command& comm
         outcome.cached = outcome.cached || (flags & LUNKIT_IO_FUA) == 0;
         outcome.transferred += length;
         outcome.complete = manner.backward && skip > 0 ? 0 : outcome.transferred;
+        if (outcome.transferred < copy.length) {
+            (void)co_await queue.yield();  // its outcome says nothing
+        }
     }
     co_return outcome;
 }

@@ -76,6 +76,9 @@ Task<Ending> verify_range(Unit& unit, Queue& queue, const Command& command, Byte
             }
         }
         done += length;
+        if (done < range.length) {
+            (void)co_await queue.yield();  // its outcome says nothing
+        }
     }
     co_return good();
 }

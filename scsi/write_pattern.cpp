@@ -35,6 +35,9 @@ Task<Ending> write_pattern(Unit& unit, Queue& queue, const Command& command, Byt
         }
         cached = cached || (flags & LUNKIT_IO_FUA) == 0;
         done += length;
+        if (done < range.length) {
+            (void)co_await queue.yield();  // its outcome says nothing
+        }
     }
     if (cached && !unit.mode.write_cache_enabled) {
         co_return co_await unit.flush(queue);

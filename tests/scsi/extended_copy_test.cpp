@@ -51,6 +51,16 @@ TEST_F(ExtendedCopy, CopiesInPiecesOfOneMebibyte) {
     EXPECT_EQ(device.count(Kind::kWrite), 3U);
 }
 
+TEST_F(ExtendedCopy, LetsOthersHaveTheirTurnBetweenPieces) {
+    device.resize_to(std::uint64_t{16} << 20U);
+    restart();
+    const Bytes parameters = list_of({{.from = 0, .to = 8192, .blocks = 5000}});
+    Exchange exchange(copy_out_cdb(0x00, parameters.size()), parameters);
+    ASSERT_TRUE(initiators.run_in_background(unit->execute(queue, exchange.command)));
+    EXPECT_EQ(queue.run_all(), 2U) << "three pieces";
+    EXPECT_EQ(exchange.command.status, StatusCode::kGood);
+}
+
 TEST_F(ExtendedCopy, CopiesNoMoreAtATimeThanTheDeviceTakes) {
     device.properties.max_transfer = 8 * kBlock;
     restart();

@@ -197,6 +197,17 @@ TEST_F(LogicalUnitTest, GivesEveryServiceActionAStatusWhateverTheRest) {
     EXPECT_GT(good, 50U);  // else it is only what refuses commands that is tested here
 }
 
+// A device that ends everything inline, and a queue that has other units.
+TEST_F(LogicalUnitTest, LongCommandsLetOthersHaveTheirTurn) {
+    for (const Bytes& cdb : {cdb16(0x93, 0, 0, kBlocks), cdb16(0x8f, 0, 0, kBlocks)}) {
+        Exchange exchange(cdb, blocks(1, 0x11));
+        ASSERT_TRUE(initiators.run_in_background(unit->execute(queue, exchange.command)));
+        EXPECT_GE(queue.run_all(), 1U) << unsigned{cdb[0]};
+        EXPECT_EQ(exchange.command.status, StatusCode::kGood);
+    }
+    EXPECT_TRUE(medium_is(0, kBlocks, 0x11));
+}
+
 TEST_F(LogicalUnitTest, TouchesNothingOutsideASmallDeviceOfLargeBlocks) {
     options.block_size = 4096;
     device.properties.min_block_size = 4096;
