@@ -65,7 +65,7 @@ void put_page(ParameterData& data, const Unit& unit, const ModePage& page, PageC
     ModePageBytes bytes{};
     switch (control) {
         case PageControl::kChangeable:
-            bytes = page.changeable();
+            bytes = page.changeable(unit.mode);
             break;
         case PageControl::kDefault:
             bytes = page.bytes(unit.default_mode);
@@ -127,7 +127,7 @@ Ending take_page(std::span<const std::uint8_t> list, std::size_t at, Selection& 
         return parameter_list_length_error();
     }
     const ModePageBytes current = page->bytes(wanted.mode);
-    const ModePageBytes changeable = page->changeable();
+    const ModePageBytes changeable = page->changeable(wanted.mode);
     for (std::size_t i = page->header_length(); i < page->length; ++i) {
         if (((rest[i] ^ current[i]) & ~static_cast<unsigned>(changeable[i]) & 0xffU) != 0) {
             return invalid_field_in_parameter_list(static_cast<std::uint16_t>(at + i));
@@ -210,6 +210,7 @@ Task<Ending> apply(Unit& unit, Queue& queue, Selection selection, bool is_replay
     const ModeParameters& wanted = selection.mode;
     unit.mode.descriptor_sense = wanted.descriptor_sense;
     unit.mode.software_write_protect = wanted.software_write_protect;
+    unit.mode.threshold_reporting = wanted.threshold_reporting;
     unit.remember();
     if (!selection.has_caching_page) {
         co_return good();
@@ -220,6 +221,7 @@ Task<Ending> apply(Unit& unit, Queue& queue, Selection selection, bool is_replay
         undo(unit.mode.descriptor_sense, before.descriptor_sense, wanted.descriptor_sense);
         undo(unit.mode.software_write_protect, before.software_write_protect,
              wanted.software_write_protect);
+        undo(unit.mode.threshold_reporting, before.threshold_reporting, wanted.threshold_reporting);
         unit.remember();
         co_return ending_of(switched.error(), FailedOperation{Direction::kWrite});
     }

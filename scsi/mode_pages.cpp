@@ -9,6 +9,7 @@
 namespace lunkit::scsi {
 namespace {
 
+constexpr std::uint8_t kLbpere = 0x80;  // read-write error recovery page, byte 7
 constexpr std::uint8_t kWce = 0x04;     // caching page, byte 2
 constexpr std::uint8_t kDSense = 0x04;  // control page, byte 2
 constexpr std::uint8_t kSwp = 0x08;     // control page, byte 4
@@ -18,7 +19,9 @@ constexpr std::uint8_t when(bool set, std::uint8_t bit) {
 }
 
 // SBC-4 6.5.10: no retries, no reallocation: the storage below does both or nobody does.
-void fill_read_write_error_recovery(const ModeParameters& /*mode*/, ModePageBytes& /*page*/) {}
+void fill_read_write_error_recovery(const ModeParameters& mode, ModePageBytes& page) {
+    page[7] = when(mode.has_thresholds() && mode.threshold_reporting, kLbpere);
+}
 
 // SBC-4 6.5.6.
 void fill_caching(const ModeParameters& mode, ModePageBytes& page) {
@@ -61,6 +64,15 @@ void fill_mm_capabilities(const ModeParameters& /*mode*/, ModePageBytes& page) {
     page[2] = kReadsCdrCdrwDvdRom;
 }
 
+/// Every changeable bit the same.
+ModeParameters with_all(ModeParameters mode, bool value) {
+    mode.write_cache_enabled = value;
+    mode.descriptor_sense = value;
+    mode.software_write_protect = value;
+    mode.threshold_reporting = value;
+    return mode;
+}
+
 constexpr std::array<ModePage, 6> kPages{{
     {mode_page_code::kReadWriteErrorRecovery, 0, 12, fill_read_write_error_recovery},
     {mode_page_code::kCaching, 0, 20, fill_caching},
@@ -80,7 +92,7 @@ bool ModePage::is_there(const ModeParameters& mode) const {
         case mode_page_code::kMmCapabilities:
             return mode.is_cd;
         default:
-            return subpage_code != kLogicalBlockProvisioning || mode.soft_threshold_count != 0;
+            return subpage_code != kLogicalBlockProvisioning || mode.has_thresholds();
     }
 }
 
@@ -97,9 +109,9 @@ ModePageBytes ModePage::bytes(const ModeParameters& mode) const {
     return page;
 }
 
-ModePageBytes ModePage::changeable() const {
-    ModePageBytes mask = bytes({true, true, true});
-    const ModePageBytes none = bytes({false, false, false});
+ModePageBytes ModePage::changeable(const ModeParameters& mode) const {
+    ModePageBytes mask = bytes(with_all(mode, true));
+    const ModePageBytes none = bytes(with_all(mode, false));
     for (std::size_t i = header_length(); i < mask.size(); ++i) {
         mask[i] = static_cast<std::uint8_t>(mask[i] ^ none[i]);
     }
@@ -121,6 +133,9 @@ const ModePage* find_mode_page(std::uint8_t page_code, std::uint8_t subpage_code
 
 void read_mode_page(std::uint8_t page_code, std::span<const std::uint8_t> page,
                     ModeParameters& mode) {
+    if (page_code == mode_page_code::kReadWriteErrorRecovery && mode.has_thresholds()) {
+        mode.threshold_reporting = (page[7] & kLbpere) != 0;
+    }
     if (page_code == mode_page_code::kCaching) {
         mode.write_cache_enabled = (page[2] & kWce) != 0;
     }

@@ -16,10 +16,13 @@ struct ModeParameters {
     bool write_cache_enabled = true;      ///< WCE, caching page
     bool descriptor_sense = false;        ///< D_SENSE, control page
     bool software_write_protect = false;  ///< SWP, control page
+    /// LBPERE, read-write error recovery page. Changeable where there are thresholds to report.
+    bool threshold_reporting = true;
     /// THRESHOLD COUNT, logical block provisioning page; 0: there is no such page. Not changeable.
     std::uint32_t soft_threshold_count = 0;
     bool is_cd = false;  ///< other pages. Not changeable
-    bool operator==(const ModeParameters&) const = default;
+
+    [[nodiscard]] bool has_thresholds() const { return soft_threshold_count != 0; }
 };
 
 /// PC of MODE SENSE.
@@ -50,8 +53,8 @@ struct ModePage {
     [[nodiscard]] bool is_there(const ModeParameters& mode) const;
     /// The page with these values, header included, as far as `length`.
     [[nodiscard]] ModePageBytes bytes(const ModeParameters& mode) const;
-    /// Ones where a bit may be changed; the header as in bytes().
-    [[nodiscard]] ModePageBytes changeable() const;
+    /// Ones where a unit with these values lets a bit be changed; the header as in bytes().
+    [[nodiscard]] ModePageBytes changeable(const ModeParameters& mode) const;
 };
 
 /// In ascending order of page codes, as MODE SENSE returns them.

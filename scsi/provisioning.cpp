@@ -29,8 +29,10 @@ Task<void> ask_for_space(Unit& unit, Queue& queue) {
     }
     const std::uint64_t threshold = threshold_count(unit) * kThresholdSet;
     const bool is_scarce = space->available <= threshold;
-    const bool was_armed = std::exchange(watch.is_armed, !is_scarce);
-    if (is_scarce && was_armed) {
+    const bool is_news = is_scarce && watch.is_armed;
+    const bool tells = is_news && unit.mode.threshold_reporting;  // else it stays news
+    const bool was_armed = std::exchange(watch.is_armed, !is_scarce || (is_news && !tells));
+    if (tells) {
         unit.establish(asc::kThinProvisioningSoftThresholdReached);
     } else if (was_armed != watch.is_armed) {
         unit.remember();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Provisioning thresholds (SBC-4 4.7.3.7): a thin unit runs out of room before it is full, so its
 // initiators hear of it while there still is some, once: a unit attention when what is available
-// sinks to the soft threshold, and again after it was above it. The threshold is a tenth of the
-// capacity. Resources are counted in threshold sets of 1 MiB.
+// sinks to the soft threshold, and again after it was above it, while LBPERE says that they want
+// to. The threshold is a tenth of the capacity. Resources are counted in threshold sets of 1 MiB.
 #pragma once
 
 #include <chrono>

@@ -18,6 +18,7 @@ constexpr std::uint32_t kStopped = 0x08;
 constexpr std::uint32_t kAllowsExit = 0x10;
 constexpr std::uint32_t kDeferredError = 0x20;
 constexpr std::uint32_t kScarcityTold = 0x40;
+constexpr std::uint32_t kThresholdsUntold = 0x80;
 constexpr unsigned kConditionShift = 8;  // MediumState::Condition, eight bits
 
 bool is_rewrite(MediumState::Condition condition) {
@@ -66,6 +67,7 @@ void Unit::remember() const {
                                 (mode.software_write_protect ? kSoftwareWriteProtect : 0U) |
                                 (started ? 0U : kStopped) | (deferred_error ? kDeferredError : 0U) |
                                 (space_watch.is_armed ? 0U : kScarcityTold) |
+                                (mode.threshold_reporting ? 0U : kThresholdsUntold) |
                                 (medium_state.allows_exit ? kAllowsExit : 0U) |
                                 static_cast<std::uint32_t>(medium_state.kept) << kConditionShift;
     std::atomic_ref(memory->attentions).store(attentions.packed(), std::memory_order_release);
@@ -86,6 +88,7 @@ void Unit::recall() {
     mode.descriptor_sense = (memory.state & kDescriptorSense) != 0;
     mode.software_write_protect = (memory.state & kSoftwareWriteProtect) != 0;
     started = (memory.state & kStopped) == 0;
+    mode.threshold_reporting = (memory.state & kThresholdsUntold) == 0;
     space_watch.is_armed = (memory.state & kScarcityTold) == 0;
     deferred_error = (memory.state & kDeferredError) != 0;
     attentions.unpack(memory.attentions);

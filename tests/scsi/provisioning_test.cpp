@@ -110,6 +110,40 @@ TEST_F(Provisioning, SuccessorDoesNotTellItAgain) {
     restart();
 }
 
+// LBPERE of the read-write error recovery page.
+TEST_F(Provisioning, TellsTheThresholdToThoseWhoWantToHear) {
+    Bytes select(4 + 12);
+    select[4] = 0x01;
+    select[5] = 0x0a;
+    EXPECT_EQ(in({0x1a, 0x08, 0x01, 0, 255, 0}).data.at(4 + 7), 0x80);
+    EXPECT_EQ(in({0x1a, 0x08, 0x41, 0, 255, 0}).data.at(4 + 7), 0x80) << "changeable";
+    EXPECT_TRUE(is_good(out({0x15, 0x10, 0, 0, 16, 0}, select)));
+    EXPECT_EQ(in({0x1a, 0x08, 0x01, 0, 255, 0}).data.at(4 + 7), 0);
+    EXPECT_EQ(in({0x1a, 0x08, 0x81, 0, 255, 0}).data.at(4 + 7), 0x80) << "default";
+    device.room.available = kMebi;
+    EXPECT_TRUE(is_good(write_mebi()));
+    EXPECT_TRUE(is_good(test_unit_ready()));
+    select[4 + 7] = 0x80;
+    EXPECT_TRUE(is_good(out({0x15, 0x10, 0, 0, 16, 0}, select)));
+    clock_now += std::chrono::seconds(6);
+    EXPECT_TRUE(is_good(write_mebi()));
+    EXPECT_TRUE(is_check(test_unit_ready(), 0x6, kSoftThresholdReached));
+}
+
+TEST_F(Provisioning, SuccessorKnowsWhoDoesNotWantToHear) {
+    UnitMemory memory{};
+    options.memory = &memory;
+    restart();
+    Bytes select(4 + 12);
+    select[4] = 0x01;
+    select[5] = 0x0a;
+    EXPECT_TRUE(is_good(out({0x15, 0x10, 0, 0, 16, 0}, select)));
+    restart();
+    EXPECT_EQ(in({0x1a, 0x08, 0x01, 0, 255, 0}).data.at(4 + 7), 0);
+    options.memory = nullptr;
+    restart();
+}
+
 TEST_F(Provisioning, TellsItAgainAfterThereWasRoom) {
     for (unsigned round = 0; round < 2; ++round) {
         device.room.available = 0;
@@ -163,6 +197,9 @@ TEST_F(Provisioning, IsForThinUnitsWhoseDeviceTells) {
         EXPECT_TRUE(is_invalid_cdb_field(log(), 2));
         EXPECT_TRUE(is_invalid_cdb_field(in({0x1a, 0x08, 0x1c, 0x02, 255, 0}), 3));
         EXPECT_EQ(in({0x12, 1, 0xb2, 0, 255, 0}).data.at(4), 0);
+        for (const std::uint8_t current_or_changeable : Bytes{0x01, 0x41}) {
+            EXPECT_EQ(in({0x1a, 0x08, current_or_changeable, 0, 255, 0}).data.at(4 + 7), 0);
+        }
     }
     EXPECT_EQ(asked(), 0U);
 }

@@ -23,6 +23,7 @@ assert_eq "$(room)" "24 0" "available and used"
 assert_match "$(sg_vpd --page=lbpv "$SG")" 'Threshold exponent: 11' "VPD page B2h"
 threshold_page=$(cdb_in 28 1a 08 1c 02 1c 00 | od -An -t u1 -w28 | awk '{ print $5, $6, $21, $28 }')
 assert_eq "$threshold_page" "92 2 128 6" "mode page 1Ch/02h: enabled, at 6 MiB"
+assert_eq "$(cdb_in 16 1a 08 01 00 10 00 | od -An -t u1 -w16 | awk '{ print $12 }')" 128 "mode page 01h: LBPERE"
 
 step "room that is no news"
 for ((i = 0; i < 12; i++)); do sg_dd if=/tmp/mebi of="$SG" bs=512 seek=$((i * 2048)) 2>/dev/null; done
