@@ -41,12 +41,12 @@ Sense deferred_write_error() {
 // command's own turn: what is pending and equal is the same one.
 std::optional<Sense> taken_before(Unit& unit, const Command& command) {
     const std::uint64_t progress = command.progress == nullptr ? 0 : *command.progress;
-    if ((progress & command_progress::kDeferredError) != 0) {
+    if (progress == command_progress::kDeferredError) {
         unit.deferred_error = false;
         unit.remember();
         return deferred_write_error();
     }
-    if ((progress & command_progress::kAttention) != 0) {
+    if ((progress & ~command_progress::kHandlersBits) == command_progress::kAttention) {
         const auto attention = AdditionalSense::unpack(static_cast<std::uint16_t>(progress));
         unit.attentions.withdraw(attention);
         unit.remember();

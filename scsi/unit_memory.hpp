@@ -40,8 +40,11 @@ struct UnitMemory {
 };
 static_assert(std::is_trivially_copyable_v<UnitMemory> && sizeof(UnitMemory) % 8 == 0);
 
-/// Values of Command::progress that the unit itself leaves; COMPARE AND WRITE has 1.
+/// Values of Command::progress that the unit itself leaves; COMPARE AND WRITE has 1. Where the
+/// word goes to a handler, only some bits are the handler's to use (handler.h), so that what it
+/// left is not taken for one of these.
 namespace command_progress {
+inline constexpr std::uint64_t kHandlersBits = 0xffff;
 /// The rewrite of the medium goes on in the background: only the status is still to be given.
 inline constexpr std::uint64_t kRewriteBegun = 2;
 /// A unit attention was taken for this command: ASC and ASCQ in the low 16 bits.

@@ -111,8 +111,8 @@ struct lunkit_io {
     /* compare_and_write: NULL, or a word of the request that outlives the process; 0 at first. Set
        it to 1 (a plain store) between a comparison that succeeded and the writing. If it is 1 when
        the call comes (then with LUNKIT_IO_REPLAY), write without comparing: it was done.
-       write, write_zeroes and the zone operations of a zoned device have it as well; there it is
-       the handler's to use: what it left is in it again when the request is repeated. */
+       write, write_zeroes and the zone operations of a zoned device have it as well; there the low
+       16 bits are the handler's: it leaves the others 0, and finds what it left when repeated. */
     uint64_t *progress;
     uint64_t reserved[1];
 };

@@ -227,6 +227,15 @@ TEST_F(UnitMemoryTest, WhatACommandHasTakenIsNotToldToAnother) {
     EXPECT_TRUE(is_good(of_attention.run(kTestUnitReady)));
 }
 
+// A handler that does not keep to its bits, with an address perhaps.
+TEST_F(UnitMemoryTest, WhatAHandlerLeavesIsNoAttention) {
+    for (const std::uint64_t left : {0x7f1234560000ULL | command_progress::kAttention | 0x2a09U,
+                                     0x7f1234560000ULL | command_progress::kDeferredError,
+                                     command_progress::kDeferredError | 1ULL, 0xffffULL}) {
+        EXPECT_TRUE(is_good(successor().repeat(kTestUnitReady, {}, left))) << left;
+    }
+}
+
 TEST_F(UnitMemoryTest, FlushThatNoCommandAskedForFailsTheNextCommand) {
     device.fail_next(Kind::kFlush, Error{EIO});
     EXPECT_FALSE(run_task(queue, unit->set_write_cache(queue, false)));
@@ -348,6 +357,16 @@ TEST_F(UnitMemoryTest, KeepsAMediumThatFailed) {
         << "restricted: there is no way out";
 }
 
+TEST_F(UnitMemoryTest, KeepsThatAFailureWasLeftBehind) {
+    device.fail_next(Kind::kWrite, Error{EIO});
+    ASSERT_TRUE(is_good(out({0x48, 0xa1, 0, 0, 0, 0, 0, 0, 5, 0}, overwrite_list(1, 0x11))));
+    queue.run_all();
+    EXPECT_TRUE(is_check(run(kTestUnitReady), 0x3, 0x3103));
+    EXPECT_TRUE(is_good(run({0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0}))) << "EXIT FAILURE MODE";
+    EXPECT_TRUE(is_good(run(kTestUnitReady)));
+    EXPECT_TRUE(is_good(successor().run(kTestUnitReady)));
+}
+
 TEST_F(UnitMemoryTest, OfAnotherSizeTheMediumIsRewrittenFromTheBeginning) {
     ASSERT_TRUE(is_good(overwrite(1, 0x11)));
     queue.run_one();
@@ -376,29 +395,6 @@ TEST_F(UnitMemoryTest, RewriteThatMakesNoSenseLeavesAMediumThatFailed) {
     }
 }
 
-TEST_F(UnitMemoryTest, ProgressBeyondTheEndOnlyFlushes) {
-    ASSERT_TRUE(is_good(overwrite(1, 0x11)));
-    UnitMemory left = memory;
-    left.rewrite.done = ~std::uint64_t{0};
-TEST_F(UnitMemoryTest, KeepsThatAFailureWasLeftBehind) {
-    device.fail_next(Kind::kWrite, Error{EIO});
-    ASSERT_TRUE(is_good(out({0x48, 0xa1, 0, 0, 0, 0, 0, 0, 5, 0}, overwrite_list(1, 0x11))));
-    queue.run_all();
-    EXPECT_TRUE(is_check(run(kTestUnitReady), 0x3, 0x3103));
-    EXPECT_TRUE(is_good(run({0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0}))) << "EXIT FAILURE MODE";
-    EXPECT_TRUE(is_good(run(kTestUnitReady)));
-    EXPECT_TRUE(is_good(successor().run(kTestUnitReady)));
-}
-
-    Successor next(device, left, options);
-    next.resume();
-    EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
-    EXPECT_EQ(next.device.count(Kind::kFlush), 1U);
-    EXPECT_EQ(next.device.count(Kind::kWrite), 0U);
-}
-
-}  // namespace
-}  // namespace lunkit::scsi::test
 // The bytes behind the memory are another's: the in-flight table's.
 TEST_F(UnitMemoryTest, BlockLongerThanItHoldsIsNotKept) {
     struct {
@@ -421,3 +417,16 @@ TEST_F(UnitMemoryTest, BlockLongerThanItHoldsIsNotKept) {
     restart();
 }
 
+TEST_F(UnitMemoryTest, ProgressBeyondTheEndOnlyFlushes) {
+    ASSERT_TRUE(is_good(overwrite(1, 0x11)));
+    UnitMemory left = memory;
+    left.rewrite.done = ~std::uint64_t{0};
+    Successor next(device, left, options);
+    next.resume();
+    EXPECT_TRUE(is_good(next.run(kTestUnitReady)));
+    EXPECT_EQ(next.device.count(Kind::kFlush), 1U);
+    EXPECT_EQ(next.device.count(Kind::kWrite), 0U);
+}
+
+}  // namespace
+}  // namespace lunkit::scsi::test
