@@ -73,4 +73,8 @@ CommandKind kind_of(std::span<const std::uint8_t> cdb) {
     }
 }
 
+bool is_rewrite(std::span<const std::uint8_t> cdb) {
+    return cdb[0] == 0x04 || cdb[0] == 0x48;
+}
+
 }  // namespace lunkit::tcmu

@@ -18,4 +18,8 @@ enum class CommandKind : std::uint8_t {
 /// By operation code and service action (SPC-5 and SBC-4, tables of them). `cdb` is not empty.
 [[nodiscard]] CommandKind kind_of(std::span<const std::uint8_t> cdb);
 
+/// FORMAT UNIT or SANITIZE: may take hours. From the moment it is executed the unit refuses all
+/// that it could disturb, by itself. `cdb` is not empty.
+[[nodiscard]] bool is_rewrite(std::span<const std::uint8_t> cdb);
+
 }  // namespace lunkit::tcmu

@@ -154,7 +154,7 @@ void Device::start() {
     if (copy_member_) {
         copy_member_->open(*this);  // what was left has its place in changes_ by now
     }
-    if (replays_ == 0) {
+    if (has_caught_up()) {
         unit_.resume_background(queue_);
         (void)serve();  // arms the poll when the ring is empty
     }
@@ -183,7 +183,7 @@ bool Device::poll() {
 // Afterwards one of these holds, so that nothing in the ring is left lying: the poll is armed, a
 // command that runs will look again (stalled_), or again_ is posted.
 bool Device::serve() {
-    if (stopping_ || gone_ || replays_ > 0) {
+    if (stopping_ || gone_ || !has_caught_up()) {
         return false;
     }
     for (unsigned count = 0; count < kBatch; ++count) {
@@ -285,10 +285,18 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     if (aborted) {
         command.status = scsi::StatusCode::kTaskAborted;
     } else if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
+        // It does not wait for others, so it has begun when replay() is through.
+        const bool others_may_come = turn == Turn::kReplay && is_rewrite(command.cdb);
+        rewrites_ += others_may_come ? 1U : 0U;
         co_await unit_.execute(queue_, command);
+        rewrites_ -= others_may_come ? 1U : 0U;
     }  // else the ring was reset while it waited: its data is others' by now
     finish(index, command, data, fetched_at);
-    if (turn == Turn::kReplay && --replays_ == 0) {
+    if (turn != Turn::kReplay) {
+        co_return;
+    }
+    --replays_;
+    if (has_caught_up()) {
         unit_.resume_background(queue_);
         look_again();  // for the first new one
     }

@@ -10,9 +10,10 @@
 // the length of what was produced (READ_LEN), or the rest is zeroed.
 //
 // The commands of a predecessor that its in-flight table holds are executed once more, before the
-// first new one. That this does no harm is prepared while they run for the first time: commands
-// that change the same blocks are executed one after the other, each when the one before has its
-// answer in the ring. So a repeated write can never undo one that was acknowledged later.
+// first new one; but for a rewrite of the medium, which refuses them as long as it runs, only the
+// beginning is waited for. That this does no harm is prepared while they run for the first time:
+// commands that change the same blocks are executed one after the other, each when the one before
+// has its answer in the ring. So a repeated write can never undo one that was acknowledged later.
 //
 // What goes wrong with the ring or its memory fails this device and no other:
 //   ring broken    nothing more is fetched; what runs is answered; a reset of the ring heals it
@@ -133,6 +134,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     };
 
     void replay();
+    [[nodiscard]] bool has_caught_up() const { return replays_ == rewrites_; }
     Detached tell_write_cache();
     bool serve();
     bool take(const Fetched& fetched);
@@ -190,9 +192,10 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     const bool kernel_write_cache_;  // emulate_write_cache, as it was at first
 
     Gate gate_;
-    RangeLock changes_;        // of the commands that run, in the order of fetching
-    WaitingCommands waiting_;  // for their turn in changes_
-    std::size_t replays_ = 0;  // of a predecessor's commands, still running
+    RangeLock changes_;         // of the commands that run, in the order of fetching
+    WaitingCommands waiting_;   // for their turn in changes_
+    std::size_t replays_ = 0;   // of a predecessor's commands, still running
+    std::size_t rewrites_ = 0;  // of these, rewrites of the medium: others are served meanwhile
     // As the clock was read last: at the first fetch of a batch, and at each completion.
     Clock::time_point now_;
     Wakeup poll_;           // of the uio descriptor

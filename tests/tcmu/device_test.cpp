@@ -503,6 +503,43 @@ TEST_F(DeviceTest, KernelHearsOfAWriteCacheThatAPredecessorCouldNotTell) {
     queue.settle();
 }
 
+// Of a predecessor, without IMMED: it may take hours, and the unit says so to whoever asks.
+TEST_F(DeviceTest, RewriteThatIsRepeatedSilencesNobody) {
+    TcmuKernelModel model;
+    const std::optional<std::uint16_t> format = model.write({0x04, 0, 0, 0, 0, 0}, {});
+    auto storage = std::make_unique<ParkedDevice>();
+    ParkedDevice* const parked = storage.get();
+    DeviceParts parts;
+    parts.ring = test::served_ring(model, 16);
+    ASSERT_TRUE(parts.ring.ring().fetch()) << "by the predecessor";
+    parts.block = std::move(storage);
+    Device device(std::move(parts), queue);
+    device.start();
+    const std::optional<std::uint16_t> asked = model.read(cdb_test_unit_ready(), 0);
+    const std::optional<std::uint16_t> written =
+        model.write(cdb_write10(0, 1), bytes_of(512, std::byte{1}));
+    model.notify();
+    queue.settle();
+    (void)model.take_kicks();
+    for (const std::optional<std::uint16_t>& id : {asked, written}) {
+        ASSERT_TRUE(id && model.results().contains(*id));
+        EXPECT_EQ(model.result(*id).status, kCheckCondition);
+        EXPECT_EQ(model.result(*id).sense[2] & 0x0f, 2);  // NOT READY
+        EXPECT_EQ(model.result(*id).sense[12], 0x04);     // FORMAT IN PROGRESS
+        EXPECT_EQ(model.result(*id).sense[13], 0x04);
+    }
+    EXPECT_FALSE(model.results().contains(*format));
+    while (parked->parked() > 0) {
+        parked->release_all(queue);
+        queue.settle();
+    }
+    (void)model.take_kicks();
+    ASSERT_TRUE(model.results().contains(*format));
+    EXPECT_EQ(model.result(*format).status, kGood);
+    device.drain({.bound = 1s, .late = {}, .quiet = [] {}});
+    queue.settle();
+}
+
 TEST_F(DeviceTest, InitiatorsHearOfANewCapacity) {
     Rig rig(queue);
     rig.memory->resize_to(2 * kSize);
