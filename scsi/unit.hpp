@@ -96,8 +96,7 @@ struct Unit {
     AsyncMutex write_cache_switch;
     /// With write_cache_switch. From off to on is a promise less; from on to off, everything that
     /// is cached becomes durable: what begins from the first moment on is by itself, what runs sees
-    /// to it when it ends, what has ended before by a flush. After a failure the cache is as it
-    /// was.
+    /// to it when it ends, what has ended before by a flush. After a failure all is as before.
     Task<Status> set_write_cache(Queue& queue, bool enabled);
     /// After a request that carried `flags`: the write cache was switched off while it ran, so
     /// that it still needs a flush.

@@ -264,8 +264,10 @@ DeviceInfo PluginDevice::info() const {
 
 /// Asked behind the Exclusion: a resize that shrinks the device waits for who has passed.
 int PluginDevice::refusal(const IoRequest& io, Access access, std::uint64_t data_bytes) const {
-    if (!ByteRange::fits(io.offset, io.length, size_.load()) ||
-        ((io.offset | io.length) & (block_size_ - 1)) != 0) {
+    if (!ByteRange::fits(io.offset, io.length, size_.load())) {
+        return ERANGE;
+    }
+    if (((io.offset | io.length) & (block_size_ - 1)) != 0) {
         return EINVAL;
     }
     if (data_bytes != 0 &&

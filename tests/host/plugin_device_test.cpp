@@ -232,9 +232,9 @@ TEST_F(PluginDeviceTest, PassesRequestsOn) {
 TEST_F(PluginDeviceTest, RefusesWhatLiesOutside) {
     open(asynchronous());
     std::string into(1024, '?');
-    EXPECT_EQ(EINVAL, read(kSize - 512, into).error().code);
-    EXPECT_EQ(EINVAL, read(UINT64_MAX - 511, into).error().code);
-    EXPECT_EQ(EINVAL, write_zeroes(0, kSize + 512).error().code);
+    EXPECT_EQ(ERANGE, read(kSize - 512, into).error().code);
+    EXPECT_EQ(ERANGE, read(UINT64_MAX - 511, into).error().code);
+    EXPECT_EQ(ERANGE, write_zeroes(0, kSize + 512).error().code);
     EXPECT_TRUE(disk_.calls.empty());
 }
 
@@ -457,7 +457,7 @@ TEST_F(PluginDeviceTest, AtomicWritesAreThoseThatTheHandlerPromises) {
     EXPECT_EQ(1024U, device_->info().max_atomic_write);
     EXPECT_TRUE(write(0, std::string(1024, 'a'), LUNKIT_IO_ATOMIC));
     EXPECT_EQ(EOPNOTSUPP, write(0, std::string(1536, 'b'), LUNKIT_IO_ATOMIC).error().code);
-    EXPECT_EQ(EINVAL, write(kSize, std::string(512, 'b'), LUNKIT_IO_ATOMIC).error().code);
+    EXPECT_EQ(ERANGE, write(kSize, std::string(512, 'b'), LUNKIT_IO_ATOMIC).error().code);
     EXPECT_THAT(disk_.calls, ElementsAre("write 0+1024"));
 }
 
@@ -538,7 +538,7 @@ TEST_F(PluginDeviceTest, AnOrOutsideOfTheDeviceIsRefused) {
     std::string bits(1024, '\x02');
     const SingleData data(bits.data(), bits.size());
     IoRequest io(disk_.bytes.size() - 512, data);
-    EXPECT_EQ(EINVAL, test::run_task(queue_, device_->or_write(queue_, io)).error().code);
+    EXPECT_EQ(ERANGE, test::run_task(queue_, device_->or_write(queue_, io)).error().code);
     io = IoRequest(100, data);
     EXPECT_EQ(EINVAL, test::run_task(queue_, device_->or_write(queue_, io)).error().code);
     EXPECT_TRUE(disk_.calls.empty());
@@ -761,7 +761,7 @@ TEST_F(PluginDeviceTest, LargerThanTheLunIsCutToIt) {
     ASSERT_TRUE(try_open(asynchronous(), std::move(request)));
     EXPECT_EQ(kSize / 2, device_->info().size);
     std::string into(512, '?');
-    EXPECT_EQ(EINVAL, read(kSize / 2, into).error().code);
+    EXPECT_EQ(ERANGE, read(kSize / 2, into).error().code);
 }
 
 TEST_F(PluginDeviceTest, BlocksTooSmallForTheHandlerAreRefused) {
@@ -910,13 +910,13 @@ TEST_F(PluginDeviceTest, ASizeThatTheHandlerTellsIsServed) {
     };
     ASSERT_TRUE(try_open(asynchronous(), std::move(request)));
     std::string into(4096, '?');
-    EXPECT_EQ(EINVAL, read(kSize / 2 - 4096, into).error().code);
+    EXPECT_EQ(ERANGE, read(kSize / 2 - 4096, into).error().code);
     disk_.host->size_changed(disk_.host_device, kSize / 2 + 512);
     EXPECT_TRUE(read(kSize / 2 - 4096, into));
     disk_.host->size_changed(disk_.host_device, kSize / 2);  // as many blocks as before
     disk_.host->size_changed(disk_.host_device, 512);        // not one block
     disk_.host->size_changed(disk_.host_device, 8192);
-    EXPECT_EQ(EINVAL, read(8192, into).error().code);
+    EXPECT_EQ(ERANGE, read(8192, into).error().code);
     EXPECT_THAT(told, ElementsAre(kSize / 2, 8192));
 }
 
@@ -931,7 +931,7 @@ TEST_F(PluginDeviceTest, ASizeToldDuringAResizeThatFailsStays) {
     EXPECT_FALSE(device_->resize(kSize / 4));
     std::string into(512, '?');
     EXPECT_TRUE(read(kSize / 2 - 512, into));
-    EXPECT_EQ(EINVAL, read(kSize / 2, into).error().code);
+    EXPECT_EQ(ERANGE, read(kSize / 2, into).error().code);
 }
 
 TEST_F(PluginDeviceTest, OpenErrorsAreTheHandlersSentence) {

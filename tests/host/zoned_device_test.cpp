@@ -169,7 +169,7 @@ TEST_F(ZonedDeviceTest, CallsWhatManagesZones) {
     EXPECT_TRUE(manage_zones(ZoneAction::kClose, kZone, kZone));
     EXPECT_TRUE(manage_zones(ZoneAction::kFinish, 0, 2 * kZone));
     EXPECT_TRUE(manage_zones(ZoneAction::kReset, 3 * kZone, kZone));
-    EXPECT_EQ(manage_zones(ZoneAction::kReset, 3 * kZone, 2 * kZone).error().code, EINVAL);
+    EXPECT_EQ(manage_zones(ZoneAction::kReset, 3 * kZone, 2 * kZone).error().code, ERANGE);
     EXPECT_THAT(disk_.calls, ElementsAre("o 0+1", "c 1+1", "f 0+2", "r 3+1"));
 }
 
