@@ -154,7 +154,11 @@ void LogServer::answer_known(const Entry& log, const Request& request) {
     if (said.error() == 0 && is_postsuspend) {
         log->suspended = true;
     }
-    if (said.error() == 0 && log->store && (is_postsuspend || type == RequestType::kFlush)) {
+    // A MARK too: if this process dies before the FLUSH, the kernel makes that one again, but not
+    // the MARK, and who has lost the state folder as well knows only what is on the disk.
+    const bool must_be_stored =
+        is_postsuspend || type == RequestType::kFlush || type == RequestType::kMarkRegion;
+    if (said.error() == 0 && log->store && must_be_stored) {
         store_and_answer(log, request);
         return;
     }
@@ -231,9 +235,12 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
     const bool is_overtaken = now && now != before;
     if (!is_overtaken) {
         if (made->reconstructed) {
+            const bool asks_disk = made->store && made->arguments.start != Start::kSync;
             core::log(LogLevel::kWarning, {.device = made->identity.uuid},
-                      "the kernel goes on with a dirty log that is unknown here: its regions are "
-                      "out of sync; if no resync begins, suspend and resume the device");
+                      "the kernel goes on with a dirty log that is unknown here: {}",
+                      asks_disk ? "it begins with what is on its disk"
+                                : "its regions are out of sync; if no resync begins, suspend and "
+                                  "resume the device");
         }
         keep(made);
     }
@@ -367,7 +374,7 @@ bool LogServer::is_of_same_device(const ServedLog& one, const ServedLog& log) {
            one.bits.has_begun();
 }
 
-// FLUSH and POSTSUSPEND of disk logs.
+// MARK_REGION, FLUSH and POSTSUSPEND of disk logs.
 
 Detached LogServer::store_and_answer(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();

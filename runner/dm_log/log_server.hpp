@@ -12,8 +12,9 @@
 //            arguments say. From then on the state folder has them.
 //   DTR      the end. None comes for a log that goes while no daemon is there.
 //
-// A log of which nothing is known but that the kernel knows it, is constructed with all regions
-// out of sync: that costs a resync, where anything else may lose a write on one leg.
+// A log of which nothing is known but that the kernel knows it, begins with what is on its disk:
+// all that the kernel was told is stored has got there. Without a disk all regions are out of sync:
+// that costs a resync, where anything else may lose a write on one leg.
 #pragma once
 
 #include <atomic>

@@ -347,6 +347,25 @@ TEST_F(LogServerTest, DiskLogOutlivesTheStateOfTheDaemonToo) {
     EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0})), ElementsAre(0));
 }
 
+// The kernel waits for the FLUSH, and makes the MARK before it no second time.
+TEST_F(LogServerTest, MarkThatADeadDaemonAnsweredIsOnDisk) {
+    const std::string table = disk("2048 disk @ 1024");
+    make_log(table + " nosync");
+    EXPECT_EQ(ask(RequestType::kMarkRegion, {0}).error(), 0);
+    std::filesystem::remove_all(run_dir_ / "dm_log");
+    start_server();
+    EXPECT_EQ(ask(RequestType::kFlush).error(), -ESRCH);
+    EXPECT_EQ(construct_again(table + " nosync").error(), 0);
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_EQ(ask(RequestType::kFlush).error(), 0);
+    // The write begins, and the machine dies.
+    std::filesystem::remove_all(run_dir_ / "dm_log");
+    start_server();
+    make_log(table, 2);
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0}, 2)), ElementsAre(0));
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {1}, 2)), ElementsAre(1));
+}
+
 TEST_F(LogServerTest, DiskLogOfAnotherMirrorIsRefused) {
     make_log(disk("2048 disk @ 1024"));
     EXPECT_EQ(construct(disk("2048 disk @ 1024"), 2, "mirror-b").error(), -EBUSY);
