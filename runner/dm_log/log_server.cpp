@@ -290,18 +290,19 @@ void LogServer::forget(const Entry& log) {
 
 Detached LogServer::resume(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
-    Status status;
     if (!log->bits.has_begun()) {
-        status = co_await begin(log);
+        co_await begin(log);
     } else if (log->suspended) {
         log->bits.resume();
     }
     log->suspended = false;
-    answer(log, request, status ? Answer() : Answer::failed(EIO));
+    // That the disk has failed is for the next FLUSH to say. From here the kernel, after a second
+    // CTR, would take it for a no to the IN_SYNC that it came for, and write one leg only.
+    answer(log, request, {});
 }
 
-/// The bits, then the state folder, then the disk. An error is of the last, and logged.
-Task<Status> LogServer::begin(Entry log) {
+/// The bits, then the state folder, then the disk. Errors are logged.
+Task<void> LogServer::begin(Entry log) {
     const bool is_fresh = log->arguments.start == Start::kSync;
     const bool begins_clean = log->arguments.start == Start::kNosync && !log->reconstructed;
     const Entry predecessor = predecessor_of(*log);
@@ -317,7 +318,7 @@ Task<Status> LogServer::begin(Entry log) {
     } else if (log->store && !is_fresh && !begins_clean) {
         const auto contents = co_await log->store->load();
         if (log->bits.has_begun()) {
-            co_return Status();  // the kernel asked again meanwhile
+            co_return;  // the kernel asked again meanwhile
         }
         if (contents) {
             log->bits.begin(contents->clean, contents->regions, false);
@@ -337,12 +338,10 @@ Task<Status> LogServer::begin(Entry log) {
     if (predecessor && predecessor->suspended) {
         forget(predecessor);  // its DTR comes later, and nobody else may begin with it
     }
-    if (!log->store) {
-        co_return Status();
+    if (log->store) {
+        const Status stored = co_await log->store->store(log->bits);
+        report(*log, stored);
     }
-    Status stored = co_await log->store->store(log->bits);
-    report(*log, stored);
-    co_return stored;
 }
 
 /// The log whose device gets the table of `log` in place of its own: suspended, and not gone yet. A

@@ -82,7 +82,7 @@ class LogServer {
     void forget(const Entry& log);
 
     Detached resume(Entry log, Request request);
-    Task<Status> begin(Entry log);
+    Task<void> begin(Entry log);
     [[nodiscard]] Entry predecessor_of(const ServedLog& log) const;
     [[nodiscard]] bool had_other_regions(const ServedLog& log) const;
     /// Another log of it, whose bits are known.

@@ -28,6 +28,15 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using namespace std::chrono_literals;
 
+/// Its disks may fail.
+class FailingQueue final : public test::FakeEngineQueue {
+  public:
+    bool fails = false;
+    int submit_data_sync(int fd, const void* lane, lunkit_completion* completion) override {
+        return fails ? -EIO : FakeEngineQueue::submit_data_sync(fd, lane, completion);
+    }
+};
+
 class LogServerTest : public testing::Test {
   protected:
     void SetUp() override { start_server(); }
@@ -91,7 +100,7 @@ class LogServerTest : public testing::Test {
 
     test::TemporaryFolder run_dir_;
     test::BuildFolder disk_;
-    test::FakeEngineQueue queue_;
+    FailingQueue queue_;
     std::vector<Answer> answers_;
     std::unique_ptr<LogServer> server_;
 };
@@ -364,6 +373,20 @@ TEST_F(LogServerTest, MarkThatADeadDaemonAnsweredIsOnDisk) {
     make_log(table, 2);
     EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0}, 2)), ElementsAre(0));
     EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {1}, 2)), ElementsAre(1));
+}
+
+// The kernel takes a RESUME that fails after its second CTR for an IN_SYNC that says no, and writes
+// one leg of regions that are in sync here.
+TEST_F(LogServerTest, LogThatCannotBeStoredIsResumedForAKernelThatUsesIt) {
+    const std::string table = disk("2048 disk @ 1024");
+    make_log(table + " nosync");
+    std::filesystem::remove_all(run_dir_ / "dm_log");
+    start_server();
+    EXPECT_EQ(construct_again(table + " nosync").error(), 0);
+    queue_.fails = true;
+    EXPECT_EQ(ask(RequestType::kResume).error(), 0);
+    EXPECT_THAT(numbers_of(ask(RequestType::kInSync, {0})), ElementsAre(1));
+    EXPECT_EQ(ask(RequestType::kFlush).error(), -EIO);
 }
 
 TEST_F(LogServerTest, DiskLogOfAnotherMirrorIsRefused) {
