@@ -5,15 +5,16 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+
+#include "host/device_label.hpp"
 
 namespace lunkit::host {
 
 class CurrentDevice {
   public:
-    /// `name` must outlive this scope.
-    CurrentDevice(std::string_view name, bool take_over)
-        : name_(name), take_over_(take_over), outer_(current_) {
+    /// `label` must outlive this scope.
+    CurrentDevice(const DeviceLabel& label, bool take_over)
+        : label_(label), take_over_(take_over), outer_(current_) {
         current_ = this;
     }
     CurrentDevice(const CurrentDevice&) = delete;
@@ -23,13 +24,15 @@ class CurrentDevice {
     ~CurrentDevice() { current_ = outer_; }
 
     /// Empty outside of an open().
-    [[nodiscard]] static std::string name() {
-        return current_ != nullptr ? std::string(current_->name_) : std::string();
+    [[nodiscard]] static DeviceLabel label() {
+        return current_ != nullptr ? current_->label_ : DeviceLabel();
     }
+    /// What it is called so far.
+    [[nodiscard]] static std::string name() { return std::string(label().get()); }
     [[nodiscard]] static bool take_over() { return current_ != nullptr && current_->take_over_; }
 
   private:
-    std::string_view name_;
+    const DeviceLabel& label_;
     bool take_over_;
     CurrentDevice* outer_;
     static inline thread_local CurrentDevice* current_ = nullptr;

@@ -20,15 +20,15 @@ constexpr std::size_t kBounceSize = 256U << 10U;
 Result<std::unique_ptr<LocalFile>> LocalFile::open(const FileRequest& request,
                                                    const FilePolicy& policy, FileCalls& calls) {
     TRY(OpenedFile file, open_file(request, policy));
-    return std::make_unique<LocalFile>(std::move(file), calls, CurrentDevice::name());
+    return std::make_unique<LocalFile>(std::move(file), calls, CurrentDevice::label());
 }
 
-LocalFile::LocalFile(OpenedFile file, FileCalls& calls, std::string device)
+LocalFile::LocalFile(OpenedFile file, FileCalls& calls, DeviceLabel device)
     : file_(std::move(file)), calls_(calls), device_(std::move(device)), bounce_(kBounceSize) {}
 
 void LocalFile::latch_flush(int error, const char* what) {
     if (flush_.latch()) {
-        core::log(core::LogLevel::kError, {device_, 0},
+        core::log(core::LogLevel::kError, {device_.get(), 0},
                   "{}: {} failed ({}): what was written since the last good flush may be lost; "
                   "every flush and FUA write fails until the file is opened again",
                   file_.path, what, std::generic_category().message(error));

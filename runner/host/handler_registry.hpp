@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/device_label.hpp"
 #include "lunkit/block_device.hpp"
 #include "lunkit/facts.hpp"
 #include "lunkit/handler.h"
@@ -41,6 +42,8 @@ struct OpenDevice {
     /// Any thread, when the device is closed: a successor will open it with take_over. Empty: no.
     std::function<bool()> handing_over;
     bool zones = false;  ///< the front end can serve a zoned device
+    /// What messages call the device once it is known, instead of `name`. May be null.
+    std::shared_ptr<const LateName> late_name = {};
 };
 
 /// How closely to look at storage.

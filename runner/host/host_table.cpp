@@ -31,10 +31,8 @@ int reach(const lunkit_data& data, std::uint64_t offset, std::uint64_t length) {
 }
 
 void call_log(void* device, int level, const char* message) {
-    const core::LogSubject subject{device != nullptr
-                                       ? std::string_view(static_cast<HostDevice*>(device)->name)
-                                       : std::string_view(),
-                                   0};
+    const core::LogSubject subject{
+        device != nullptr ? static_cast<HostDevice*>(device)->label.get() : std::string_view(), 0};
     const int known = std::clamp<int>(level, LUNKIT_LOG_ERROR, LUNKIT_LOG_DEBUG);
     if (core::log_enabled(static_cast<core::LogLevel>(known), subject.device)) {
         core::log_line(static_cast<core::LogLevel>(known), subject, message);

@@ -4,15 +4,15 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 
+#include "host/device_label.hpp"
 #include "lunkit/handler.h"
 
 namespace lunkit::host {
 
 /// Behind `host_device`: what host calls need of a device. Outlives the open device.
 struct HostDevice {
-    std::string name;
+    DeviceLabel label;
     std::function<void(std::uint64_t size)> size_changed;  ///< any thread; may be empty
     std::function<bool()> handing_over;                    ///< the same
 };

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "core/engine_queue.hpp"
+#include "host/device_label.hpp"
 #include "host/file_calls.hpp"
 #include "host/file_flush.hpp"
 #include "host/file_open.hpp"
@@ -36,7 +37,7 @@ class LocalFile {
     static Result<std::unique_ptr<LocalFile>> open(const FileRequest& request,
                                                    const FilePolicy& policy = file_policy(),
                                                    FileCalls& calls = FileCalls::system());
-    LocalFile(OpenedFile file, FileCalls& calls, std::string device);
+    LocalFile(OpenedFile file, FileCalls& calls, DeviceLabel device);
 
     /// Error offsets count from the start of the transfer.
     int read(core::EngineQueue& queue, std::uint64_t offset, const lunkit_data& data,
@@ -147,7 +148,7 @@ class LocalFile {
 
     OpenedFile file_;
     FileCalls& calls_;
-    std::string device_;  // for the log
+    DeviceLabel device_;  // for the log
     std::atomic<std::uint8_t> lacking_{0};
     FlushState flush_;
     Exclusion blocks_;   // direct: read-modify-write against everything else

@@ -77,7 +77,7 @@ PluginDevice::PluginDevice(const lunkit_handler& handler, OpenDevice request)
       asked_read_only_(request.read_only),
       serves_zones_(request.zones),
       one_at_a_time_((handler.flags & LUNKIT_HANDLER_PARALLEL) == 0),
-      host_device_{std::move(request.name),
+      host_device_{{std::move(request.name), std::move(request.late_name)},
                    [this, told = std::move(request.size_changed)](std::uint64_t size) {
                        if (const std::uint64_t served = take_size(size); served != 0 && told) {
                            told(served);
@@ -122,7 +122,7 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
     open.struct_size = sizeof open;
     open.flags = flags;
     open.config = config.c_str();
-    open.name = device->host_device_.name.c_str();
+    open.name = device->host_device_.label.name.c_str();
     open.size = wanted_size;
     open.block_size = device->block_size_;
     open.host = &host_table();
@@ -131,7 +131,7 @@ Result<std::unique_ptr<PluginDevice>> PluginDevice::open(const lunkit_handler& h
     open.error = error.data();
     open.error_size = error.size();
     {
-        const CurrentDevice scope(device->host_device_.name, take_over);
+        const CurrentDevice scope(device->host_device_.label, take_over);
         if (const int status = handler.open(&open, &device->device_); status < 0) {
             device->device_ = nullptr;
             return complaint(handler, status, error.data());

@@ -67,6 +67,7 @@ Status UblkService::make(const Entry& entry) {
     {
         const std::lock_guard lock(mutex_);
         entry->dev_id = info.dev_id;
+        entry->name->set(block_name(info.dev_id));
         entry->recoverable = is_recoverable(info);
     }
     const abi::Params params = parameters_of(storage, wanted.block_size, info.max_io_buf_bytes);
@@ -94,13 +95,14 @@ host::OpenDevice UblkService::open_request(const Entry& entry, bool take_over) c
             .read_only = wanted.read_only,
             .take_over = take_over,
             .size_changed =
-                [config = wanted.config](std::uint64_t bytes) {
-                    core::log(LogLevel::kWarning, {.device = config},
+                [label = host::DeviceLabel{wanted.config, entry->name}](std::uint64_t bytes) {
+                    core::log(LogLevel::kWarning, {.device = label.get()},
                               "the storage has {} bytes now; its ublk device keeps its size until "
                               "\"lunkit ublk resize\"",
                               bytes);
                 },
-            .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); }};
+            .handing_over = [handing_over = entry->handing_over] { return handing_over->load(); },
+            .late_name = entry->name};
 }
 
 /// What the next daemon has to know, before there is anything that it could find.

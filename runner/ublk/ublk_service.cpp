@@ -124,6 +124,7 @@ void UblkService::find_left() {
         entry->record = std::move(*record);
         records.erase(record);
         entry->dev_id = dev_id;
+        entry->name->set(block_name(dev_id));
         entry->recoverable = is_recoverable(*info);
         entry->recovering = true;
         {

@@ -122,6 +122,8 @@ class UblkService final : public core::Service {
         /// The handler is closed for the next daemon to open. Any thread.
         const std::shared_ptr<std::atomic<bool>> handing_over =
             std::make_shared<std::atomic<bool>>(false);
+        /// Set with dev_id, for what its handler logs.
+        const std::shared_ptr<host::LateName> name = std::make_shared<host::LateName>();
     };
     using Entry = std::shared_ptr<Served>;
 

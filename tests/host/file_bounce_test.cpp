@@ -22,7 +22,8 @@ class FileBounce : public FileRig {
         }
         opened->offset_alignment = kBlock;
         opened->memory_alignment = kBlock;
-        file_ = std::make_unique<host::LocalFile>(std::move(*opened), calls_, "disk");
+        file_ = std::make_unique<host::LocalFile>(std::move(*opened), calls_,
+                                                  host::DeviceLabel{"disk"});
     }
     Task<Outcome> write_task(std::uint64_t offset, const SingleData& data) {
         return start([this, offset, &data](lunkit_completion* completion) {

@@ -50,7 +50,8 @@ class FileLocks : public ::testing::Test {
 };
 
 TEST_F(FileLocks, TheSameDaemonNamesTheDeviceThatServesIt) {
-    const CurrentDevice scope("user_0/disk1", false);
+    const DeviceLabel label{"user_0/disk1"};
+    const CurrentDevice scope(label, false);
     const auto first = open();
     ASSERT_TRUE(first) << first.error().what;
     const auto second = open();
@@ -146,7 +147,8 @@ TEST_F(FileLocks, TakeOverWaitsForThePredecessor) {
         std::this_thread::sleep_for(std::chrono::milliseconds(600));
         other.reset();
     });
-    const CurrentDevice scope("disk", true);
+    const DeviceLabel label{"disk"};
+    const CurrentDevice scope(label, true);
     const auto file = open();
     dying.join();
     EXPECT_TRUE(file) << file.error().what;

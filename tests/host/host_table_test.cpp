@@ -157,22 +157,44 @@ TEST_P(HostTable, MemoryIsAlignedToAPage) {
     EXPECT_EQ(nullptr, host_.allocate(UINT64_MAX));
 }
 
+std::string lines;  // NOLINT: what the sink has no other way to
+void keep_lines(core::LogLevel /*level*/, const core::LogSubject& subject,
+                std::string_view message) {
+    lines += std::string(subject.device) + ": " + std::string(message) + "\n";
+}
+
+// Of a ublk device nothing that its handler said was shown by "lunkit log-level ublkb4 debug".
+TEST_P(HostTable, LogNamesADeviceByTheNameThatItGotLate) {
+    const auto late = std::make_shared<LateName>();
+    HostDevice device{{"ram/64M", late}, {}, {}};
+    lines.clear();
+    core::set_log_sink(keep_lines);
+    core::set_log_level("ublkb4", core::LogLevel::kDebug);
+    host_.log(&device, LUNKIT_LOG_INFO, "opening");
+    host_.log(&device, LUNKIT_LOG_DEBUG, "not wanted");
+    late->set("ublkb4");
+    host_.log(&device, LUNKIT_LOG_DEBUG, "wanted");
+    core::set_log_levels({});
+    core::set_log_sink(nullptr);
+    EXPECT_EQ(lines, "ram/64M: opening\nublkb4: wanted\n");
+}
+
 TEST_P(HostTable, HandingOverIsWhatTheFrontEndSays) {
     bool stays = false;
-    HostDevice device{"disk", {}, [&] { return stays; }};
+    HostDevice device{{"disk"}, {}, [&] { return stays; }};
     EXPECT_EQ(0, host_.handing_over(&device));
     stays = true;
     EXPECT_EQ(1, host_.handing_over(&device));
-    HostDevice nobodys{"disk", {}, {}};
+    HostDevice nobodys{{"disk"}, {}, {}};
     EXPECT_EQ(0, host_.handing_over(&nobodys));
 }
 
 TEST_P(HostTable, SizeChangesReachTheFrontEnd) {
     std::uint64_t told = 0;
-    HostDevice device{"disk", [&](std::uint64_t size) { told = size; }, {}};
+    HostDevice device{{"disk"}, [&](std::uint64_t size) { told = size; }, {}};
     host_.size_changed(&device, 4096);
     EXPECT_EQ(4096U, told);
-    HostDevice deaf{"disk", {}, {}};
+    HostDevice deaf{{"disk"}, {}, {}};
     host_.size_changed(&deaf, 4096);
 }
 

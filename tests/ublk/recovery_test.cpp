@@ -84,6 +84,7 @@ TEST_F(UblkRecoveryTest, DaemonThatStopsLeavesItsDeviceToTheNext) {
     const host::OpenDevice request = rig_.opened().at(1).request;
     EXPECT_TRUE(request.take_over);
     EXPECT_EQ(request.config, "ram/a");
+    EXPECT_EQ(request.late_name->get(), "ublkb4");
     EXPECT_EQ(request.size, kBytes);
     EXPECT_EQ(rig_.only_device().node, "/dev/ublkb4");
     EXPECT_EQ(rig_.devices.at(4).ublksrv_pid, ::getpid());

@@ -95,6 +95,13 @@ TEST_F(UblkServiceTest, DiskIsServedWhileItsDeviceIsThere) {
     EXPECT_FALSE(rig_.service->serves_disk("ublkb4"));
 }
 
+// It is in the kernel only when its storage is open.
+TEST_F(UblkServiceTest, StorageLearnsTheNameOfItsDevice) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    const host::OpenDevice request = rig_.opened().back().request;
+    EXPECT_EQ((host::DeviceLabel{request.name, request.late_name}.get()), "ublkb4");
+}
+
 // Without the look at them START_DEV would wait for ever.
 TEST_F(UblkServiceTest, TagsThatAreRefusedEndTheDeviceBeforeItStarts) {
     rig_.refuse_fetches();
