@@ -134,13 +134,13 @@ void TcmuService::opened(const Entry& entry, Result<BroughtUp> result) {
     const DeviceInfo info = device.block().info();
     core::log(LogLevel::kInfo, {.device = entry->folder}, "serving {} ({} bytes) at /dev/uio{}",
               entry->uio.name.config, info.size, entry->uio.minor);
-    core::call_on(device.queue(), [&device, told = entry->told_size] {
+    core::call_on(device.queue(), [&device, told = entry->size_came_early] {
         if (told) {
             device.capacity_changed();
         }
         device.start();
     });
-    entry->told_size = false;
+    entry->size_came_early = false;
     if (entry->reply) {
         entry->add_answered = entry->reply.answer(0);
     }
@@ -235,7 +235,7 @@ void TcmuService::handler_says_size(const Entry& entry) {
         return;
     }
     if (!entry->device) {
-        entry->told_size = true;  // opened() asks the device for it
+        entry->size_came_early = true;  // opened() asks the device for it
         return;
     }
     core::call_on(entry->device->queue(),

@@ -64,7 +64,7 @@ struct ServedDevice {
     std::shared_ptr<std::atomic<bool>> stays = std::make_shared<std::atomic<bool>>(false);
     std::uint64_t kernel_size = 0;  ///< what the kernel thinks, bytes
     bool tells_size = false;        ///< the kernel is to be told what the device's is
-    bool told_size = false;         ///< by the handler, before the device was there
+    bool size_came_early = false;   ///< the handler told of one before the device was there
     /// The kernel's emulate_write_cache is being made to follow the unit's; nothing: it is not. The
     /// kernel asks us about it by a RECONFIG of its own, while the write waits.
     std::optional<bool> writing_cache;
