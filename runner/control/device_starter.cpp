@@ -29,6 +29,7 @@ void DeviceStarter::start(std::vector<DeclaredDevice> declared) {
         return !has(asked_, device) || !has(declared, device);  // asked for an earlier node
     });
     again_.clear();
+    told_.clear();  // who has the files read again looks for what is missing
     with_nodes_.clear();
     std::vector<std::string> nodes;
     for (const DeclaredDevice& device : declared) {

@@ -57,7 +57,8 @@ class DeviceStarter {
     LoopTimer timer_;
     std::vector<DeclaredDevice> with_nodes_;  // those that have an awaited_node
     std::vector<DeclaredDevice> again_;       // of them: to be asked for once more
-    std::vector<DeclaredDevice> told_;        // of them: of which the log has said so
+    std::vector<DeclaredDevice>
+        told_;  // of them: of which the log has said so, since the last start()
     LoopTimer again_timer_;
     NodeWatch nodes_;
 };

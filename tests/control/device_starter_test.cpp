@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/log.hpp"
 #include "lunkit/unique_fd.hpp"
 #include "support/child_process.hpp"
 
@@ -20,6 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::ElementsAre;
+using testing::SizeIs;
 
 DeclaredDevice device(std::uint32_t number, const std::string& config = "ram/a") {
     return {.file = "f", .front_end = "ublk", .wanted = {.config = config, .number = number}};
@@ -151,6 +153,36 @@ TEST_F(DeviceStarterTest, OneWhosePredecessorIsStillGoingIsAskedForAgain) {
     }
     answer(1);
     EXPECT_THAT(asked_, ElementsAre(1, 2, 1));
+}
+
+std::vector<std::string> notices;  // NOLINT: what the sink has no other way to
+void keep_notices(core::LogLevel level, const core::LogSubject& /*subject*/,
+                  std::string_view message) {
+    if (level == core::LogLevel::kNotice) {
+        notices.emplace_back(message);
+    }
+}
+
+// After a reload the log had no word of why the device was not there.
+TEST_F(DeviceStarterTest, OneWhosePredecessorIsStillGoingIsToldOfOncePerReload) {
+    const test::TemporaryFolder folder;
+    DeclaredDevice awaiting = device(1);
+    awaiting.awaited_node = folder.path();
+    DeviceStarter starter = this->starter();
+    notices.clear();
+    core::set_log_sink(keep_notices);
+    starter.start({awaiting});
+    answer(1, EAGAIN);
+    while (asked_.size() < 2) {
+        g_main_context_iteration(nullptr, TRUE);
+    }
+    answer(1, EAGAIN);
+    EXPECT_THAT(notices, SizeIs(1));
+    starter.start({awaiting});
+    answer(1, EAGAIN);
+    EXPECT_THAT(notices, SizeIs(2));
+    core::set_log_sink(nullptr);
+    starter.stop();
 }
 
 TEST_F(DeviceStarterTest, OneWhoseNodeIsThereHasItsTurn) {
