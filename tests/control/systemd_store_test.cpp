@@ -99,6 +99,18 @@ TEST_F(SystemdStoreTest, NameThatSystemdWouldReplaceIsRefused) {
     EXPECT_EQ(receive().text, "");
 }
 
+// systemd closes what finds its store full, and answers nothing.
+TEST_F(SystemdStoreTest, FullStoreIsAnErrorWhereSystemdTellsItsSize) {
+    ::setenv("FDSTORE", "2", 1);  // NOLINT(concurrency-mt-unsafe): one thread
+    SystemdStore store;
+    ::unsetenv("FDSTORE");  // NOLINT(concurrency-mt-unsafe): one thread
+    EXPECT_TRUE(store.keep("a", make_file("a")));
+    EXPECT_TRUE(store.keep("b", make_file("b")));
+    EXPECT_EQ(store.keep("c", make_file("c")).error().code, ENOSPC);
+    store.drop("a");
+    EXPECT_TRUE(store.keep("c", make_file("c")));
+}
+
 TEST_F(SystemdStoreTest, NothingIsKeptAndNothingInheritedWithoutSystemd) {
     ::unsetenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): one thread
     SystemdStore store;
