@@ -30,10 +30,12 @@ struct CharFree {
 };
 using CharPtr = std::unique_ptr<char, CharFree>;
 
-/// A string for D-Bus, which takes valid UTF-8 only: names in configfs are any bytes.
+/// As D-Bus has it, which takes valid UTF-8 only: names in configfs are any bytes.
+inline CharPtr valid_utf8(const std::string& text) {
+    return CharPtr(g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())));
+}
 inline GVariant* string_variant(const std::string& text) {
-    return g_variant_new_take_string(
-        g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())));
+    return g_variant_new_take_string(valid_utf8(text).release());
 }
 
 /// Room for the GError of one call: `call(..., error.out())`.

@@ -343,6 +343,21 @@ gboolean on_resize_device(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvoca
                             });
 }
 
+/// The device that is listed as `shown`, whose own name D-Bus may have no string for. When that
+/// can be several, or none: `shown`.
+std::string name_of(const Daemon& daemon, const std::string& shown) {
+    std::vector<std::string> found;
+    for (core::DeviceStatus& device : daemon.devices()) {
+        if (device.name == shown) {
+            return shown;
+        }
+        if (valid_utf8(device.name).get() == shown) {
+            found.push_back(std::move(device.name));
+        }
+    }
+    return found.size() == 1 ? found.front() : shown;
+}
+
 GVariant* to_reply(const std::vector<core::RegionRun>& runs) {
     GVariantBuilder builder{};
     g_variant_builder_init(&builder, G_VARIANT_TYPE("a(ttbb)"));
@@ -360,7 +375,8 @@ gboolean on_list_regions(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocat
         invocation, data,
         [invocation, where = std::string(front_end), log = std::string(name)](Shared& shared) {
             shared.daemon.list_regions(
-                where, log, [invocation](const Result<std::vector<core::RegionRun>>& runs) {
+                where, name_of(shared.daemon, log),
+                [invocation](const Result<std::vector<core::RegionRun>>& runs) {
                     if (!runs) {
                         answer_change(invocation, std::unexpected(runs.error()));
                         return;
@@ -389,7 +405,8 @@ gboolean on_set_log_level(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvoca
                             [invocation, name = std::string(device),
                              wanted = parse_wanted_level(level)](Shared& shared) {
                                 answer_change(invocation,
-                                              wanted ? shared.daemon.set_log_level(name, *wanted)
+                                              wanted ? shared.daemon.set_log_level(
+                                                           name_of(shared.daemon, name), *wanted)
                                                      : std::unexpected(wanted.error()));
                             });
 }
@@ -402,7 +419,7 @@ gboolean on_list_log_levels(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvo
         GVariantBuilder devices{};
         g_variant_builder_init(&devices, G_VARIANT_TYPE("a{ss}"));
         for (const auto& [device, level] : levels.devices) {
-            g_variant_builder_add(&devices, "{s@s}", device.c_str(),
+            g_variant_builder_add(&devices, "{@s@s}", string_variant(device),
                                   string_variant(log_level_name(level)));
         }
         g_dbus_method_invocation_return_value(
@@ -418,7 +435,7 @@ gboolean on_trace(LunkitDbusLunkitManager* /*object*/, GDBusMethodInvocation* in
     return for_root<Shared>(
         invocation, data,
         [invocation, where = std::string(front_end), device = std::string(name)](Shared& shared) {
-            const auto watcher = shared.daemon.trace(where, device);
+            const auto watcher = shared.daemon.trace(where, name_of(shared.daemon, device));
             if (!watcher) {
                 answer_change(invocation, std::unexpected(watcher.error()));
                 return;

@@ -64,7 +64,7 @@ class CommandsWithDaemonTest : public CommandsTest {
         daemon_ = std::make_unique<ChildProcess>(
             std::vector<std::string>{FAKE_LUNKITD, "--foreground", "--config",
                                      folder_ / "lunkitd.conf"},
-            std::vector<std::string>{bus_.variable()});
+            environment());
         ASSERT_TRUE(daemon_->wait_notify("READY=1")) << daemon_->printed();
     }
     void TearDown() override {
@@ -74,6 +74,7 @@ class CommandsWithDaemonTest : public CommandsTest {
         daemon_->signal(SIGTERM);
         EXPECT_EQ(0, daemon_->wait_exit()) << daemon_->printed();
     }
+    [[nodiscard]] virtual std::vector<std::string> environment() const { return {bus_.variable()}; }
     [[nodiscard]] json run_json(std::vector<std::string> arguments) const {
         arguments.emplace_back("--json");
         const Ran ran = run(std::move(arguments));
@@ -490,6 +491,23 @@ TEST_F(CommandsWithDaemonTest, TraceEndsAtItsCountAndShowsWhatIsAskedFor) {
                 AllOf(HasSubstr("INQUIRY"), Not(HasSubstr("WRITE"))));
     const Ran unknown = run({"trace", "mirror-1"});
     EXPECT_EQ(unknown.code, kExitNotFound) << unknown.text;
+}
+
+/// One device has a name that D-Bus takes only with another letter in it.
+class CommandsWithOddNameTest : public CommandsWithDaemonTest {
+  protected:
+    [[nodiscard]] std::vector<std::string> environment() const override {
+        return {bus_.variable(), "FAKE_TARGET=a/d\xfcsk"};
+    }
+};
+
+TEST_F(CommandsWithOddNameTest, DeviceIsNamedAsItIsShown) {
+    const std::string shown = "a/d\uFFFDsk";
+    EXPECT_EQ(run({"show", shown}).code, kExitOk);
+    const Ran traced = run({"trace", shown, "--count", "1"});
+    EXPECT_EQ(traced.code, kExitOk) << traced.text;
+    EXPECT_EQ(run({"log-level", shown, "error"}).code, kExitOk);
+    EXPECT_EQ(run({"log-level"}).text, "info\n" + shown + ": error\n");
 }
 
 TEST_F(CommandsWithDaemonTest, ReloadNamesWhatNeedsARestart) {

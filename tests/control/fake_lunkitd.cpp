@@ -7,6 +7,7 @@
 //   FAKE_START=stumbles                      it cannot just now
 //   FAKE_START=later                         dm-user can, from the second try on
 //   FAKE_STOP=never                          it never ends stopping
+//   FAKE_TARGET=NAME                         of the dm-user target; else a/target
 //   FAKE_LAST=yes                            there is another, which stops after it
 #include <fmt/format.h>
 #include <unistd.h>
@@ -155,7 +156,7 @@ class FakeService : public core::Service {
     }
     /// Three commands, and it goes.
     [[nodiscard]] Result<std::shared_ptr<core::TraceTap>> trace(const std::string& name) override {
-        if (name != "a/target") {
+        if (name != target_name()) {
             return failure(ENOENT, "no device '" + name + "' is served");
         }
         auto tap = std::make_shared<core::TraceTap>();
@@ -188,7 +189,7 @@ class FakeService : public core::Service {
         if (name_ == "dm-user") {
             core::DeviceStatus target;
             target.front_end = name_;
-            target.name = "a/target";
+            target.name = target_name();
             target.config = "ram/t";
             target.node = "/dev/dm-user/a/target";
             target.block_size = 512;
@@ -243,6 +244,11 @@ class FakeService : public core::Service {
     }
 
   private:
+    static std::string target_name() {
+        const std::string name(from_environment("FAKE_TARGET"));
+        return name.empty() ? "a/target" : name;
+    }
+
     const std::string name_;
     bool tried_ = false;
     std::vector<Added> unanswered_;
