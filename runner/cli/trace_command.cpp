@@ -106,7 +106,7 @@ struct Printer {
             (void)std::fputs(
                 fmt::format("lunkit: {} commands are missing here\n", record.lost).c_str(), stderr);
         }
-        if (!filter(record)) {
+        if (!record.is_command() || !filter(record)) {
             return {};
         }
         ++shown;

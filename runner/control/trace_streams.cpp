@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <span>
 #include <utility>
 
@@ -22,8 +23,9 @@ constexpr std::chrono::milliseconds kInterval{20};
 }  // namespace
 
 TraceStreams::~TraceStreams() {
-    for (const Stream& stream : streams_) {
+    for (Stream& stream : streams_) {
         stream.tap->stop();
+        (void)carry_what_is_there(stream, true);  // nothing goes on
     }
 }
 
@@ -64,15 +66,25 @@ bool TraceStreams::carry(Stream& stream) {
     if (!has_watcher(stream)) {
         return false;
     }
-    const bool closed = stream.tap->is_closed();  // asked first: what was put before is there
-    // No more than a buffer at a time: others have to be carried as well.
-    constexpr std::size_t kRounds = core::TraceTap::kRecords / kAtOnce;
+    // Asked first: what was put before is there.
+    const bool closed = stream.tap->is_closed();
+    return carry_what_is_there(stream, closed);
+}
+
+bool TraceStreams::carry_what_is_there(Stream& stream, bool is_last) {
+    // No more than a buffer at a time, what waits already and what was lost: others have to be
+    // carried as well.
+    constexpr std::size_t kRounds = core::TraceTap::kRecords / kAtOnce + 2;
     for (std::size_t round = 0; round < kRounds; ++round) {
         if (stream.count == 0) {
             stream.count = stream.tap->take(stream.waiting);
         }
+        if (const std::uint64_t lost = stream.count == 0 && is_last ? stream.tap->take_lost() : 0) {
+            stream.waiting[0] = {.lost = lost};
+            stream.count = 1;
+        }
         if (stream.count == 0) {
-            return !closed;
+            return !is_last;
         }
         const auto bytes = std::as_bytes(std::span(stream.waiting).first(stream.count));
         if (::send(stream.socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) <

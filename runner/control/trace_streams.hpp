@@ -26,8 +26,8 @@ class TraceStreams {
     ~TraceStreams();
 
     /// Begins to trace; gives the watcher's end, from which each recv() gets some whole
-    /// core::TraceRecords. It ends when the watcher closes that, or, for the watcher, when the
-    /// device goes. EBUSY: the device is being traced.
+    /// core::TraceRecords; one that is no command says what was lost at the end. It ends when the
+    /// watcher closes that, or, for the watcher, when the device goes. EBUSY: it is being traced.
     Result<UniqueFd> open(std::shared_ptr<core::TraceTap> tap);
 
   private:
@@ -42,6 +42,7 @@ class TraceStreams {
     // Whether it goes on.
     static bool has_watcher(Stream& stream);
     static bool carry(Stream& stream);
+    static bool carry_what_is_there(Stream& stream, bool is_last);
     void keep_those(bool (*goes_on)(Stream&));
     void carry_all();
 

@@ -35,9 +35,9 @@ enum class BlockOperation : std::uint8_t { kOther, kRead, kWrite, kFlush, kDisca
 /// A command that has ended. Plain data, which another process reads: what changes it changes
 /// kVersion.
 struct TraceRecord {
-    static constexpr std::uint32_t kVersion = 1;
+    static constexpr std::uint32_t kVersion = 2;
 
-    std::uint64_t ended_at = 0;  ///< CLOCK_REALTIME, nanoseconds
+    std::uint64_t ended_at = 0;  ///< CLOCK_REALTIME, nanoseconds; 0: no command, only `lost` counts
     std::uint64_t took = 0;      ///< nanoseconds, since it was fetched
     std::uint64_t tag = 0;
     std::uint64_t bytes = 0;   ///< that it has read or written
@@ -48,6 +48,8 @@ struct TraceRecord {
     CommandClass kind = CommandClass::kOther;
     std::uint16_t cdb_length = 0;        ///< 0: none
     std::array<std::uint8_t, 32> cdb{};  ///< as far as it has room
+
+    [[nodiscard]] bool is_command() const { return ended_at != 0; }
 };
 static_assert(std::is_trivially_copyable_v<TraceRecord> && sizeof(TraceRecord) == 88);
 
@@ -80,6 +82,8 @@ class TraceTap {
     /// The next records, in the order in which they were put; fewer than `room` when there are no
     /// more now.
     std::size_t take(std::span<TraceRecord> room);
+    /// How many records were lost after the last that was put; they are told once.
+    std::uint64_t take_lost() { return lost_.exchange(0, std::memory_order_relaxed); }
     [[nodiscard]] bool is_closed() const { return closed_.load(std::memory_order_acquire); }
 
   private:

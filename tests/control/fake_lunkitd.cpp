@@ -170,11 +170,13 @@ class FakeService : public core::Service {
                       .kind = core::CommandClass::kRead,
                       .cdb_length = 10,
                       .cdb = {0x28, 0, 0, 0, 0x08, 0, 0, 0, 0x08, 0}});
-            tap->put({.tag = 7,
+            tap->put({.ended_at = 1'700'000'000'000'000'002,
+                      .tag = 7,
                       .error = core::ErrorKind::sense(5, 0x24, 0).packed(),
                       .cdb_length = 6,
                       .cdb = {0x12, 1, 0xff, 0, 0xff, 0}});
-            tap->put({.bytes = 512,
+            tap->put({.ended_at = 1'700'000'000'000'000'003,
+                      .bytes = 512,
                       .offset = 1024,
                       .operation = core::BlockOperation::kWrite,
                       .kind = core::CommandClass::kWrite});

@@ -53,6 +53,17 @@ TEST(TraceTap, WhatFindsItFullIsLostAndCounted) {
     EXPECT_EQ(next[1].lost, 0U);
 }
 
+// With a device that goes then, nobody was told.
+TEST(TraceTap, WhatWasLostLastIsToldWithoutARecord) {
+    TraceTap tap;
+    ASSERT_TRUE(tap.start());
+    for (std::uint64_t tag = 0; tag < TraceTap::kRecords + 3; ++tag) {
+        tap.put({.tag = tag});
+    }
+    EXPECT_EQ(tap.take_lost(), 3U);
+    EXPECT_EQ(tap.take_lost(), 0U);
+}
+
 TEST(TraceTap, OneWatchesAtATimeAndTheNextSeesNothingOld) {
     TraceTap tap;
     ASSERT_TRUE(tap.start());
