@@ -287,7 +287,7 @@ TEST_P(FileHandler, ShrinksOnlyWhenToldSo) {
     open(config_ + ";shrink=on", kSize);
     EXPECT_EQ("", why(device_->resize(kSize / 2)));
     EXPECT_EQ(kSize / 2, std::filesystem::file_size(disk_));
-    EXPECT_EQ(EINVAL, write(kSize - 512, std::string(512, 'w')).error().code);
+    EXPECT_EQ(ERANGE, write(kSize - 512, std::string(512, 'w')).error().code);
 }
 
 // A predecessor died when the file had grown and the LUN had not.

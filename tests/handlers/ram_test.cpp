@@ -119,7 +119,7 @@ TEST_P(RamHandler, GrowsAndForgetsWhatWasCutOff) {
     open(config_, kSize);
     EXPECT_TRUE(write(0, std::string(kSize, 'w')));
     EXPECT_EQ("", why(device_->resize(kChunk + 512)));
-    EXPECT_EQ(EINVAL, write(kChunk + 512, std::string(512, 'x')).error().code);
+    EXPECT_EQ(ERANGE, write(kChunk + 512, std::string(512, 'x')).error().code);
     EXPECT_EQ("", why(device_->resize(2 * kSize)));
     EXPECT_EQ(std::string(kChunk + 512, 'w') + std::string(kChunk, '\0'),
               read(0, 2 * kChunk + 512));
