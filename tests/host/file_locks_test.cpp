@@ -135,7 +135,8 @@ TEST_F(FileLocks, WhatIsOpenForNoDeviceIsWaitedFor) {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         checked = failure(EIO);  // closed
     });
-    const CurrentDevice scope("user_0/disk1", false);
+    const DeviceLabel label{"user_0/disk1"};
+    const CurrentDevice scope(label, false);
     const auto file = open();
     checking.join();
     EXPECT_TRUE(file) << file.error().what;
