@@ -79,15 +79,18 @@ bool Commit::is_due() const {
 }
 
 bool Commit::has_quarantined() const {
-    return !metadata_.unlinked.empty() || !written_.empty() || !releasable_.empty();
+    return under_way_ > 0 || !metadata_.unlinked.empty() || !written_.empty() ||
+           !releasable_.empty();
 }
 
 Task<Status> Commit::run(Queue& queue, Until until) {
-    CO_CHECK(co_await run_next(queue, ++asked_, until));
-    if (metadata_.refcounts.has_counted_stock()) {
+    ++under_way_;
+    Status done = co_await run_next(queue, ++asked_, until);
+    if (done && metadata_.refcounts.has_counted_stock()) {
         co_await make_stock_ready(queue);
     }
-    co_return Status{};
+    --under_way_;
+    co_return done;
 }
 
 Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
@@ -145,7 +148,6 @@ Task<Status> Commit::flush(Queue& queue) {
     }
     metadata_.refcounts.end_barrier(stock, flushed.has_value());
     append(flushed ? releasable_ : written_, std::move(unlinked));
-    lost_ = lost_ || !flushed;
     co_return flushed;
 }
 
@@ -171,19 +173,23 @@ Task<void> Commit::wait_for_stock(Queue& queue) {
 }
 
 /// A file system without room for stock has some for what it was asked to store, perhaps.
-Task<void> Commit::extend_for_stock(Queue& queue, const PendingWrite& end) {
+Task<bool> Commit::extend_for_stock(Queue& queue, const PendingWrite& end) {
     if (const Status extended = co_await file_.write_bytes(queue, end.offset, end.bytes);
         extended) {
-        co_return;
+        co_return true;
     }
     AsyncMutex::Guard guard(metadata_.mutex);
     co_await guard.acquire(queue);
     co_await metadata_.refcounts.cancel_order(queue);
+    co_return false;
 }
 
-Task<Status> Commit::write_counts(Queue& queue, const Batch& batch) {
+Task<Status> Commit::write_counts(Queue& queue, Batch& batch) {
     if (batch.counts.stock) {
-        co_await extend_for_stock(queue, *batch.counts.stock);
+        const bool extended = co_await extend_for_stock(queue, *batch.counts.stock);
+        if (!extended) {
+            batch.counts.stock.reset();  // by now something else may be on order
+        }
     }
     Status written = co_await write_all(file_, queue, merged(batch.counts.counters));
     if (written && !batch.counts.pointers.empty()) {
@@ -292,7 +298,7 @@ Status Commit::barrier_blocking() {
 }
 
 Status Commit::run_blocking() {
-    if (lost_) {
+    if (file_.has_lost() || (data_file_ != nullptr && data_file_->has_lost())) {
         // The file has told of it once, and would not again: a link could become durable whose
         // count is not.
         return failure(EIO, "an earlier flush has failed");
@@ -313,8 +319,10 @@ Status Commit::run_blocking() {
     CHECK(counted);
     CHECK(barrier_blocking());
     // Holes at the end would be free space within the file, to be used up first the next time.
-    const bool cut = !file_.is_block_device() && end_of_file < file_.end();
-    return cut ? file_.resize_blocking(end_of_file) : Status{};
+    if (end_of_file < file_.end()) {
+        (void)file_.resize_blocking(end_of_file);  // else there is such space
+    }
+    return {};
 }
 
 Status Commit::write_blocking(const Batch& batch) {

@@ -76,7 +76,7 @@ class Commit {
     [[nodiscard]] bool is_clean() const;
     /// So much is waiting that whoever adds to it should commit.
     [[nodiscard]] bool is_due() const;
-    /// Clusters would be free after a commit until kDurable.
+    /// Clusters may be free after a commit until kDurable.
     [[nodiscard]] bool has_quarantined() const;
 
     /// For close(), after the last request: the same, without a queue.
@@ -101,8 +101,8 @@ class Commit {
     [[nodiscard]] Batch begin();
     void end(Batch& batch, bool written);
     Task<Status> run_next(Queue& queue, std::uint64_t ticket, Until until);
-    Task<Status> write_counts(Queue& queue, const Batch& batch);
-    Task<void> extend_for_stock(Queue& queue, const PendingWrite& end);
+    Task<Status> write_counts(Queue& queue, Batch& batch);
+    Task<bool> extend_for_stock(Queue& queue, const PendingWrite& end);
     Task<Status> write_links(Queue& queue, const Batch& batch, Until until);
     Task<Status> flush(Queue& queue);
     Task<Status> barrier(Queue& queue);
@@ -125,8 +125,8 @@ class Commit {
     // Links have been written since the last barrier; before the first, by a process that was
     // killed perhaps.
     bool unsynced_ = true;
-    bool running_ = false;  // a batch is on its way
-    bool lost_ = false;     // a barrier failed: what was written before it may not be in the file
+    bool running_ = false;         // a batch is on its way
+    std::uint64_t under_way_ = 0;  // calls of run()
     bool can_punch_ = true;
     UnlinkedClusters written_;     // removal written, no barrier begun since
     UnlinkedClusters releasable_;  // removal durable

@@ -81,6 +81,7 @@ Task<Status> ImageFile::write(Queue& queue, std::uint64_t offset, const lunkit_d
                               std::uint64_t data_offset, std::uint64_t length,
                               std::uint32_t flags) {
     const Outcome outcome = co_await file_.write(queue, offset, data, data_offset, length, flags);
+    lost_ = lost_ || (!outcome.ok() && (flags & LUNKIT_IO_FUA) != 0);
     CO_CHECK(to_status(outcome));
     wrote_until(offset + length);
     co_return Status{};
@@ -107,16 +108,19 @@ Task<Status> ImageFile::discard(Queue& queue, std::uint64_t offset, std::uint64_
 
 Task<Status> ImageFile::flush(Queue& queue) {
     const Outcome outcome = co_await file_.flush(queue);
+    lost_ = lost_ || !outcome.ok();
     co_return to_status(outcome);
 }
 
 Task<Status> ImageFile::resize(Queue& queue, std::uint64_t size) {
     const auto work = [this, size]() -> std::int64_t {
-        const Status resized = resize_blocking(size);
+        const Status resized = file_.resize(size);
         return resized ? 0 : -resized.error().code;
     };
     const Outcome outcome = co_await queue.offload(this, work);
-    co_return to_status(outcome);
+    CO_CHECK(to_status(outcome));
+    end_ = size;
+    co_return Status{};
 }
 
 Status ImageFile::read_blocking(std::uint64_t offset, std::span<std::byte> to) const {

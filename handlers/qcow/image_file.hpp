@@ -51,6 +51,10 @@ class ImageFile {
     Task<Status> flush(Queue& queue);
     Task<Status> resize(Queue& queue, std::uint64_t size);
 
+    /// A flush or a FUA write has failed: what was written before may not be in the file, and
+    /// flush_blocking() would not tell.
+    [[nodiscard]] bool has_lost() const { return lost_; }
+
     Status read_blocking(std::uint64_t offset, std::span<std::byte> to) const;
     Status write_blocking(std::uint64_t offset, std::span<const std::byte> from);
     Status resize_blocking(std::uint64_t size);
@@ -65,6 +69,7 @@ class ImageFile {
     File file_;
     lunkit_file_info info_{};
     std::uint64_t end_ = 0;
+    bool lost_ = false;
 };
 
 /// Fills data[offset, +length) with zeros, whatever kind of data it is.

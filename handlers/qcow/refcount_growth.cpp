@@ -131,6 +131,7 @@ Task<Result<std::uint64_t>> Refcounts::append(Queue& queue, std::uint64_t payloa
     CO_CHECK(check_usable(layout.start, layout.total()));
     const ByteRange area{geometry_.start_of(layout.start), geometry_.start_of(layout.total())};
     co_await slices_.forget(queue, area);
+    (void)run_at(layout.start, layout.total());  // not fresh any more, whatever comes of it
     CO_CHECK(co_await write_blocks(queue, layout));
 
     const std::uint64_t first_index = block_index(layout.start);
@@ -163,7 +164,6 @@ Task<Result<std::uint64_t>> Refcounts::append(Queue& queue, std::uint64_t payloa
             metadata_.insert(geometry_.cluster_of(offset));
         }
     }
-    (void)run_at(layout.start, layout.total());  // not fresh any more
     co_return layout.start;
 }
 

@@ -179,7 +179,8 @@ Result<std::uint64_t> Refcounts::return_stock_blocking() {
         }
         end = stock.first + stock.clusters == end ? stock.first : end;
     }
-    return geometry_.start_of(end);
+    const bool is_tail = end < fresh_from_ && file_.end() <= geometry_.start_of(fresh_from_);
+    return is_tail ? geometry_.start_of(end) : file_.end();
 }
 
 Task<Result<Refcounts::Run>> Refcounts::reserve(Queue& queue, std::uint64_t clusters) {
@@ -374,7 +375,7 @@ void Refcounts::end_commit(const Batch& batch, bool written) {
     slices_.end_commit(batch.counters, written);
     if (written) {
         if (batch.stock) {
-            counted_ = std::exchange(ordered_, {});  // nothing, if the order was cancelled
+            counted_ = std::exchange(ordered_, {});
         }
         return;
     }

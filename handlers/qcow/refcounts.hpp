@@ -62,8 +62,7 @@ class Refcounts {
     [[nodiscard]] bool has_stock() const { return !stock_.empty() || on_order_; }
     [[nodiscard]] bool has_ready_stock() const { return !stock_.empty(); }
     [[nodiscard]] bool has_counted_stock() const { return counted_.clusters != 0; }
-    /// Nobody needs the stock any more; the counts go down. Gives where the file may end, when they
-    /// have.
+    /// Nobody needs the stock any more; the counts go down. Gives where the file may end then.
     Result<std::uint64_t> return_stock_blocking();
     /// The same for any number in a row, also where a run spans many refcount blocks.
     Task<Result<Run>> reserve(Queue& queue, std::uint64_t clusters);
