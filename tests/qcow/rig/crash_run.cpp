@@ -45,7 +45,7 @@ class LivePart {
         if (!finding && options_.fault_every == 0) {
             finding = workload.read_all();
         }
-        if (options_.settle && options_.clean_close) {
+        if (options_.settle && options_.clean_close && !host.has_latched()) {
             workload.settle();
         }
         if (options_.clean_close || finding) {

@@ -8,6 +8,7 @@
 // that turns the queue; open() and close() may run on another one.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,6 +75,10 @@ class RecordingHost {
     /// What the handler logged, warnings and errors.
     [[nodiscard]] const std::vector<std::string>& messages() const { return messages_; }
     [[nodiscard]] WriteLog* log() { return log_; }
+    /// A flush has failed, and all that follow do until the file is opened again.
+    [[nodiscard]] bool has_latched() const {
+        return std::ranges::any_of(files_, [](const auto& file) { return file->latched != 0; });
+    }
     [[nodiscard]] bool flip() { return (random_() & 1) != 0; }
 
     // For the host calls.
