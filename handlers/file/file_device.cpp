@@ -68,6 +68,10 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const OpenRequest& request)
     TRY(File file, File::open(request.host, options.path, flags, request.size));
     TRY(lunkit_file_info info, file.info());
     if (was_being_cut(options, info, request)) {
+        const std::string text = options.path + " has " + bytes(info.size) + ", its LUN " +
+                                 bytes(request.size) +
+                                 ": taken for a shrink that was not finished, zeros are added";
+        request.host.log(request.host_device, LUNKIT_LOG_WARNING, text.c_str());
         if (const Status grown = file.resize(request.size); !grown) {
             return cannot_resize(options.path, file, request.size, grown.error());
         }

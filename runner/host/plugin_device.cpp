@@ -206,7 +206,10 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
     CHECK(adopt_type(info, known));
     const bool can_flush = handler_.flush != nullptr || handler_.flush_blocking != nullptr;
     known.write_cache = (info.flags & LUNKIT_DEVICE_WRITE_CACHE) != 0;
-    if (known.write_cache && !can_flush) {
+    known.read_only = asked_read_only_ || known.type == DeviceType::kCdDvd ||
+                      (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
+                      (handler_.write == nullptr && handler_.write_blocking == nullptr);
+    if (known.write_cache && !can_flush && !known.read_only) {
         return failure(EINVAL, fmt::format("handler '{}' has a write cache and no flush: what is "
                                            "written would never be safe",
                                            handler_.name));
@@ -221,9 +224,6 @@ Status PluginDevice::adopt(const lunkit_device_info& info, std::uint64_t wanted_
         known.max_atomic_write = std::min(info.max_atomic_write / block_size_ * block_size_,
                                           in_blocks(known.max_transfer, block_size_));
     }
-    known.read_only = asked_read_only_ || known.type == DeviceType::kCdDvd ||
-                      (info.flags & LUNKIT_DEVICE_READ_ONLY) != 0 ||
-                      (handler_.write == nullptr && handler_.write_blocking == nullptr);
     known.rotational = (info.flags & LUNKIT_DEVICE_ROTATIONAL) != 0;
     // Whose blocking calls come one by one is served from one queue: serial_ knows no other.
     known.parallel = (info.flags & LUNKIT_DEVICE_PARALLEL) != 0 &&
@@ -418,11 +418,14 @@ Task<Status> PluginDevice::or_write(Queue& queue, const IoRequest& io) {
 
 Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest& io,
                                                   std::span<Extent> extents) {
-    Exclusion::Shared pass(exclusion_, io.range());
+    Exclusion::Shared pass(lookups_, io.range());
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
     }
-    if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || extents.empty()) {
+    if (const int error = refusal(io, Access::kRead, 0); error != 0) {
+        co_return failure(error);
+    }
+    if (io.length == 0 || extents.empty()) {
         co_return failure(EINVAL);
     }
     if (!info().can_extents) {
@@ -445,11 +448,14 @@ Task<Result<std::uint32_t>> PluginDevice::extents(Queue& queue, const IoRequest&
 
 Task<Result<std::uint32_t>> PluginDevice::report_zones(Queue& queue, const IoRequest& io,
                                                        std::span<Zone> zones) {
-    Exclusion::Shared pass(exclusion_, io.range());
+    Exclusion::Shared pass(lookups_, io.range());
     if (!pass.entered()) {
         (void)co_await pass.acquire(queue);  // always 0
     }
-    if (refusal(io, Access::kRead, 0) != 0 || io.length == 0 || zones.empty()) {
+    if (const int error = refusal(io, Access::kRead, 0); error != 0) {
+        co_return failure(error);
+    }
+    if (io.length == 0 || zones.empty()) {
         co_return failure(EINVAL);
     }
     if (info().type != DeviceType::kZoned) {
@@ -523,12 +529,15 @@ Status PluginDevice::resize(std::uint64_t size) {
     // When it shrinks, nothing may go behind the new end while the handler cuts it off: newcomers
     // are refused, and those on their way are waited for.
     std::optional<Exclusion::Exclusive> alone;
+    std::optional<Exclusion::Exclusive> unseen;
     if (size < size_.load()) {
         size_.store(size);
-        alone.emplace(exclusion_,
-                      ByteRange{size, std::numeric_limits<std::uint64_t>::max() - size});
+        const ByteRange cut{size, std::numeric_limits<std::uint64_t>::max() - size};
+        alone.emplace(exclusion_, cut);
+        unseen.emplace(lookups_, cut);
         WaitingThread waiting;
         waiting.run(wait_until_alone(waiting, *alone));
+        waiting.run(wait_until_alone(waiting, *unseen));
     }
     lunkit_device_info info = blank_info();
     std::array<char, kErrorRoom> error{};

@@ -126,6 +126,7 @@ class PluginDevice final : public BlockDevice {
     DeviceInfo info_;
 
     Exclusion exclusion_;
+    Exclusion lookups_;  // only who shrinks the device waits for one, however long it takes
     AsyncMutex serial_;  // blocking callbacks of a device that is not parallel: one queue
     BufferPool bounce_;  // their data, where it is not in one piece
 };
