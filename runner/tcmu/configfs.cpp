@@ -190,6 +190,17 @@ bool ConfigfsDevice::is_reserved() const {
     return !text.starts_with("No ") && text != "Passthrough" && text != "SPC_RESERVATIONS_DISABLED";
 }
 
+// "T10 VPD Unit Serial Number: X"
+std::string ConfigfsDevice::serial() const {
+    const Result<std::string> text = read(File::kUnitSerial);
+    const std::string_view line = text ? core::trimmed(*text) : std::string_view();
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string_view::npos) {
+        return std::string(line.substr(colon + 2));
+    }
+    return line.ends_with(':') ? std::string() : std::string(line);
+}
+
 scsi::Identity ConfigfsDevice::identity() const {
     scsi::Identity identity;
     const auto take = [this](File file, std::string& field) {
@@ -200,12 +211,7 @@ scsi::Identity ConfigfsDevice::identity() const {
     take(File::kVendorId, identity.vendor);
     take(File::kProductId, identity.product);
     take(File::kRevision, identity.revision);
-    take(File::kUnitSerial, identity.serial);  // "T10 VPD Unit Serial Number: X"
-    if (const std::size_t colon = identity.serial.find(": "); colon != std::string::npos) {
-        identity.serial.erase(0, colon + 2);
-    } else if (identity.serial.ends_with(':')) {
-        identity.serial.clear();
-    }
+    identity.serial = serial();
     if (const Result<std::uint64_t> company = read_number(File::kCompanyId);
         company && *company != 0) {
         identity.company_id = static_cast<std::uint32_t>(*company);

@@ -84,6 +84,8 @@ class ConfigfsDevice {
     [[nodiscard]] bool is_reserved() const;
     /// What the unit shall say of itself: what the user wrote to wwn/, else our defaults.
     [[nodiscard]] scsi::Identity identity() const;
+    /// Of the unit; empty: it has none.
+    [[nodiscard]] std::string serial() const;
     /// Tells the kernel a size that started with us. Never while a RECONFIG of the device waits:
     /// the kernel would store the old size over it.
     [[nodiscard]] Status write_size(std::uint64_t bytes) const;

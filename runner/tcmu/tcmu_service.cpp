@@ -168,7 +168,7 @@ bool TcmuService::serves_disk(const std::string& disk) {
         }
     }
     return std::ranges::any_of(
-        served, [&serial](const auto& device) { return device->identity().serial == serial; });
+        served, [&serial](const auto& device) { return device->serial() == serial; });
 }
 
 Result<std::shared_ptr<core::TraceTap>> TcmuService::trace(const std::string& name) {
