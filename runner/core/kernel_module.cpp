@@ -77,9 +77,12 @@ Status load_kernel_module(const std::string& name) {
             return failure(ENODEV, "the module is blacklisted");
         case -ENOENT:
             return no_module();
-        default:
-            return failure(ENODEV,
+        default: {
+            const bool lasts =
+                error == -ENODEV || error == -EPERM || error == -ENOEXEC || error == -EKEYREJECTED;
+            return failure(lasts ? ENODEV : -error,
                            "the module does not load: " + std::generic_category().message(-error));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Modules of the running kernel. Both calls block (they read /lib/modules); any thread. Their error
-// is ENODEV whatever the reason, which the text says: what the module is for cannot be had here,
-// and everything else can (Service::start).
+// is ENODEV where what the module is for cannot be had here, and everything else can
+// (Service::start); the text says why. Another code is of something that may pass.
 #pragma once
 
 #include <string>

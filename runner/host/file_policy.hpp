@@ -20,7 +20,8 @@ class FilePolicy {
     /// it is; what it is when it is first found, it stays. Empty: everything. EINVAL: not absolute.
     static Result<FilePolicy> only(std::span<const std::string> directories);
 
-    /// For each directory that is not there now, that and why.
+    /// Looks once more for the directories that have not been found yet; for each that is not
+    /// there, that and why.
     [[nodiscard]] std::vector<std::string> missing() const;
 
     /// `path` is absolute and has no symbolic links left.
