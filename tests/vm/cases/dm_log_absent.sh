@@ -22,5 +22,5 @@ step "a network name space without the connector, and nothing else to serve"
 printf '[tcmu]\nenabled=no\n[ublk]\nenabled=no\n' >/tank/lunkitd.conf
 status=0
 said=$(timeout 20 unshare --net lunkitd --foreground --config=/tank/lunkitd.conf 2>&1) || status=$?
-assert_eq "$status" 1 "exit status of lunkitd"
+assert_eq "$status" 69 "exit status of lunkitd"
 assert_match "$said" 'dm-log: .*/proc/net/connector' "what it says"
