@@ -127,7 +127,7 @@ TEST_P(RamHandler, GrowsAndForgetsWhatWasCutOff) {
     EXPECT_EQ(std::string(512, 'e'), read(2 * kSize - 512, 512));
 }
 
-TEST_P(RamHandler, IsCutInSteps) {
+TEST_P(RamHandler, ALargeOneIsCutAndGrowsBackEmpty) {
     constexpr std::uint64_t kLarge = 512U << 20U;
     open(config_, kLarge);
     EXPECT_TRUE(write(kLarge - kChunk, std::string(kChunk, 'w')));
