@@ -184,7 +184,9 @@ class OrderedHost {
         };
         table.allocate = [](std::uint64_t size) -> void* {
             std::uint64_t& left = current()->allocations;
-            return left > 0 && --left == 0 ? nullptr : std::aligned_alloc(4096, size);
+            const bool is_last = left == 1;
+            left -= left > 0 ? 1 : 0;
+            return is_last ? nullptr : std::aligned_alloc(4096, size);
         };
         table.release = [](void* memory, std::uint64_t) { std::free(memory); };
         table.handing_over = [](void*) { return current()->handing_over ? 1 : 0; };
