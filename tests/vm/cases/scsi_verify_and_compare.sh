@@ -25,7 +25,9 @@ step "WRITE AND VERIFY"
 cdb_out /tank/other 2e 00 00 00 10 00 00 00 08 00
 cdb_out /tank/other ae 00 00 00 20 00 00 00 00 08 00 00
 cdb_out /tank/other 8e 00 00 00 00 00 00 00 30 00 00 00 00 08 00 00
-for lba in 4096 8192 12288; do image_blocks $lba 8 | cmp - /tank/other; done
+sg_write_verify --lba=16384 --num=8 --in=/tank/other "$SG"
+sg_write_verify --16 --bytchk=1 --lba=20480 --num=8 --in=/tank/other "$SG"
+for lba in 4096 8192 12288 16384 20480; do image_blocks $lba 8 | cmp - /tank/other; done
 
 step "COMPARE AND WRITE"
 image_blocks 4096 1 >/tank/old
