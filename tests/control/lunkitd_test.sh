@@ -20,6 +20,17 @@ expect() {
         failed=1
     fi
 }
+# logs TEXT LAST: what the daemon logs up to a line with LAST has one with TEXT.
+logs() {
+    local line told=no
+    while read -r -t 20 line <&3 && [[ $line != *"$2"* ]]; do
+        if [[ $line == *"$1"* ]]; then told=yes; fi
+    done
+    if [ $told = no ]; then
+        echo "the daemon does not log: $1"
+        failed=1
+    fi
+}
 conf=$folder/lunkitd.conf
 settings() { printf '%s\n' "[daemon]" "run_dir=$folder/run" "handler_dir=$folder" "$@" >"$conf"; }
 
@@ -71,13 +82,7 @@ mkfifo "$folder/log"
 "$lunkitd" --foreground --config "$conf" 2>"$folder/log" &
 daemon=$!
 exec 3<"$folder/log"
-while read -r -t 20 line <&3 && [[ $line != *"is ready"* ]]; do
-    if [[ $line == *"allowed_dirs: /nowhere: No such file or directory; left out"* ]]; then late=yes; fi
-done
-if [ -z "${late:-}" ]; then
-    echo "a folder of allowed_dirs that is missing is not told"
-    failed=1
-fi
+logs "allowed_dirs: /nowhere: No such file or directory; left out" "is ready"
 expect 1 "another lunkitd (process $daemon) is running" "$lunkitd" --foreground --config "$conf"
 # systemd, which would start the next one at once, is kept waiting.
 SECONDS=0
@@ -89,13 +94,7 @@ fi
 # What no daemon could start with changes nothing in a running one.
 sed -i "s|^handler_dir=.*|handler_dir=$folder/nowhere|" "$conf"
 kill -HUP "$daemon"
-while read -r -t 20 line <&3 && [[ $line != *"nothing was changed"* ]]; do
-    if [[ $line == *"handler_dir: $folder/nowhere: No such file"* ]]; then told=yes; fi
-done
-if [ -z "${told:-}" ]; then
-    echo "a reload does not tell that handler_dir is missing"
-    failed=1
-fi
+logs "handler_dir: $folder/nowhere: No such file" "nothing was changed"
 kill -TERM "$daemon"
 wait "$daemon"
 status=$?

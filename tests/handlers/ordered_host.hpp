@@ -17,14 +17,26 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lunkit/handler.h"
+#include "lunkit/io_request.hpp"
+#include "lunkit/result.hpp"
 #include "support/fake_queue.hpp"
 
 namespace lunkit::test {
+
+/// A request that was started.
+struct Started {
+    std::string bytes;
+    std::unique_ptr<SingleData> data;
+    IoRequest io;
+    std::optional<Status> ended;
+};
 
 /// There is one at a time: the host calls carry no context of their own.
 class OrderedHost {

@@ -20,6 +20,7 @@ namespace lunkit::zbc {
 namespace {
 
 using test::pattern;
+using test::Started;
 using ::testing::ElementsAre;
 
 constexpr std::uint64_t kZone = 64 << 10U;
@@ -29,14 +30,6 @@ constexpr std::uint64_t kBlock = 4096;
 // Sequential zones only, of which two can be open.
 class ZbcOrder : public ::testing::Test {
   protected:
-    /// A request that was started.
-    struct Started {
-        std::string bytes;
-        std::unique_ptr<SingleData> data;
-        IoRequest io;
-        std::optional<Status> ended;
-    };
-
     void SetUp() override { open(";zone_size=64K;max_open=2"); }
 
     void open(const std::string& options = "", bool take_over = false) {

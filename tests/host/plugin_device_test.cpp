@@ -797,6 +797,15 @@ TEST_F(PluginDeviceTest, ResizeTakesTheNewInfo) {
     EXPECT_EQ(2 * kSize, device_->info().size);
 }
 
+/// A resize that does not wait has long come to the handler, which sets `resizes`.
+void expect_still_waits(const std::atomic<bool>& resizes) {
+    constexpr int kLongEnough = 10000;
+    for (int i = 0; i < kLongEnough && !resizes; ++i) {
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(resizes);
+}
+
 TEST_F(PluginDeviceTest, AShrinkWaitsForWritesBehindTheNewEnd) {
     static std::atomic<bool> resizes;
     resizes = false;
@@ -816,11 +825,7 @@ TEST_F(PluginDeviceTest, AShrinkWaitsForWritesBehindTheNewEnd) {
     std::string log;
     start(device_->write(queue_, above), log, 'w');
     std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
-    constexpr int kLongEnough = 10000;  // for a resize that does not wait
-    for (int i = 0; i < kLongEnough && !resizes; ++i) {
-        std::this_thread::yield();
-    }
-    EXPECT_FALSE(resizes);
+    expect_still_waits(resizes);
     // What comes now gets beyond the check of its range before or after the cut, never beside it.
     start(device_->write(queue_, above), log, 'l');
     queue_.run_all();
@@ -851,11 +856,7 @@ TEST_F(PluginDeviceTest, AShrinkWaitsForTheHandlersOwnCompareAndWrite) {
     std::string log;
     start(device_->compare_and_write(queue_, io), log, 'c');
     std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
-    constexpr int kLongEnough = 10000;
-    for (int i = 0; i < kLongEnough && !resizes; ++i) {
-        std::this_thread::yield();
-    }
-    EXPECT_FALSE(resizes);
+    expect_still_waits(resizes);
     queue_.run_all();
     resizing.join();
     EXPECT_EQ("c", log);
@@ -889,11 +890,7 @@ TEST_F(PluginDeviceTest, AShrinkWaitsForExtentsBehindTheNewEnd) {
     };
     start(look(*device_, queue_, all, extents), log, 'e');
     std::thread resizing([&] { EXPECT_TRUE(device_->resize(kSize / 2)); });
-    constexpr int kLongEnough = 10000;
-    for (int i = 0; i < kLongEnough && !resizes; ++i) {
-        std::this_thread::yield();
-    }
-    EXPECT_FALSE(resizes);
+    expect_still_waits(resizes);
     queue_.run_all();
     resizing.join();
     EXPECT_EQ("e", log);

@@ -22,6 +22,11 @@ class ServiceStart : public testing::Test {
     std::string parameter(const std::string& name) {
         return FakeKernelTree::get(rig.tree.paths.parameters + "/" + name);
     }
+    void wait_for_the_end_of_the_scan() {
+        while (parameter("block_netlink") != "0") {
+            std::this_thread::yield();
+        }
+    }
     std::string action(const std::string& device, const std::string& name) {
         return FakeKernelTree::get(rig.tree.folder(device) + "/action/" + name);
     }
@@ -108,9 +113,7 @@ TEST_F(ServiceStart, DeviceThatCannotBeAskedIsTriedAgain) {
     const std::string enable = rig.tree.folder("user_0/disk") + "/enable";
     FakeKernelTree::put(enable, "?\n");
     rig.start();
-    while (parameter("block_netlink") != "0") {
-        std::this_thread::yield();
-    }
+    wait_for_the_end_of_the_scan();
     const auto list = rig.service->list();
     ASSERT_EQ(list.size(), 1U);
     EXPECT_EQ(list[0].state, core::DeviceState::kFailed);
@@ -130,9 +133,7 @@ TEST_F(ServiceStart, WhatMayWaitForADeviceThatCannotBeAskedIsEndedBesideAWaiting
     EXPECT_EQ(parameter("reset_netlink"), "");
     rig.let_go();
     EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kAdded, TcmuServiceRig::id_of(0), 0}));
-    while (parameter("block_netlink") != "0") {
-        std::this_thread::yield();
-    }
+    wait_for_the_end_of_the_scan();
     EXPECT_EQ(parameter("reset_netlink"), "1");
 }
 
@@ -153,9 +154,7 @@ TEST_F(ServiceStart, EventThatWaitsIsAnsweredBeforeTheReset) {
     EXPECT_EQ(parameter("reset_netlink"), "");
     rig.let_go();
     EXPECT_EQ(rig.kernel.next_answer(), (Answer{Kind::kReconfig, TcmuServiceRig::id_of(0), 0}));
-    while (parameter("block_netlink") != "0") {
-        std::this_thread::yield();
-    }
+    wait_for_the_end_of_the_scan();
     EXPECT_EQ(parameter("reset_netlink"), "1");
 }
 

@@ -13,47 +13,27 @@
 
 #include "../ordered_host.hpp"
 #include "qcow/qcow_device.hpp"
-#include "support/child_process.hpp"
+#include "qcow_rig.hpp"
 #include "support/engine_rig.hpp"
 #include "support/run_task.hpp"
 
 namespace lunkit::qcow {
 namespace {
 
+using test::Started;
 using ::testing::Contains;
 using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr std::uint64_t kCluster = 64 << 10U;
-constexpr std::uint64_t kMiB = 1 << 20U;
 
-class QcowCommit : public ::testing::Test {
+class QcowCommit : public QcowRig {
   protected:
-    struct Started {
-        std::string bytes;
-        std::unique_ptr<SingleData> data;
-        IoRequest io;
-        std::optional<Status> ended;
-    };
-
-    void SetUp() override {
-        if (std::system("qemu-img --version >/dev/null 2>&1") !=
-            0) {  // NOLINT(cert-env33-c,concurrency-mt-unsafe): a constant command, one thread
-            GTEST_SKIP() << "qemu-img is not installed (package qemu-utils)";
-        }
-    }
     void create(const std::string& options, std::uint64_t size) {
         size_ = size;
-        run({"qemu-img", "create", "-q", "-f", "qcow2", "-o", options, image_,
-             std::to_string(size)});
+        QcowRig::create("image", options, size);
     }
-    void fill(std::uint64_t bytes) {
-        run({"qemu-io", "-f", "qcow2", "-c", "write -P 1 0 " + std::to_string(bytes), image_});
-    }
-    static void run(std::vector<std::string> command) {
-        test::ChildProcess child(std::move(command));
-        ASSERT_EQ(0, child.wait_exit()) << child.printed();
-    }
+    void fill(std::uint64_t bytes) { qemu_io("image", "write -P 1 0 " + std::to_string(bytes)); }
     void open(const std::string& options = "") {
         const std::string config = image_ + options;
         auto opened = QcowDevice::open({.config = config,
@@ -94,7 +74,6 @@ class QcowCommit : public ::testing::Test {
         return std::ranges::count(host_.calls, std::string("flush"));
     }
 
-    test::BuildFolder folder_;
     const std::string image_ = folder_ / "image";
     std::uint64_t size_ = 0;
     test::OrderedHost host_;
@@ -176,7 +155,7 @@ TEST_F(QcowCommit, NothingIsLinkedAtTheEndAfterAFlushHasFailed) {
     EXPECT_FALSE(flush());
     host_.faults.clear();
     device_.reset();
-    run({"qemu-io", "-f", "qcow2", "-c", "read -P 0 1M 64k", image_});
+    qemu_io("image", "read -P 0 1M 64k");
 }
 
 TEST_F(QcowCommit, TheEndCutsTheStockOffTheFile) {
@@ -190,7 +169,7 @@ TEST_F(QcowCommit, TheEndCutsTheStockOffTheFile) {
     const std::uint64_t after = std::filesystem::file_size(image_);
     EXPECT_LT(after, before);
     EXPECT_LE(after, 64 * kCluster + 6 * kCluster);
-    run({"qemu-img", "check", "-q", "-f", "qcow2", image_});
+    expect_clean("image");
     open();
     EXPECT_TRUE(good(start_write(0, kCluster)));  // the first flushes before it
     host_.hold("flush");
