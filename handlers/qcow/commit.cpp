@@ -290,7 +290,7 @@ Task<void> Commit::punch(Queue& queue, const UnlinkedClusters& released) {
     }
 }
 
-Status Commit::barrier_blocking() {
+Status Commit::barrier_blocking() const {
     if (data_file_ != nullptr) {
         CHECK(data_file_->flush_blocking());
     }

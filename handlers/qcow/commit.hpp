@@ -107,7 +107,7 @@ class Commit {
     Task<Status> flush(Queue& queue);
     Task<Status> barrier(Queue& queue);
     Task<void> make_stock_ready(Queue& queue);
-    [[nodiscard]] Status barrier_blocking();
+    [[nodiscard]] Status barrier_blocking() const;
     Task<Status> release(Queue& queue);
     [[nodiscard]] UnlinkedClusters take_releasable();
     Task<void> punch(Queue& queue, const UnlinkedClusters& released);
