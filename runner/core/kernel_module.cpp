@@ -78,8 +78,9 @@ Status load_kernel_module(const std::string& name) {
         case -ENOENT:
             return no_module();
         default: {
-            const bool lasts =
-                error == -ENODEV || error == -EPERM || error == -ENOEXEC || error == -EKEYREJECTED;
+            // EINVAL, EBADMSG, ENOEXEC: a file that is no module, or none of this kernel's.
+            const bool lasts = error == -ENODEV || error == -EPERM || error == -EINVAL ||
+                               error == -EBADMSG || error == -ENOEXEC || error == -EKEYREJECTED;
             return failure(lasts ? ENODEV : -error,
                            "the module does not load: " + std::generic_category().message(-error));
         }

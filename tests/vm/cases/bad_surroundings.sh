@@ -18,9 +18,11 @@ step "a kernel without TCMU"
 module=$(modinfo -n target_core_user)
 [ ! -d /sys/module/target_core_user ] || modprobe -r target_core_user
 mount --bind /dev/null "$module"
+trap 'umount "$module"' EXIT
 printf '[%s]\nenabled=no\n' ublk dm_user dm_log >/tank/lunkitd.conf
 daemon 69 20 --config=/tank/lunkitd.conf
 umount "$module"
+trap - EXIT
 assert_match "$said" 'target_core_user' "what it says"
 assert_eq "$(pgrep -x lunkitd || :)" '' "daemon left"
 
