@@ -40,7 +40,8 @@ for handler in handlers/*/; do
     allowed "${handler%/}" "lunkit/|$(basename "$handler")/|[a-z0-9_]+\.hpp\""
 done
 allowed runner/core 'lunkit/|core/'
-allowed runner/host 'lunkit/|core/|host/'
+allowed runner/filters 'lunkit/|core/|filters/'
+allowed runner/host 'lunkit/|core/|filters/filter_(config|stack)\.hpp|host/'
 allowed runner/tcmu 'lunkit/|core/|host/|scsi/|tcmu/'
 allowed runner/ublk 'lunkit/|core/|host/|ublk/'
 allowed runner/dm_user 'lunkit/|core/|host/|dm_user/'
