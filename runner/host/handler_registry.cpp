@@ -4,6 +4,7 @@
 #include "host/handler_registry.hpp"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,11 +23,15 @@
 
 #include "core/log.hpp"
 #include "core/system_failure.hpp"
+#include "filters/filter_config.hpp"
+#include "filters/filter_stack.hpp"
 #include "host/complaint.hpp"
+#include "host/file_policy.hpp"
 #include "host/host_table.hpp"
 #include "host/plugin_device.hpp"
 #include "host/whole_object.hpp"
 #include "lunkit/try.hpp"
+#include "lunkit/unique_fd.hpp"
 
 namespace lunkit::host {
 
@@ -118,6 +123,21 @@ void collect(void* context, const lunkit_fact* fact) {
         default:
             return;  // a kind of a later version
     }
+}
+
+/// For filters. EPERM: what may not be opened may not be looked for either; of what is not there
+/// the folder counts.
+Result<bool> file_exists(const std::string& path) {
+    UniqueFd file(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    const bool found = static_cast<bool>(file);
+    if (!found) {
+        const std::string folder = std::filesystem::path(path).parent_path();
+        file.reset(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    }
+    if (file) {
+        CHECK(file_policy().check(file.get(), path));
+    }
+    return found;
 }
 
 }  // namespace
@@ -250,10 +270,11 @@ Status HandlerRegistry::check_config(const std::string& config, bool syntax_only
     if (plugin == nullptr) {
         return unknown(config);
     }
+    TRY(const filters::FilterConfig parsed, filters::FilterConfig::parse(rest));
     if (plugin->table.check_config == nullptr) {
         return {};
     }
-    const std::string text(rest);
+    const std::string& text = parsed.handler;
     std::array<char, kErrorRoom> error{};
     lunkit_check check{};
     check.struct_size = sizeof check;
@@ -279,7 +300,8 @@ Result<Facts> HandlerRegistry::inspect(const std::string& config, Inspection how
         return failure(ENOTSUP, fmt::format("handler '{}' has nothing to tell about its storage",
                                             plugin->table.name));
     }
-    const std::string text(rest);
+    TRY(const filters::FilterConfig parsed, filters::FilterConfig::parse(rest));
+    const std::string& text = parsed.handler;
     std::array<char, kErrorRoom> error{};
     Facts facts;
     lunkit_inspect request{};
@@ -305,10 +327,21 @@ Result<std::unique_ptr<BlockDevice>> HandlerRegistry::open(OpenDevice request) c
     if (plugin == nullptr) {
         return unknown(request.config);
     }
-    const std::string text(rest);
+    TRY(filters::FilterConfig parsed, filters::FilterConfig::parse(rest));
+    const std::string text = std::move(parsed.handler);
+    request.read_only = request.read_only || parsed.read_only;
+    filters::Surroundings world;
+    world.file_exists = file_exists;
+    if (request.handing_over) {
+        world.handing_over = request.handing_over;
+    }
+    const filters::FilterStack stack(std::move(parsed), std::move(world));
+    const std::uint32_t block_size = request.block_size;
+    const std::uint64_t wanted = std::exchange(request.size, stack.size_below(request.size));
+    request.size_changed = stack.size_changed(std::move(request.size_changed));
     TRY(std::unique_ptr<BlockDevice> device,
         PluginDevice::open(plugin->table, text, std::move(request)));
-    return device;
+    return stack.put_in_front_of(std::move(device), block_size, wanted);
 }
 
 std::unexpected<Error> HandlerRegistry::unknown(std::string_view config) const {

@@ -5,11 +5,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <memory>
+#include <utility>
 
 #include <gmock/gmock.h>
 
+#include "core/queue_set.hpp"
 #include "support/engine_rig.hpp"
+#include "support/run_task.hpp"
 
 namespace lunkit::host {
 
@@ -122,6 +127,63 @@ TEST_F(Registry, ChecksConfigurationsByTheHandler) {
     EXPECT_TRUE(registry_.check_config("ram/disk-1", false));
     EXPECT_EQ("unknown key 'colour'",
               registry_.check_config("ram/disk-1;colour=red", false).error().what);
+}
+
+TEST_F(Registry, FilterKeysAreCheckedHereAndDoNotReachTheHandler) {
+    ASSERT_TRUE(registry_.load(copy("handler_ram.so")));
+    EXPECT_TRUE(registry_.check_config("ram/disk-1;filter.readonly=on", true));
+    EXPECT_EQ("filter.delay.read: '5' is no time such as 100us, 5ms or 2s, of at most 3600s",
+              registry_.check_config("ram/disk-1;filter.delay.read=5", true).error().what);
+    EXPECT_EQ("unknown key 'colour'",
+              registry_.check_config("ram/d;filter.offset=1M;colour=red", true).error().what);
+}
+
+class FilteredDevice : public Registry {
+  protected:
+    FilteredDevice() {
+        EXPECT_TRUE(registry_.load(copy("handler_file.so")));
+        test::write_file(file_, test::pattern(1 << 20));
+    }
+    Result<std::unique_ptr<BlockDevice>> open(const std::string& keys, std::uint64_t size = 0) {
+        OpenDevice request;
+        request.config = "file/" + file_ + keys;
+        request.size = size;
+        return registry_.open(std::move(request));
+    }
+    const std::string file_ = folder_ / "disk";
+};
+
+TEST_F(FilteredDevice, IsReadOnlyWhereThatIsAskedFor) {
+    EXPECT_FALSE((*open(""))->info().read_only);
+    EXPECT_TRUE((*open(";filter.readonly=on"))->info().read_only);
+    EXPECT_FALSE((*open(";filter.readonly=off"))->info().read_only);
+}
+
+TEST_F(FilteredDevice, ServesAPartOfAFileThatIsLarger) {
+    const auto part = open(";direct=off;filter.offset=4096;filter.size=8192", 8192);
+    ASSERT_TRUE(part) << part.error().what;
+    EXPECT_EQ(8192U, (*part)->info().size);
+}
+
+TEST_F(FilteredDevice, AWrongKeyIsAnErrorBeforeTheHandlerIsAsked) {
+    std::filesystem::remove(file_);
+    const auto opened = open(";filter.delay.raed=5ms", 1 << 20);
+    ASSERT_FALSE(opened);
+    EXPECT_THAT(opened.error().what, HasSubstr("unknown key 'filter.delay.raed'"));
+    EXPECT_FALSE(std::filesystem::exists(file_)) << "nothing was made";
+}
+
+TEST_F(FilteredDevice, StopsWithTheDaemonAsTheFrontEndSays) {
+    OpenDevice request;
+    request.config = "file/" + file_ + ";filter.delay.flush=3600s";
+    request.handing_over = [] { return true; };
+    const auto device = registry_.open(std::move(request));
+    ASSERT_TRUE(device);
+    const auto queues =
+        core::QueueSet::start(core::EngineChoice::kAuto, 1, std::chrono::microseconds(0));
+    ASSERT_TRUE(queues);
+    EXPECT_TRUE(
+        test::run_task_on((*queues)->at(0), [&](Queue& queue) { return (*device)->flush(queue); }));
 }
 
 }  // namespace lunkit::host
