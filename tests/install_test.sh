@@ -24,6 +24,7 @@ wanted=(
     etc/lunkit/devices.d/README
     usr/share/man/man8/lunkitd.8
     usr/share/man/man7/lunkit-file.7
+    usr/share/man/man7/lunkit-filter.7
     usr/share/man/man7/lunkit-qcow.7
     usr/share/man/man7/lunkit-ram.7
     usr/share/man/man7/lunkit-zbc.7

@@ -98,6 +98,12 @@ same "keys of the zbc handler" "$folder/a" "$folder/b"
 grep -oE '(config\.[a-z]+\(|number\(config, )"[a-z_]+"' "$root/handlers/zbc/zbc_options.cpp" | cut -d'"' -f2 >"$folder/b"
 same "keys that the zbc handler explains (<) and reads (>)" "$folder/a" "$folder/b"
 
+# Keys of filters, as the program reads them.
+sed -nE 's/^ *\{"([a-z.]+)",$/filter.\1/p' "$root/runner/filters/filter_config.cpp" >"$folder/a"
+[ -s "$folder/a" ] || { echo "no keys found in filter_config.cpp"; failed=1; }
+sed -nE 's/^\.It Cm (filter\.[a-z.]+).*/\1/p' "$docs/lunkit-filter.7" >"$folder/b"
+same "keys of filters" "$folder/a" "$folder/b"
+
 # Every handler has a page, or a part of one.
 for handler in "$root"/handlers/*/; do
     name=$(basename "$handler")
