@@ -1,6 +1,6 @@
 #!/bin/bash
 # A mirror of device-mapper whose dirty log lunkitd keeps, in a file: after a crash of the machine only those regions are copied
-# that were being written, and the daemon may be restarted, or die, at any time. See DIRTY LOGS in lunkitd(8).
+# that were being written, and the daemon may be restarted, or die, at any time. See lunkit-dm-log(7).
 # usage: mirror.sh [LEG LEG]     Block devices of one size; the second is overwritten with the first.
 #                                (default: loop devices on files of its own, which are written to)
 set -eu
