@@ -12,10 +12,13 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -101,7 +104,10 @@ Result<Reply> ask(int socket, Request& request) {
         got = ::recv(ours.get(), &reply, sizeof reply, 0);
     } while (got < 0 && errno == EINTR);
     if (got != sizeof reply || reply.length > kMostBytes) {
-        return failure(EPIPE, "the control process of ublk has ended, or has no room for more");
+        return failure(
+            EPIPE,
+            "the control process of ublk has ended, or has no room for more; if it says so "
+            "again, restart lunkitd");
     }
     if (reply.error != 0) {
         return failure(reply.error, text_of(reply));
@@ -129,7 +135,15 @@ Reply failed(const Error& error) {
     return reply;
 }
 
-Reply run_command(Request& request, const ControlProcess::Calls& calls) {
+/// Whether the command is of use only to the daemon that asked for it; see the header.
+bool needs_its_daemon(std::uint32_t op) {
+    return op == abi::kAddDev || op == abi::kStartDev || op == abi::kEndUserRecovery;
+}
+
+Reply run_command(Request& request, pid_t daemon, const ControlProcess::Calls& calls) {
+    if (needs_its_daemon(request.op) && !calls.is_alive(daemon)) {
+        return failed({.code = ECANCELED, .what = "the daemon has ended"});
+    }
     if (request.command.len != 0) {
         request.command.addr = reinterpret_cast<std::uintptr_t>(request.bytes.data());
     }
@@ -159,9 +173,9 @@ Status look_at(const std::string& node, Kind kind, const ControlProcess::Calls& 
     return failure(EINVAL, "a request that the control process of ublk does not know");
 }
 
-Reply carry_out(Request& request, const ControlProcess::Calls& calls) {
+Reply carry_out(Request& request, pid_t daemon, const ControlProcess::Calls& calls) {
     if (request.kind == Kind::kCommand) {
-        return run_command(request, calls);
+        return run_command(request, daemon, calls);
     }
     const Status status = look_at(text_of(request), request.kind, calls);
     return status ? Reply{} : failed(status.error());
@@ -238,7 +252,7 @@ struct Job {
     UniqueFd reply_to;
 };
 
-[[noreturn]] void run(const UniqueFd& socket, const ControlProcess::Calls& calls) {
+[[noreturn]] void run(const UniqueFd& socket, pid_t daemon, const ControlProcess::Calls& calls) {
     become_another(socket.get());
     for (;;) {
         const auto job = std::make_shared<Job>();
@@ -251,12 +265,33 @@ struct Job {
         }
         job->reply_to = *std::move(reply_to);
         // A call may wait for another one.
-        const Status started = calls.start_thread(
-            [job, &calls] { answer(job->reply_to, carry_out(job->request, calls)); });
+        const Status started = calls.start_thread([job, daemon, &calls] {
+            answer(job->reply_to, carry_out(job->request, daemon, calls));
+        });
         if (!started) {
             answer(job->reply_to, failed(started.error()));
         }
     }
+}
+
+// As soon as the signal is sent, and not only when the last thread has gone: by then the kernel has
+// taken back what the rings had. There is a moment between where a process looks alive.
+bool is_process_alive(pid_t process) {
+    std::ifstream file(fmt::format("/proc/{}/status", process));
+    for (std::string line; std::getline(file, line);) {
+        const std::string_view text(line);
+        if (text.starts_with("State:") && text.find_first_of("ZX", 6) == 7) {
+            return false;
+        }
+        if (text.starts_with("SigPnd:") || text.starts_with("ShdPnd:")) {
+            constexpr int kHex = 16;
+            constexpr unsigned long long kKill = 1ULL << (SIGKILL - 1U);
+            if ((std::strtoull(line.c_str() + text.find(':') + 1, nullptr, kHex) & kKill) != 0) {
+                return false;
+            }
+        }
+    }
+    return file.eof();
 }
 
 Status start_detached(std::function<void()> body) {
@@ -323,6 +358,7 @@ ControlProcess::Calls ControlProcess::Calls::of_kernel() {
             .check_unused = check_unused_node,
             .write_back = write_back_node,
             .limit_silence = limit_silence_of,
+            .is_alive = is_process_alive,
             .start_thread = start_detached};
 }
 
@@ -333,13 +369,14 @@ Result<ControlProcess> ControlProcess::start(const Calls& calls) {
     }
     UniqueFd ours(ends[0]);
     const UniqueFd theirs(ends[1]);
+    const pid_t daemon = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) {
         return core::system_failure("cannot start the control process of ublk");
     }
     if (child == 0) {
         ours.reset();
-        run(theirs, calls);
+        run(theirs, daemon, calls);
     }
     return ControlProcess(std::move(ours));
 }

@@ -8,8 +8,14 @@
 // and with it every later command to any ublk device, until the next boot (Linux 6.12). Here the
 // one that waits has nothing of the server's, and the server ends.
 //
+// What a daemon asked for that has died since is not done where it would show a device to the world
+// that nobody serves: START_DEV and END_USER_RECOVERY take it for served (the fetches have been,
+// and are gone), and no later recovery gets it back; a device that is added then is nobody's.
+//
 // It ends when the daemon has, and its calls.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +42,8 @@ class ControlProcess {
         /// Bounds how long the kernel waits for a server of the block device that died with all
         /// tags. (To change that, it waits for requests.)
         std::function<Status(const std::string& node)> limit_silence;
+        /// Whether the process (the daemon) is alive, and nothing has been done to end it.
+        std::function<bool(pid_t process)> is_alive;
         /// Runs `body` on a thread of its own, which nobody waits for.
         std::function<Status(std::function<void()> body)> start_thread;
 

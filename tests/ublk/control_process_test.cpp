@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <future>
@@ -26,9 +28,11 @@ constexpr std::uint32_t kWaits = 8;  // for ever
 constexpr std::uint32_t kFails = 9;
 constexpr std::uint32_t kTellsPid = 10;
 constexpr std::uint32_t kRefusesThread = 11;  // to the command after it
+constexpr std::uint32_t kDaemonDies = 12;     // as far as the process can see
 
 /// Of the process.
 std::atomic<bool> refuses_thread{false};
+std::atomic<bool> daemon_is_alive{true};
 
 /// What the process of the tests does: the device 3 has as many queues as the process has number.
 Result<int> fake_command(std::uint32_t op, std::span<const std::byte> payload) {
@@ -46,6 +50,10 @@ Result<int> fake_command(std::uint32_t op, std::span<const std::byte> payload) {
     }
     if (op == kRefusesThread) {
         refuses_thread = true;
+        return 0;
+    }
+    if (op == kDaemonDies) {
+        daemon_is_alive = false;
         return 0;
     }
     abi::ControlCommand command{};
@@ -74,6 +82,8 @@ class ControlProcessTest : public testing::Test {
              return failure(ENOSPC, std::string(2000, 'x') + node);
          },
          .limit_silence = [](const std::string&) { return Status(); },
+         .is_alive = [test = ::getpid()](
+                         pid_t process) { return process == test && daemon_is_alive.load(); },
          .start_thread = [](std::function<void()> body) -> Status {
              if (refuses_thread.exchange(false)) {
                  return failure(EAGAIN, "no thread");
@@ -148,6 +158,35 @@ TEST_F(ControlProcessTest, ProcessThatHasEndedIsSaid) {
     const auto later = command(0);
     ASSERT_FALSE(later);
     EXPECT_THAT(later.error().what, HasSubstr("control process of ublk"));
+}
+
+// It would show a device that nobody serves.
+TEST_F(ControlProcessTest, WhatADeadDaemonAskedForIsNotMadeNorStarted) {
+    EXPECT_TRUE(control_.start(3, ::getpid()));
+    EXPECT_TRUE(control_.end_recovery(3, ::getpid()));
+    ASSERT_EQ(command(kDaemonDies).value(), 0);
+    EXPECT_EQ(control_.start(3, ::getpid()).error().code, ECANCELED);
+    EXPECT_EQ(control_.end_recovery(3, ::getpid()).error().code, ECANCELED);
+    EXPECT_EQ(control_.add({}).error().code, ECANCELED);
+    EXPECT_TRUE(control_.stop(3)) << "what it left can go";
+}
+
+TEST(ProcessIsAlive, UntilItIsKilled) {
+    const auto is_alive = ControlProcess::Calls::of_kernel().is_alive;
+    EXPECT_TRUE(is_alive(::getpid()));
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    EXPECT_TRUE(is_alive(child));
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    siginfo_t ended{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+    EXPECT_FALSE(is_alive(child)) << "nobody has waited for it yet";
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_FALSE(is_alive(child)) << "there is no such process";
 }
 
 }  // namespace
