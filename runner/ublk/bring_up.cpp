@@ -75,6 +75,7 @@ Status UblkService::make(const Entry& entry) {
     CHECK(fetch(entry, std::move(block), info));
     CHECK(control_->start(info.dev_id, ::getpid()));
     limit_silence(entry);
+    entry->handing_over->store(false);
     return {};
 }
 

@@ -140,12 +140,15 @@ void UblkService::ended(const Entry& entry) {
         core::log(LogLevel::kNotice, {.device = name}, "stopped by another program");
     }
     device.reset();
-    if (const Status removed = control_->remove(*entry->dev_id); !removed) {
-        // Another program may have been faster.
-        core::log(LogLevel::kInfo, {.device = name}, "{}", removed.error().what);
+    const Status removed = remove_stopped(*entry->dev_id);
+    if (!removed) {
+        core::log(LogLevel::kWarning, {.device = name},
+                  "{}; what is left of it goes with \"lunkit ublk del {}\"", removed.error().what,
+                  *entry->dev_id);
+        entry->record.identity = 0;  // what is written of it stays for that
     }
     release_queues(entry->queues);
-    forget(entry);
+    forget(entry, removed);
 }
 
 /// The daemon stops.
@@ -241,8 +244,19 @@ Status UblkService::remove_unserved(std::uint32_t dev_id, bool force) const {
     if (!force) {
         CHECK(world_.check_unused(block_node(dev_id)));
     }
-    CHECK(control_->stop(dev_id));
-    return control_->remove(dev_id);
+    if (const Status stopped = control_->stop(dev_id); !stopped && stopped.error().code != ENODEV) {
+        return stopped;
+    }
+    return remove_stopped(dev_id);
+}
+
+/// Another program may have been faster.
+Status UblkService::remove_stopped(std::uint32_t dev_id) const {
+    Status removed = control_->remove(dev_id);
+    if (!removed && removed.error().code == ENODEV) {
+        return {};
+    }
+    return removed;
 }
 
 }  // namespace lunkit::ublk

@@ -36,6 +36,19 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kNoticePatience{40};
 constexpr std::chrono::milliseconds kNoticePause{50};
 
+bool passes(const Error& error) {
+    switch (error.code) {
+        case EAGAIN:
+        case EINTR:
+        case ENOMEM:
+        case EMFILE:
+        case ENFILE:
+            return true;
+        default:
+            return false;
+    }
+}
+
 }  // namespace
 
 /// For as long as it takes: requests of its users wait.
@@ -68,6 +81,9 @@ void UblkService::recover(const Entry& entry) {
             }
             why = resumed.error();
             if (!entry->queues.empty()) {
+                if (is_left_by_stop(entry, why)) {
+                    return;
+                }
                 core::log(LogLevel::kError, {.device = block_name(dev_id)},
                           "{}; it cannot be recovered, removing it", why.what);
                 undo(entry, why);
@@ -108,7 +124,7 @@ Status UblkService::resume(const Entry& entry) {
     CHECK(start_recovery(entry));
     TRY(const abi::DeviceInfo info, control_->info(dev_id));
     CHECK(fetch_marked(entry, std::move(block), info));
-    CHECK(control_->end_recovery(dev_id, ::getpid()));
+    CHECK(end_recovery(entry));
     limit_silence(entry);  // the last daemon may have died before it could
     entry->handing_over->store(false);
     return {};
@@ -139,6 +155,39 @@ Status UblkService::start_recovery(const Entry& entry) {
             return started;
         }
     }
+}
+
+/// What this machine lacks for a moment is tried again; the driver's own refusal is final.
+Status UblkService::end_recovery(const Entry& entry) {
+    bool is_told = false;
+    for (;;) {
+        const Status ended = control_->end_recovery(*entry->dev_id, ::getpid());
+        if (ended || !passes(ended.error())) {
+            return ended;
+        }
+        if (!std::exchange(is_told, true)) {
+            core::log(LogLevel::kWarning, {.device = block_name(*entry->dev_id)},
+                      "{}; its requests wait, trying again", ended.error().what);
+        }
+        if (!pause(entry, kNoticePause)) {
+            return ended;
+        }
+    }
+}
+
+/// Of a device that is fetched, and whose recovery could not be ended: when this process ends, it
+/// is as it was before.
+bool UblkService::is_left_by_stop(const Entry& entry, const Error& why) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!stopping_ || !passes(why)) {
+            return false;
+        }
+        entry->recovering = false;
+        entry->left = true;
+    }
+    check_stopped();
+    return true;
 }
 
 /// False when something is asked of the device, or of the daemon, instead.

@@ -194,6 +194,7 @@ UblkService::Entry UblkService::successor(const Entry& entry) {
     next->wanted = entry->wanted;
     next->wanted.number = entry->dev_id;
     next->take_over = true;
+    next->handing_over->store(true);  // until it is made: what cannot be made again keeps its data
     next->removed.swap(entry->removed);
     next->force = entry->force;
     next->added = [resized = std::exchange(entry->resized, nullptr)](

@@ -83,30 +83,67 @@ Status UblkService::start() {
 void UblkService::go_on_with_left() {
     if (Result<DeviceFolder> folder = DeviceFolder::open(runtime_.settings.run_dir); folder) {
         folder_ = *std::move(folder);
-        find_left();
+        if (const Status told = find_left(); !told) {
+            core::log(
+                LogLevel::kError, {},
+                "{}; it may be a device of the last daemon, whose requests wait: asking again "
+                "every {} s",
+                told.error().what,
+                std::chrono::ceil<std::chrono::seconds>(world_.retry_pause).count());
+            {
+                const std::lock_guard lock(mutex_);
+                untold_ = told.error();
+            }
+            steps_.in_worker(runtime_.queues.workers(), this, [this] { find_left_by_and_by(); });
+        }
     } else {
         core::log(LogLevel::kWarning, {}, "{}; ublk devices will end with the daemon",
                   folder.error().what);
     }
 }
 
-/// The devices that a predecessor served, found before anybody can ask for one.
-void UblkService::find_left() {
-    std::vector<DeviceRecord> records = folder_->read_all();
-    const std::vector<std::uint32_t> there =
-        records.empty() ? std::vector<std::uint32_t>() : world_.find_devices();
-    if (!there.empty()) {
-        if (const Status opened = open_control(); !opened) {
-            core::log(LogLevel::kError, {}, "{}; ublk devices of the last daemon stay unserved",
-                      opened.error().what);
+/// Until the kernel has told of all devices, or the daemon stops.
+void UblkService::find_left_by_and_by() {
+    for (;;) {
+        std::unique_lock lock(mutex_);
+        if (changed_.wait_for(lock, world_.retry_pause, [this] { return stopping_; })) {
+            return;
+        }
+        lock.unlock();
+        if (find_left()) {
+            lock.lock();
+            untold_.reset();
             return;
         }
     }
-    bool all_told = true;
+}
+
+/// The devices that a predecessor served, found before anybody can ask for one. An error: the
+/// kernel does not tell of all; those of which it told are not found another time.
+Status UblkService::find_left() {
+    std::vector<DeviceRecord> records = folder_->read_all();
+    {
+        const std::lock_guard lock(mutex_);
+        for (const Entry& entry : entries_) {
+            std::erase_if(records, [&entry](const DeviceRecord& record) {
+                return record.identity == entry->found;
+            });
+        }
+    }
+    const std::vector<std::uint32_t> there =
+        records.empty() ? std::vector<std::uint32_t>() : world_.find_devices();
+    if (!there.empty()) {
+        CHECK(open_control());
+    }
+    Status told;
     for (const std::uint32_t dev_id : there) {
         const Result<abi::DeviceInfo> info = control_->info(dev_id);
         if (!info) {
-            all_told = all_told && info.error().code == ENODEV;
+            // EINVAL: an unprivileged device, which ours are not.
+            if (info.error().code != ENODEV && info.error().code != EINVAL) {
+                told = failure(info.error().code,
+                               fmt::format("{}: {}", block_name(dev_id), info.error().what));
+            }
             continue;
         }
         const auto record =
@@ -122,6 +159,7 @@ void UblkService::find_left() {
                          .read_only = record->read_only,
                          .queues = info->nr_hw_queues};
         entry->record = std::move(*record);
+        entry->found = entry->record.identity;
         records.erase(record);
         entry->dev_id = dev_id;
         entry->name->set(block_name(dev_id));
@@ -133,11 +171,12 @@ void UblkService::find_left() {
         }
         on_worker(entry, &UblkService::recover);
     }
-    if (all_told) {
+    if (told) {
         for (const DeviceRecord& record : records) {
             folder_->remove(record.identity);  // another hand has removed its device
         }
     }
+    return told;
 }
 
 /// Also one that shall have the number. With mutex_ held.
@@ -174,6 +213,10 @@ void UblkService::add_device(core::NewDevice wanted, Added done) {
         const Entry known = number ? find(*number) : nullptr;
         if (stopping_) {
             refusal = Error{.code = ECANCELED, .what = "the daemon stops"};
+        } else if (untold_) {
+            // It might be over the storage of one that waits, or of its number.
+            refusal = Error{.code = EAGAIN,
+                            .what = "what the last daemon left is not known yet: " + untold_->what};
         } else if (known && (known->state == DeviceState::kOpening ||
                              known->state == DeviceState::kDraining)) {
             // What the last daemon left may turn out to be over.

@@ -98,11 +98,12 @@ class UblkService final : public core::Service {
     /// A device from the moment it is asked for, or found. `mutex_` guards its members, unless they
     /// say otherwise.
     struct Served {
-        core::NewDevice wanted;  // but for its size it does not change
-        bool take_over = false;  // its storage is that of a device before it
-        std::mutex step;         // held by the one worker that brings it up, or ends it
-        DeviceRecord record;     // under step; identity 0: none was written
-        std::uint64_t size = 0;  // bytes that the kernel's device has; changed under step as well
+        core::NewDevice wanted;   // but for its size it does not change
+        bool take_over = false;   // its storage is that of a device before it
+        std::mutex step;          // held by the one worker that brings it up, or ends it
+        DeviceRecord record;      // under step; identity 0: none was written
+        std::uint64_t found = 0;  // identity of the one that a predecessor wrote; does not change
+        std::uint64_t size = 0;   // bytes that the kernel's device has; changed under step as well
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<std::uint32_t> dev_id;
         std::vector<core::EngineQueue*> queues;  // one per hardware queue; none: not fetched
@@ -131,7 +132,8 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status open_control();
     [[nodiscard]] Status prepare();
     void go_on_with_left();
-    void find_left();
+    [[nodiscard]] Status find_left();
+    void find_left_by_and_by();
     [[nodiscard]] Entry find(std::uint32_t dev_id) const;
     void forget(const Entry& entry, const Status& status = {});
     void settle(const Entry& entry);
@@ -168,6 +170,8 @@ class UblkService final : public core::Service {
     [[nodiscard]] Status fetch_marked(const Entry& entry, std::unique_ptr<BlockDevice> block,
                                       const abi::DeviceInfo& info);
     [[nodiscard]] Status start_recovery(const Entry& entry);
+    [[nodiscard]] Status end_recovery(const Entry& entry);
+    [[nodiscard]] bool is_left_by_stop(const Entry& entry, const Error& why);
     [[nodiscard]] bool pause(const Entry& entry, std::chrono::milliseconds duration);
     [[nodiscard]] bool try_again(const Entry& entry, const Error& why);
 
@@ -182,6 +186,7 @@ class UblkService final : public core::Service {
     void remove_unknown(const Entry& entry, bool force);
     [[nodiscard]] Status remove_orphan(std::uint32_t dev_id, bool force);
     [[nodiscard]] Status remove_unserved(std::uint32_t dev_id, bool force) const;
+    [[nodiscard]] Status remove_stopped(std::uint32_t dev_id) const;
 
     // resize.cpp
     void resize(const Entry& entry, std::uint64_t size, bool recreate, Resized done);
@@ -210,6 +215,7 @@ class UblkService final : public core::Service {
     std::vector<Entry> entries_;
     std::function<void(bool)> stopped_;  // until it is told
     bool started_ = false;               // as far as it will: what a predecessor left is known
+    std::optional<Error> untold_;        // the kernel does not tell what a predecessor left
     bool stopping_ = false;
 
     core::CountedCalls steps_;

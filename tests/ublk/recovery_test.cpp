@@ -10,6 +10,7 @@
 #include <chrono>
 #include <future>
 #include <string>
+#include <thread>
 
 #include "support/ublk_service_rig.hpp"
 #include "ublk/ublk_service.hpp"
@@ -307,6 +308,53 @@ TEST_F(UblkRecoveryTest, RecoveryThatTheKernelRefusesBehindTheFetchesEndsTheDevi
     EXPECT_TRUE(rig_.becomes_empty());
     EXPECT_TRUE(rig_.devices.empty());
     EXPECT_TRUE(rig_.records().empty());
+}
+
+TEST_F(UblkRecoveryTest, DeviceOfWhichTheKernelTellsLateIsRecovered) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.answers = {{abi::kGetDevInfo, -EINTR}};
+    rig_.start();
+    EXPECT_EQ(rig_.add("ram/a").error().code, EAGAIN) << "its storage may be that of the device";
+    EXPECT_TRUE(rig_.opened().empty());
+    rig_.answer_with(abi::kGetDevInfo, {});
+    EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+    EXPECT_TRUE(rig_.remove("4"));
+    EXPECT_TRUE(rig_.add("ram/a"));
+}
+
+TEST_F(UblkRecoveryTest, UnprivilegedDeviceOfAnotherKeepsNobodyFromAddingOne) {
+    put_device(abi::kStateLive);
+    put_record();
+    rig_.answers = {{abi::kGetDevInfo, -EINVAL}};
+    rig_.start();
+    EXPECT_TRUE(rig_.records().empty());
+    EXPECT_TRUE(rig_.add("ram/a", 5));
+    rig_.answer_with(abi::kGetDevInfo, {});
+}
+
+TEST_F(UblkRecoveryTest, WhatTheMachineLacksForAMomentDoesNotEndTheDevice) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.answers = {{abi::kEndUserRecovery, -ENOMEM}};
+    rig_.start();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_THAT(rig_.sent(), Not(Contains(abi::kStopDev)));
+    rig_.answer_with(abi::kEndUserRecovery, {});
+    EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
+}
+
+TEST_F(UblkRecoveryTest, StopLeavesADeviceWhoseRecoveryCannotBeEnded) {
+    put_device(abi::kStateQuiesced);
+    put_record();
+    rig_.answers = {{abi::kEndUserRecovery, -ENOMEM}};
+    rig_.start();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_TRUE(rig_.stop());
+    EXPECT_THAT(rig_.sent(), Not(Contains(abi::kStopDev)));
+    rig_.answer_with(abi::kEndUserRecovery, {});
+    rig_.start();
+    EXPECT_TRUE(rig_.becomes(DeviceState::kRunning));
 }
 
 }  // namespace

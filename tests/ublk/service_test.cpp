@@ -440,6 +440,24 @@ TEST_F(UblkServiceTest, DeviceThatCannotBeMadeAgainIsSaidToBeGone) {
     EXPECT_TRUE(rig_.service->list().empty());
 }
 
+// A RAM disk was empty afterwards.
+TEST_F(UblkServiceTest, DeviceThatCannotBeMadeAgainLeavesWhatItsStorageHas) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kAddDev, -ENOMEM);
+    EXPECT_FALSE(rig_.resize("4", kTwoMiB, true));
+    ASSERT_EQ(rig_.opened().size(), 2U);
+    EXPECT_TRUE(rig_.opened()[1].handed_over);
+}
+
+TEST_F(UblkServiceTest, RemovalThatTheKernelDoesNotEndIsNoSuccess) {
+    ASSERT_TRUE(rig_.add("ram/a"));
+    rig_.answer_with(abi::kDelDev, -EIO);
+    EXPECT_EQ(rig_.remove("4").error().code, EIO);
+    EXPECT_EQ(rig_.records().size(), 1U) << "the next daemon removes it";
+    rig_.answer_with(abi::kDelDev, {});
+    EXPECT_TRUE(rig_.remove("4"));
+}
+
 TEST_F(UblkServiceTest, SizeIsOfWholeBlocksOfADeviceThatIsThere) {
     EXPECT_EQ(rig_.resize("4", kTwoMiB).error().code, ENOENT);
     EXPECT_EQ(rig_.resize("sda", kTwoMiB).error().code, EINVAL);
