@@ -23,6 +23,11 @@ using core::LogLevel;
 constexpr std::chrono::seconds kStorePause{1};  // block_on_error: between two attempts
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D-Bus message hold
+// The kernel never copies what a log says is out of sync that it has seen in sync, and reads the
+// leg that misses writes when the other fails; only a new table makes it forget.
+constexpr const char* kLostAdvice =
+    "regions are out of sync since what was known of them was lost: load its table again "
+    "(dmsetup table DEVICE | dmsetup load DEVICE, then suspend and resume it)";
 
 }  // namespace
 
@@ -41,10 +46,11 @@ struct LogServer::ServedLog {
     std::unique_ptr<DiskStore> store;  // kDisk
     std::map<std::optional<RequestType>, Request>
         blocked;                 // block_on_error: wait until the log is stored
-    bool reconstructed = false;  // the kernel has used it before, and its bits are lost
+    bool reconstructed = false;  // the kernel has used it before, and its bits were lost here
     bool suspended = false;      // by a POSTSUSPEND that this process has heard
 
-    std::optional<Error> failed;  // under the mutex: the log cannot be stored
+    std::optional<Error> failed;    // under the mutex: the log cannot be stored
+    std::atomic<bool> lost{false};  // and regions are out of sync for that
     std::atomic<core::DeviceState> state{core::DeviceState::kOpening};
     std::atomic<std::uint64_t> in_sync{0};
     std::atomic<std::uint64_t> dirty{0};
@@ -55,6 +61,9 @@ struct LogServer::ServedLog {
         in_sync.store(bits.sync_count(), std::memory_order_relaxed);
         dirty.store(bits.has_begun() ? bits.regions() - bits.clean_count() : bits.regions(),
                     std::memory_order_relaxed);
+        lost.store(memory.has(StateFolder::kLost) && bits.has_begun() &&
+                       bits.sync_count() < bits.regions(),
+                   std::memory_order_relaxed);
         if (bits.has_begun()) {
             state.store(core::DeviceState::kRunning, std::memory_order_relaxed);
         }
@@ -147,9 +156,13 @@ void LogServer::answer_known(const Entry& log, const Request& request) {
         }
         return;
     }
+    const bool had_begun = log->bits.has_begun();
     const std::string status = type == RequestType::kStatusInfo ? log->status_text() : "";
     const std::string table = type == RequestType::kStatusTable ? log->table_text() : "";
     const Answer said = answer_for(log->bits, log->arguments, {status, table}, request);
+    if (!had_begun && log->bits.has_begun()) {
+        publish(*log);
+    }
     const bool is_postsuspend = type == RequestType::kPostsuspend;
     if (said.error() == 0 && is_postsuspend) {
         log->suspended = true;
@@ -235,12 +248,7 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
     const bool is_overtaken = now && now != before;
     if (!is_overtaken) {
         if (made->reconstructed) {
-            const bool asks_disk = made->store && made->arguments.start != Start::kSync;
-            core::log(LogLevel::kWarning, {.device = made->identity.uuid},
-                      "the kernel goes on with a dirty log that is unknown here: {}",
-                      asks_disk ? "it begins with what is on its disk"
-                                : "its regions are out of sync; if no resync begins, suspend and "
-                                  "resume the device");
+            made->memory.set(StateFolder::kLost);
         }
         keep(made);
     }
@@ -292,6 +300,12 @@ Detached LogServer::resume(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
     if (!log->bits.has_begun()) {
         co_await begin(log);
+        if (log->reconstructed) {
+            log->tell();
+            core::log(LogLevel::kWarning, {.device = log->identity.uuid},
+                      "the kernel goes on with a dirty log that is unknown here: {}",
+                      log->lost ? kLostAdvice : "it goes on with what is on its disk");
+        }
     } else if (log->suspended) {
         log->bits.resume();
     }
@@ -330,17 +344,22 @@ Task<void> LogServer::begin(Entry log) {
     } else {
         log->bits.begin({}, 0, begins_clean);
     }
-    if (const Status published = folder_.publish(log->memory, log->identity); !published) {
-        core::log(LogLevel::kError, {.device = log->identity.uuid},
-                  "{}; when this daemon ends, all regions will be out of sync",
-                  published.error().what);
-    }
+    publish(*log);
     if (predecessor && predecessor->suspended) {
         forget(predecessor);  // its DTR comes later, and nobody else may begin with it
     }
     if (log->store) {
         const Status stored = co_await log->store->store(log->bits);
         report(*log, stored);
+    }
+}
+
+/// From now on a successor finds it.
+void LogServer::publish(ServedLog& log) const {
+    if (const Status published = folder_.publish(log.memory, log.identity); !published) {
+        core::log(LogLevel::kError, {.device = log.identity.uuid},
+                  "{}; when this daemon ends, what is known of its regions is lost",
+                  published.error().what);
     }
 }
 
@@ -432,8 +451,11 @@ std::vector<core::DeviceStatus> LogServer::list() const {
         status.name = log->identity.uuid;
         status.config = log->table_text();
         status.node = log->arguments.path;
-        status.state = log->failed ? core::DeviceState::kFailed : value(log->state);
-        status.error = log->failed ? log->failed->what : "";
+        const bool has_failed = log->failed || value(log->lost);
+        status.state = has_failed ? core::DeviceState::kFailed : value(log->state);
+        if (has_failed) {
+            status.error = log->failed ? log->failed->what : kLostAdvice;
+        }
         status.size = log->arguments.device_sectors * kSectorBytes;
         status.region_size = log->arguments.region_size * kSectorBytes;
         status.regions = log->bits.regions();

@@ -13,8 +13,9 @@
 //   DTR      the end. None comes for a log that goes while no daemon is there.
 //
 // A log of which nothing is known but that the kernel knows it, begins with what is on its disk:
-// all that the kernel was told is stored has got there. Without a disk all regions are out of sync:
-// that costs a resync, where anything else may lose a write on one leg.
+// all that the kernel was told is stored has got there. Without a disk all regions are out of sync,
+// where anything else may lose a write on one leg. The kernel, once it has seen a mirror in sync,
+// copies nothing of it before another table is loaded: until then such a log is shown as failed.
 #pragma once
 
 #include <atomic>
@@ -83,6 +84,7 @@ class LogServer {
 
     Detached resume(Entry log, Request request);
     Task<void> begin(Entry log);
+    void publish(ServedLog& log) const;
     [[nodiscard]] Entry predecessor_of(const ServedLog& log) const;
     [[nodiscard]] bool had_other_regions(const ServedLog& log) const;
     /// Another log of it, whose bits are known.

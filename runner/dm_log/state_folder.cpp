@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -35,6 +36,7 @@ struct Head {
     std::array<char, 64> boot;
     std::array<char, abi::kUuidRoom> uuid;
     std::array<char, abi::kDataRoom> arguments;
+    std::uint64_t marks;
 };
 static_assert(sizeof(Head) <= StateFolder::kBitsOffset);
 
@@ -71,6 +73,10 @@ std::span<std::uint64_t> LogMemory::words() const {
     return {reinterpret_cast<std::uint64_t*>(bytes.data()), bytes.size() / sizeof(std::uint64_t)};
 }
 
+std::uint64_t* LogMemory::marks() const {
+    return reinterpret_cast<std::uint64_t*>(mapping_.bytes().data() + offsetof(Head, marks));
+}
+
 Result<StateFolder> StateFolder::open(const std::string& run_dir, std::string boot) {
     StateFolder folder;
     TRY(folder.folder_, core::open_private_folder(run_dir, "dm_log"));
@@ -96,7 +102,8 @@ Result<LogMemory> StateFolder::make(const LogIdentity& identity, std::uint64_t r
                     .regions = regions,
                     .boot = padded<sizeof Head::boot>(boot_),
                     .uuid = padded<sizeof Head::uuid>(identity.uuid),
-                    .arguments = padded<sizeof Head::arguments>(identity.arguments)};
+                    .arguments = padded<sizeof Head::arguments>(identity.arguments),
+                    .marks = 0};
     if (::pwrite(memory.fd_.get(), &head, sizeof head, 0) != static_cast<ssize_t>(sizeof head)) {
         return system_failure(errno, "write", name);
     }

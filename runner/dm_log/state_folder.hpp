@@ -4,9 +4,9 @@
 // comes fast: it goes on with logs that it has constructed, and the next daemon must know of each
 // region that was dirty.
 //
-// A file begins with whose it is (the boot, luid, uuid and arguments); from kBitsOffset on it is
-// the memory of a DirtyLog, mapped by whoever serves it. It has no name before the log is in use,
-// so what is found was complete.
+// A file begins with whose it is (the boot, luid, uuid and arguments) and with marks; from
+// kBitsOffset on it is the memory of a DirtyLog, mapped by whoever serves it. It has no name before
+// the log is in use, so what is found was complete.
 #pragma once
 
 #include <cstddef>
@@ -29,13 +29,16 @@ struct LogIdentity {
     std::string arguments;  ///< as CTR brought them, without a NUL; shorter than abi::kDataRoom
 };
 
-/// The memory of a log's bits.
+/// The memory of a log's bits, and of marks, which outlive the daemon as well.
 class LogMemory {
   public:
     [[nodiscard]] std::span<std::uint64_t> words() const;
+    [[nodiscard]] bool has(std::uint64_t mark) const { return (*marks() & mark) != 0; }
+    void set(std::uint64_t mark) const { *marks() |= mark; }
 
   private:
     friend class StateFolder;
+    [[nodiscard]] std::uint64_t* marks() const;
     UniqueFd fd_;  // until it has a name
     core::MemoryMapping mapping_;
 };
@@ -63,6 +66,10 @@ class StateFolder {
     [[nodiscard]] Result<std::vector<Found>> find_all() const;
 
     static constexpr std::size_t kBitsOffset = 1024;
+
+    // Marks. In a file of a daemon that did not know them there are none.
+    static constexpr std::uint64_t kLost = 1;    ///< the bits before these were lost
+    static constexpr std::uint64_t kStored = 2;  ///< the disk log has been written since they began
 
   private:
     [[nodiscard]] Result<Found> find(const std::string& name) const;

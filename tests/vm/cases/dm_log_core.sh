@@ -73,15 +73,21 @@ wait $writer
 in_sync || fail "out of sync: $(dmsetup status mir)"
 compare_legs "after a write that waited"
 
-step "the state of the daemon is lost: nothing passes for in sync"
+step "the state of the daemon is lost: nothing passes for in sync, and another load of the table mends it"
 kill_lunkitd
 rm -r /run/lunkit/dm_log
 start_lunkitd
 dd if=/dev/urandom of=/dev/mapper/mir bs=64k count=4 seek=20 oflag=direct status=none
-log_says 'uuid-mir.*unknown here.*suspend and resume' || fail "no word about the lost log"
+log_says 'uuid-mir.*unknown here.*load its table again' || fail "no word about the lost log"
+assert_eq "$(log_value state)" '"failed"' "state of the lost log"
+assert_match "$(lunkit dm-log show uuid-mir)" 'load its table again' "dm-log show"
+! cmp -s /tank/leg0 /tank/leg1 || fail "the kernel wrote both legs of regions that it was told are out of sync"
+dmsetup table mir | dmsetup load mir
 dmsetup suspend mir
 dmsetup resume mir
+# Only now: the kernel would read the other leg of a mirror that it has seen in sync.
 wait_for 60 "the resync" in_sync
+assert_eq "$(log_value state)" '"running"' "state of the log of the new table"
 compare_legs "after the loss of the state"
 
 step "suspend and resume"
