@@ -20,7 +20,7 @@ namespace {
 using abi::RequestType;
 using core::LogLevel;
 
-constexpr std::chrono::seconds kStorePause{1};  // block_on_error: between two attempts
+constexpr std::chrono::seconds kStorePause{1};  // between two attempts
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D-Bus message hold
 // The kernel never copies what a log says is out of sync that it has seen in sync, and reads the
@@ -45,9 +45,10 @@ struct LogServer::ServedLog {
     DirtyLog bits;
     std::unique_ptr<DiskStore> store;  // kDisk
     std::map<std::optional<RequestType>, Request>
-        blocked;                 // block_on_error: wait until the log is stored
-    bool reconstructed = false;  // the kernel has used it before, and its bits were lost here
-    bool suspended = false;      // by a POSTSUSPEND that this process has heard
+        blocked;                  // block_on_error: wait until the log is stored
+    bool reconstructed = false;   // the kernel has used it before, and its bits were lost here
+    bool suspended = false;       // by a POSTSUSPEND that this process has heard
+    bool is_tried_again = false;  // to be stored
 
     std::optional<Error> failed;    // under the mutex: the log cannot be stored
     std::atomic<bool> lost{false};  // and regions are out of sync for that
@@ -111,11 +112,19 @@ void LogServer::restore(std::vector<StateFolder::Found> found) {
     }
 }
 
-/// FLUSH would open it as well; here whoever looks at the log learns of trouble.
+/// FLUSH would open it as well; here whoever looks at the log learns of trouble. A predecessor that
+/// has not lived to store what the log began with leaves that to us.
 Detached LogServer::reopen(Entry log) {
     const Gate::Pass pass = gate_.enter();
+    if (!log->memory.has(StateFolder::kStored)) {
+        (void)co_await store(log);  // has told of it
+        co_return;
+    }
     const Status status = co_await log->store->open();
     report(*log, status);
+    if (!status) {
+        try_again(log);
+    }
 }
 
 LogServer::Entry LogServer::find(const Request& request) const {
@@ -310,12 +319,17 @@ Detached LogServer::resume(Entry log, Request request) {
         log->bits.resume();
     }
     log->suspended = false;
+    if (log->store) {
+        // Before the answer: what is out of sync is written without a word to us, and the disk may
+        // still say of it, since the time before, that it is clean.
+        (void)co_await store(log);  // has told of it
+    }
     // That the disk has failed is for the next FLUSH to say. From here the kernel, after a second
     // CTR, would take it for a no to the IN_SYNC that it came for, and write one leg only.
     answer(log, request, {});
 }
 
-/// The bits, then the state folder, then the disk. Errors are logged.
+/// The bits, then the state folder. Errors are logged.
 Task<void> LogServer::begin(Entry log) {
     const bool is_fresh = log->arguments.start == Start::kSync;
     const bool begins_clean = log->arguments.start == Start::kNosync && !log->reconstructed;
@@ -347,10 +361,6 @@ Task<void> LogServer::begin(Entry log) {
     publish(*log);
     if (predecessor && predecessor->suspended) {
         forget(predecessor);  // its DTR comes later, and nobody else may begin with it
-    }
-    if (log->store) {
-        const Status stored = co_await log->store->store(log->bits);
-        report(*log, stored);
     }
 }
 
@@ -396,27 +406,47 @@ bool LogServer::is_of_same_device(const ServedLog& one, const ServedLog& log) {
 
 Detached LogServer::store_and_answer(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
-    Status stored = co_await log->store->store(log->bits);
-    report(*log, stored);
+    const Status stored = co_await store(log);
     if (stored || !log->arguments.block_on_error) {
         answer(log, request, stored ? Answer() : Answer::failed(EIO));
+    } else {
+        // The kernel asks again in place of each that has waited for 15 s, which it then knows no
+        // more.
+        log->blocked.insert_or_assign(request.type(), request);
+    }
+}
+
+/// Writes what has changed. What fails is tried again for as long as there is the log.
+Task<Status> LogServer::store(Entry log) {
+    Status stored = co_await log->store->store(log->bits);
+    report(*log, stored);
+    if (stored) {
+        log->memory.set(StateFolder::kStored);
+    } else {
+        try_again(log);
+    }
+    co_return stored;
+}
+
+Detached LogServer::try_again(Entry log) {
+    if (std::exchange(log->is_tried_again, true)) {
         co_return;
     }
-    // The kernel asks again in place of each that has waited for 15 s, which it then knows no more.
-    const bool is_first = log->blocked.empty();
-    log->blocked.insert_or_assign(request.type(), request);
-    while (is_first && !stored) {
-        if (closing_) {
+    const Gate::Pass pass = gate_.enter();
+    Status stored = failure(EIO);
+    while (!stored) {
+        (void)co_await queue_.sleep(kStorePause);  // ends early only when the queue does
+        const auto known = logs_.find(log->identity.luid);
+        if (closing_ || known == logs_.end() || known->second != log) {
             co_return;
         }
-        (void)co_await queue_.sleep(kStorePause);  // ends early only when the queue does
         stored = co_await log->store->store(log->bits);
         report(*log, stored);
     }
-    if (stored) {
-        for (const auto& [type, waiting] : std::exchange(log->blocked, {})) {
-            answer(log, waiting, {});
-        }
+    log->is_tried_again = false;
+    log->memory.set(StateFolder::kStored);
+    for (const auto& [type, waiting] : std::exchange(log->blocked, {})) {
+        answer(log, waiting, {});
     }
 }
 

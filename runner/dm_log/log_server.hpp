@@ -91,6 +91,8 @@ class LogServer {
     static bool is_of_same_device(const ServedLog& one, const ServedLog& log);
     Detached reopen(Entry log);
     Detached store_and_answer(Entry log, Request request);
+    Task<Status> store(Entry log);
+    Detached try_again(Entry log);
     void answer_known(const Entry& log, const Request& request);
     void report(ServedLog& log, const Status& stored);
 

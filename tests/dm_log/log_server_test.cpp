@@ -508,6 +508,38 @@ TEST_F(LogServerTest, BlockOnErrorAnswersTheLastOfTheRequestsThatWait) {
     EXPECT_EQ(answers_.size(), before + 1);
 }
 
+// What is not in sync is written without a word: the disk must not say for longer than it takes to
+// resume that all is clean.
+TEST_F(LogServerTest, ResumeThatADaemonDidNotLiveToStoreIsStoredByTheNext) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    EXPECT_THAT(on_disk().clean, ElementsAre(3));
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    const std::string before = test::read_file(path());
+    make_log(disk("2048 disk @ 1024 sync"), 2);
+    test::write_file(path(), before);  // killed before it got there ...
+    const std::string state = run_dir_ / "dm_log/0000000000000002.log";
+    std::string bytes = test::read_file(state);
+    bytes.at(kMarksOffset) &= static_cast<char>(~StateFolder::kStored);
+    test::write_file(state, bytes);  // ... and so not noted
+    start_server();
+    EXPECT_THAT(on_disk().clean, ElementsAre(0));
+}
+
+TEST_F(LogServerTest, ResumeThatCouldNotBeStoredIsStoredLater) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    EXPECT_EQ(construct(disk("2048 disk @ 1024 sync"), 2).error(), 0);
+    queue_.fails = true;
+    EXPECT_EQ(ask(RequestType::kResume, {}, 2).error(), 0);
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kFailed);
+    queue_.fails = false;
+    queue_.inner.advance(1s);
+    queue_.settle();
+    EXPECT_THAT(on_disk().clean, ElementsAre(0));
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
+    EXPECT_EQ(queue_.inner.timers(), 0U);
+}
+
 TEST_F(LogServerTest, RestartWritesNothingBeforeItIsAsked) {
     make_log(disk("2048 disk @ 1024 nosync"));
     test::write_file(path(), std::string(4096, '\x55'));
