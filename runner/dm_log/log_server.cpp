@@ -252,6 +252,11 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
             co_return;
         }
     }
+    // Now, when nothing else happens before it is known to others.
+    if (const Status alone = made->store ? check_unshared(*made) : Status(); !alone) {
+        refuse(request, alone.error());
+        co_return;
+    }
     // While the disk was slow the kernel may have asked again, and got on with what that made.
     const Entry now = find(request);
     const bool is_overtaken = now && now != before;
@@ -271,7 +276,6 @@ Detached LogServer::construct(Request request, Entry made, Entry before) {
 
 Task<Status> LogServer::open_store(Entry log) {
     CO_CHECK(co_await log->store->open());
-    CO_CHECK(check_unshared(*log));
     // Only to see that it can be read, and is not of a version that must not be written over.
     CO_CHECK(co_await log->store->load());
     co_return Status();

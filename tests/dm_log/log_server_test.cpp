@@ -455,6 +455,22 @@ TEST_F(LogServerTest, DiskLogOfAnotherMirrorIsRefused) {
     EXPECT_EQ(construct(disk("2048 disk @ 1024"), 2, "mirror-a").error(), 0);
 }
 
+// Both had been found to be alone before one of them was there.
+TEST_F(LogServerTest, OfTwoMirrorsThatAreMadeAtOnceOnOneDiskOneIsRefused) {
+    const std::string table = disk("2048 disk @ 1024");
+    for (const std::uint64_t luid : {1U, 2U}) {
+        Request made =
+            with_text(request(RequestType::kCtr, luid, luid == 1 ? "mirror-a" : "mirror-b"), table);
+        made.head.seq = static_cast<std::uint32_t>(luid - 1);
+        server_->handle(made);
+    }
+    queue_.settle();
+    ASSERT_EQ(answers_.size(), 2U);
+    EXPECT_EQ(answers_[0].error(), 0);
+    EXPECT_EQ(answers_[1].error(), -EBUSY);
+    EXPECT_EQ(server_->list().size(), 1U);
+}
+
 TEST_F(LogServerTest, LogThatCannotBeStoredFailsItsFlushUntilItCan) {
     make_log(disk("2048 disk @ 1024 nosync"));
     queue_.fails = true;
