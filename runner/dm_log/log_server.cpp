@@ -411,7 +411,10 @@ bool LogServer::is_of_same_device(const ServedLog& one, const ServedLog& log) {
 Detached LogServer::store_and_answer(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
     const Status stored = co_await store(log);
-    if (stored || !log->arguments.block_on_error) {
+    // A suspension never waits: a mirror whose log is broken must be given another, or removed.
+    const bool may_wait =
+        log->arguments.block_on_error && request.type() != RequestType::kPostsuspend;
+    if (stored || !may_wait) {
         answer(log, request, stored ? Answer() : Answer::failed(EIO));
     } else {
         // The kernel asks again in place of each that has waited for 15 s, which it then knows no

@@ -502,6 +502,21 @@ TEST_F(LogServerTest, BlockOnErrorAnswersWhenTheLogIsStored) {
     EXPECT_THAT(on_disk().clean, ElementsAre(2));
 }
 
+// Else the table could not be replaced by one whose log works, nor the mirror be removed.
+TEST_F(LogServerTest, BlockOnErrorKeepsNoMirrorFromItsSuspension) {
+    make_log(disk("2048 disk @ 1024 nosync block_on_error"));
+    EXPECT_EQ(ask(RequestType::kFlush, {0}).error(), 0);
+    EXPECT_EQ(ask(RequestType::kClearRegion, {0}).error(), 0);
+    std::filesystem::remove(path());
+    start_server();
+    EXPECT_EQ(ask(RequestType::kPresuspend).error(), 0);
+    EXPECT_EQ(ask(RequestType::kPostsuspend).error(), -EIO);
+    EXPECT_EQ(ask(RequestType::kDtr).error(), 0);
+    queue_.inner.advance(1s);
+    queue_.settle();
+    EXPECT_EQ(queue_.inner.timers(), 0U);  // nobody tries for ever
+}
+
 // The kernel gives a request up after 15 s and makes another.
 TEST_F(LogServerTest, BlockOnErrorAnswersTheLastOfTheRequestsThatWait) {
     make_log(disk("2048 disk @ 1024 nosync block_on_error"));
