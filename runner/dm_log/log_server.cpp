@@ -44,11 +44,10 @@ struct LogServer::ServedLog {
     LogMemory memory;
     DirtyLog bits;
     std::unique_ptr<DiskStore> store;  // kDisk
-    std::map<std::optional<RequestType>, Request>
-        blocked;                  // block_on_error: wait until the log is stored
-    bool reconstructed = false;   // the kernel has used it before, and its bits were lost here
-    bool suspended = false;       // by a POSTSUSPEND that this process has heard
-    bool is_tried_again = false;  // to be stored
+    std::vector<Request> blocked;      // block_on_error: wait until the log is stored
+    bool reconstructed = false;        // the kernel has used it before, and its bits were lost here
+    bool suspended = false;            // by a POSTSUSPEND that this process has heard
+    bool is_tried_again = false;       // to be stored
 
     std::optional<Error> failed;    // under the mutex: the log cannot be stored
     std::atomic<bool> lost{false};  // and regions are out of sync for that
@@ -417,9 +416,12 @@ Detached LogServer::store_and_answer(Entry log, Request request) {
     if (stored || !may_wait) {
         answer(log, request, stored ? Answer() : Answer::failed(EIO));
     } else {
-        // The kernel asks again in place of each that has waited for 15 s, which it then knows no
-        // more.
-        log->blocked.insert_or_assign(request.type(), request);
+        // The kernel makes a request again that has waited for 15 s, and then knows the first no
+        // more. Others may wait beside: kmirrord flushes marks, and dmlogd what was cleared.
+        std::erase_if(log->blocked, [&request](const Request& waiting) {
+            return waiting.type() == request.type() && waiting.text() == request.text();
+        });
+        log->blocked.push_back(request);
     }
 }
 
@@ -452,7 +454,7 @@ Detached LogServer::try_again(Entry log) {
     }
     log->is_tried_again = false;
     log->memory.set(StateFolder::kStored);
-    for (const auto& [type, waiting] : std::exchange(log->blocked, {})) {
+    for (const Request& waiting : std::exchange(log->blocked, {})) {
         answer(log, waiting, {});
     }
 }

@@ -517,6 +517,27 @@ TEST_F(LogServerTest, BlockOnErrorKeepsNoMirrorFromItsSuspension) {
     EXPECT_EQ(queue_.inner.timers(), 0U);  // nobody tries for ever
 }
 
+// kmirrord flushes marks while dmlogd flushes what was cleared.
+TEST_F(LogServerTest, BlockOnErrorAnswersEachOfTheRequestsThatWait) {
+    make_log(disk("2048 disk @ 1024 nosync block_on_error"));
+    std::filesystem::remove(path());
+    start_server();
+    const std::size_t before = answers_.size();
+    Request marks = with_numbers(request(RequestType::kFlush), {0});
+    marks.head.seq = static_cast<std::uint32_t>(before);
+    server_->handle(marks);
+    queue_.settle();
+    Request clears = request(RequestType::kFlush);
+    clears.head.seq = static_cast<std::uint32_t>(before + 1);
+    server_->handle(clears);
+    queue_.settle();
+    EXPECT_EQ(answers_.size(), before);
+    (void)disk("@");
+    queue_.inner.advance(1s);
+    queue_.settle();
+    EXPECT_EQ(answers_.size(), before + 2);
+}
+
 // The kernel gives a request up after 15 s and makes another.
 TEST_F(LogServerTest, BlockOnErrorAnswersTheLastOfTheRequestsThatWait) {
     make_log(disk("2048 disk @ 1024 nosync block_on_error"));
