@@ -21,6 +21,7 @@ using abi::RequestType;
 using core::LogLevel;
 
 constexpr std::chrono::seconds kStorePause{1};  // between two attempts
+constexpr unsigned kOpenAttempts = 60;  // of a log that a restart has not found in its place yet
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D-Bus message hold
 // The kernel never copies what a log says is out of sync that it has seen in sync, and reads the
@@ -44,10 +45,16 @@ struct LogServer::ServedLog {
     LogMemory memory;
     DirtyLog bits;
     std::unique_ptr<DiskStore> store;  // kDisk
-    std::vector<Request> blocked;      // block_on_error: wait until the log is stored
+    std::vector<Request> blocked;      // wait until the log is stored
     bool reconstructed = false;        // the kernel has used it before, and its bits were lost here
     bool suspended = false;            // by a POSTSUSPEND that this process has heard
     bool is_tried_again = false;       // to be stored
+    unsigned attempts = 0;             // since it was stored last
+    /// The file may come back in a moment: a link of udev's, a predecessor's transfer, a
+    /// descriptor. With handle_errors the kernel takes one failed FLUSH for the end of the log.
+    [[nodiscard]] bool may_yet_open() const {
+        return store->file() == nullptr && attempts < kOpenAttempts;
+    }
 
     std::optional<Error> failed;    // under the mutex: the log cannot be stored
     std::atomic<bool> lost{false};  // and regions are out of sync for that
@@ -411,8 +418,8 @@ Detached LogServer::store_and_answer(Entry log, Request request) {
     const Gate::Pass pass = gate_.enter();
     const Status stored = co_await store(log);
     // A suspension never waits: a mirror whose log is broken must be given another, or removed.
-    const bool may_wait =
-        log->arguments.block_on_error && request.type() != RequestType::kPostsuspend;
+    const bool may_wait = (log->arguments.block_on_error || log->may_yet_open()) &&
+                          request.type() != RequestType::kPostsuspend;
     if (stored || !may_wait) {
         answer(log, request, stored ? Answer() : Answer::failed(EIO));
     } else {
@@ -449,14 +456,20 @@ Detached LogServer::try_again(Entry log) {
         if (closing_ || known == logs_.end() || known->second != log) {
             co_return;
         }
+        ++log->attempts;
         stored = co_await log->store->store(log->bits);
         report(*log, stored);
+        if (stored) {
+            log->memory.set(StateFolder::kStored);
+            log->attempts = 0;
+        }
+        if (stored || (!log->arguments.block_on_error && !log->may_yet_open())) {
+            for (const Request& waiting : std::exchange(log->blocked, {})) {
+                answer(log, waiting, stored ? Answer() : Answer::failed(EIO));
+            }
+        }
     }
     log->is_tried_again = false;
-    log->memory.set(StateFolder::kStored);
-    for (const Request& waiting : std::exchange(log->blocked, {})) {
-        answer(log, waiting, {});
-    }
 }
 
 /// Says it when a log can no more be stored, and when it can again.

@@ -484,6 +484,47 @@ TEST_F(LogServerTest, LogThatCannotBeStoredFailsItsFlushUntilItCan) {
     EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
 }
 
+// The kernel takes a FLUSH that fails for the end of the log: it holds all writes until a table is
+// loaded. What a restart finds may be back in a moment.
+TEST_F(LogServerTest, FlushWaitsForALogThatARestartDoesNotFind) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    std::filesystem::remove(path());
+    start_server();
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kFailed);
+    Request flush = with_numbers(request(RequestType::kFlush), {0});
+    const std::size_t before = answers_.size();
+    flush.head.seq = static_cast<std::uint32_t>(before + 1);  // answered behind the next
+    server_->handle(flush);
+    queue_.settle();
+    EXPECT_EQ(answers_.size(), before);
+    EXPECT_EQ(test::text_of(ask(RequestType::kStatusInfo)).substr(0, 12), "3 disk 0:0 D");
+    (void)disk("@");
+    queue_.inner.advance(1s);
+    queue_.settle();
+    ASSERT_EQ(answers_.size(), before + 2);
+    EXPECT_EQ(answers_.back().error(), 0);
+    EXPECT_THAT(on_disk().clean, ElementsAre(2));
+}
+
+TEST_F(LogServerTest, FlushDoesNotWaitForEverForALogThatARestartDoesNotFind) {
+    make_log(disk("2048 disk @ 1024 nosync"));
+    std::filesystem::remove(path());
+    start_server();
+    Request flush = with_numbers(request(RequestType::kFlush), {0});
+    const std::size_t before = answers_.size();
+    flush.head.seq = static_cast<std::uint32_t>(before);
+    server_->handle(flush);
+    for (int second = 0; second < 60; ++second) {
+        EXPECT_EQ(answers_.size(), before) << second;
+        queue_.settle();
+        queue_.inner.advance(1s);
+    }
+    queue_.settle();
+    ASSERT_EQ(answers_.size(), before + 1);
+    EXPECT_EQ(answers_.back().error(), -EIO);
+    EXPECT_EQ(ask(RequestType::kFlush, {0}).error(), -EIO);
+}
+
 TEST_F(LogServerTest, BlockOnErrorAnswersWhenTheLogIsStored) {
     make_log(disk("2048 disk @ 1024 nosync block_on_error"));
     std::filesystem::remove(path());
