@@ -59,11 +59,21 @@ class DirtyLog {
 
     [[nodiscard]] bool is_clean(std::uint64_t region) const { return clean_.test(region); }
     [[nodiscard]] bool in_sync(std::uint64_t region) const { return sync_.test(region); }
-    /// How many from this one on are alike, both clean and in sync: at least 1.
-    [[nodiscard]] std::uint64_t alike(std::uint64_t region) const {
-        return std::min(clean_.next(region, !is_clean(region)),
-                        sync_.next(region, !in_sync(region))) -
-               region;
+    /// Where the runs end that alike() has looked at.
+    struct Ends {
+        std::uint64_t clean = 0;
+        std::uint64_t sync = 0;
+    };
+    /// How many from this one on are alike, both clean and in sync: at least 1. While the regions
+    /// ascend and `ends` is the same, each bit is looked at once.
+    [[nodiscard]] std::uint64_t alike(std::uint64_t region, Ends& ends) const {
+        if (ends.clean <= region) {
+            ends.clean = clean_.next(region, !is_clean(region));
+        }
+        if (ends.sync <= region) {
+            ends.sync = sync_.next(region, !in_sync(region));
+        }
+        return std::min(ends.clean, ends.sync) - region;
     }
     void mark(std::uint64_t region);
     /// Nothing for a region that is out of sync.

@@ -533,6 +533,7 @@ Result<std::vector<core::RegionRun>> LogServer::regions(std::string_view uuid) c
     const DirtyLog& bits = chosen->bits;
     std::vector<core::RegionRun> runs;
     std::uint64_t region = 0;
+    DirtyLog::Ends ends;
     while (region < bits.regions()) {
         if (runs.size() == kMostRuns) {
             return failure(E2BIG,
@@ -540,7 +541,8 @@ Result<std::vector<core::RegionRun>> LogServer::regions(std::string_view uuid) c
                                        "to the next",
                                        uuid, kMostRuns));
         }
-        runs.push_back({region, bits.alike(region), bits.is_clean(region), bits.in_sync(region)});
+        runs.push_back(
+            {region, bits.alike(region, ends), bits.is_clean(region), bits.in_sync(region)});
         region += runs.back().count;
     }
     return runs;

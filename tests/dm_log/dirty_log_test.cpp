@@ -120,6 +120,20 @@ TEST(DirtyLog, GrownAndShrunk) {
     EXPECT_EQ(shrunk.bits.sync_count(), 1U);
 }
 
+TEST(DirtyLog, RunsOfRegionsThatAreAlike) {
+    Log log(200);
+    log.bits.begin({}, 0, true);
+    log.bits.mark(7);
+    log.bits.mark(64);
+    log.bits.set_in_sync(65, false);
+    DirtyLog::Ends ends;
+    std::vector<std::uint64_t> runs;
+    for (std::uint64_t region = 0; region < 200; region += runs.back()) {
+        runs.push_back(log.bits.alike(region, ends));
+    }
+    EXPECT_EQ(runs, (std::vector<std::uint64_t>{7, 1, 56, 1, 1, 134}));
+}
+
 TEST(DirtyLog, ChangesNameTheWordsAndWhetherAnythingGotDirty) {
     Log log(300);
     log.bits.begin({}, 0, true);
