@@ -498,6 +498,13 @@ std::vector<core::DeviceStatus> LogServer::list() const {
     std::vector<core::DeviceStatus> all;
     all.reserve(logs_.size());
     for (const auto& [luid, log] : logs_) {
+        const bool is_running = value(log->state) == core::DeviceState::kRunning;
+        if (!is_running && std::ranges::any_of(logs_, [&](const auto& other) {
+                return other.second->identity.uuid == log->identity.uuid &&
+                       value(other.second->state) == core::DeviceState::kRunning;
+            })) {
+            continue;  // of a table that is loaded only; the other is what the mirror uses
+        }
         core::DeviceStatus status;
         status.front_end = "dm-log";
         status.name = log->identity.uuid;

@@ -162,6 +162,14 @@ TEST_F(LogServerTest, TellsWhatItKnowsOfEachRegion) {
     EXPECT_EQ(server_->regions("mirror-b").error().code, ENOENT);
 }
 
+// A table that is loaded and not in use yet.
+TEST_F(LogServerTest, LogThatHasNotBegunIsNotListedBesideTheOneInUse) {
+    make_log("2048 core 1024", 2);
+    EXPECT_EQ(construct("2048 core 1024 nosync", 1).error(), 0);
+    ASSERT_EQ(server_->list().size(), 1U);
+    EXPECT_EQ(server_->list()[0].config, "core 1024");
+}
+
 TEST_F(LogServerTest, RegionsThatChangeTooOftenAreNotTold) {
     make_log("1048576 core 8 nosync");  // 131072 regions
     for (std::uint64_t region = 0; region < 65'536; ++region) {
