@@ -20,7 +20,8 @@ namespace {
 using abi::RequestType;
 using core::LogLevel;
 
-constexpr std::chrono::seconds kStorePause{1};  // between two attempts
+constexpr std::chrono::seconds kStorePause{1};     // between two attempts
+constexpr std::chrono::seconds kOpenPatience{12};  // the kernel gives a request up after 15 s
 constexpr unsigned kOpenAttempts = 60;  // of a log that a restart has not found in its place yet
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D-Bus message hold
@@ -213,6 +214,12 @@ void LogServer::construct(const Request& request) {
         answer(before, request, {});
         return;
     }
+    const auto begun = constructions_.find(request.luid());
+    if (begun != constructions_.end() && begun->second->request.uuid() == request.uuid() &&
+        begun->second->request.text() == request.text()) {
+        begun->second->request = request;  // in place of one that has waited for 15 s
+        return;
+    }
     if (request.head.version == 0 || request.head.version > abi::kNewestVersion) {
         refuse(request, {.code = EPROTO,
                          .what = fmt::format("the kernel's requests have version {}, and {} is "
@@ -231,7 +238,44 @@ void LogServer::construct(const Request& request) {
         return;
     }
     (*made)->reconstructed = is_repeated;
-    construct(request, *made, before);
+    const auto work = std::make_shared<Construction>();
+    work->request = request;
+    if ((*made)->store) {
+        constructions_[request.luid()] = work;
+        // A kernel that has used the log before makes no end of asking, and has nothing to fail.
+        if (!is_repeated) {
+            give_up_later(work);
+        }
+    }
+    construct(work, *made, before);
+}
+
+/// A path that leads to nowhere (a server of files that is gone) must not keep the load of a table
+/// for ever.
+Detached LogServer::give_up_later(Work work) {
+    const Gate::Pass pass = gate_.enter();
+    const Outcome waited = co_await Operation([&](lunkit_completion* completion) {
+        work->patience = completion;
+        return queue_.submit_timer(
+            static_cast<std::uint64_t>(std::chrono::nanoseconds(kOpenPatience).count()),
+            completion);
+    });
+    work->patience = nullptr;
+    if (waited.ok() && !work->is_over) {
+        end(work);
+        refuse(work->request, {.code = ETIMEDOUT, .what = "its log cannot be opened in time"});
+    }
+}
+
+void LogServer::end(const Work& work) {
+    work->is_over = true;
+    if (work->patience != nullptr) {
+        queue_.cancel(work->patience);
+    }
+    const auto begun = constructions_.find(work->request.luid());
+    if (begun != constructions_.end() && begun->second == work) {
+        constructions_.erase(begun);
+    }
 }
 
 Result<LogServer::Entry> LogServer::make(LogIdentity identity, const LogArguments& arguments) {
@@ -249,14 +293,20 @@ std::unique_ptr<DiskStore> LogServer::make_store(const LogArguments& arguments) 
     return std::make_unique<DiskStore>(queue_, arguments.path, arguments.regions());
 }
 
-Detached LogServer::construct(Request request, Entry made, Entry before) {
+Detached LogServer::construct(Work work, Entry made, Entry before) {
     const Gate::Pass pass = gate_.enter();
+    Status opened;
     if (made->store) {
-        const Status opened = co_await open_store(made);
-        if (!opened) {
-            refuse(request, opened.error());
-            co_return;
-        }
+        opened = co_await open_store(made);
+    }
+    if (work->is_over) {
+        co_return;  // its table is refused
+    }
+    end(work);
+    const Request& request = work->request;
+    if (!opened) {
+        refuse(request, opened.error());
+        co_return;
     }
     // Now, when nothing else happens before it is known to others.
     if (const Status alone = made->store ? check_unshared(*made) : Status(); !alone) {

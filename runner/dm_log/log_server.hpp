@@ -73,8 +73,18 @@ class LogServer {
     using Entry = std::shared_ptr<ServedLog>;
 
     [[nodiscard]] Entry find(const Request& request) const;
+    /// A CTR whose log is being opened.
+    struct Construction {
+        Request request;                        // the last of its kind: who made it waits
+        lunkit_completion* patience = nullptr;  // until it is refused
+        bool is_over = false;
+    };
+    using Work = std::shared_ptr<Construction>;
+
     void construct(const Request& request);
-    Detached construct(Request request, Entry made, Entry before);
+    Detached construct(Work work, Entry made, Entry before);
+    Detached give_up_later(Work work);
+    void end(const Work& work);
     [[nodiscard]] std::unique_ptr<DiskStore> make_store(const LogArguments& arguments) const;
     [[nodiscard]] Result<Entry> make(LogIdentity identity, const LogArguments& arguments);
     Task<Status> open_store(Entry log);
@@ -104,6 +114,7 @@ class LogServer {
     const Reply reply_;
     Gate gate_;
     bool closing_ = false;
+    std::map<std::uint64_t, Work> constructions_;  // by luid
 
     mutable std::mutex mutex_;
     std::map<std::uint64_t, Entry> logs_;  // by luid; changed under mutex_, on the queue's thread

@@ -533,6 +533,38 @@ TEST_F(LogServerTest, FlushDoesNotWaitForEverForALogThatARestartDoesNotFind) {
     EXPECT_EQ(ask(RequestType::kFlush, {0}).error(), -EIO);
 }
 
+// A path into a file system whose server is gone held a worker for each attempt, and the load of
+// the table for ever.
+TEST_F(LogServerTest, TableWhoseLogDoesNotOpenInTimeIsRefused) {
+    const std::string table = disk("2048 disk @ 1024");
+    for (const std::uint32_t seq : {1000U, 0U}) {
+        Request made = with_text(request(RequestType::kCtr), table);
+        made.head.seq = seq;  // the first is given up; answered, it would be out of order
+        server_->handle(made);
+    }
+    EXPECT_EQ(queue_.inner.ready(), 1U);  // one attempt to open it, which does not end
+    queue_.inner.advance(12s);
+    ASSERT_TRUE(queue_.inner.run_at(1));
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].error(), -ETIMEDOUT);
+    queue_.settle();  // now it does
+    EXPECT_EQ(answers_.size(), 1U);
+    EXPECT_TRUE(server_->list().empty());
+    make_log(table);
+    EXPECT_EQ(queue_.inner.timers(), 0U);
+}
+
+TEST_F(LogServerTest, KernelThatUsesALogWaitsUntilItOpens) {
+    const std::string table = disk("2048 disk @ 1024");
+    Request made = with_text(request(RequestType::kCtr), table + std::string(1, '\0'));
+    server_->handle(made);
+    queue_.inner.advance(60s);
+    EXPECT_TRUE(answers_.empty());
+    queue_.settle();
+    ASSERT_EQ(answers_.size(), 1U);
+    EXPECT_EQ(answers_[0].error(), 0);
+}
+
 TEST_F(LogServerTest, BlockOnErrorAnswersWhenTheLogIsStored) {
     make_log(disk("2048 disk @ 1024 nosync block_on_error"));
     std::filesystem::remove(path());
