@@ -104,12 +104,12 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
     Result<std::string> answer = core::dm_user_node(name);
     const Result<core::FileIdentity> node = world_.find_node(name);
     Entry fresh;
-    bool is_left = false;
+    Entry left;
     {
         const std::lock_guard lock(mutex_);
         Entry known = find(name);
         if (known && known->state == DeviceState::kFailed) {
-            is_left = known->is_left && is_same(known->wanted, *checked);
+            left = known->is_left ? known : known->replaces;
             std::erase(entries_, known);  // this is another attempt
             known = nullptr;
         }
@@ -118,7 +118,8 @@ void DmUserService::add_device(core::NewDevice wanted, Added done) {
         } else if (!known) {
             fresh = std::make_shared<Served>();
             fresh->wanted = *std::move(checked);
-            fresh->is_left = is_left;
+            fresh->is_left = left && is_same(left->wanted, fresh->wanted);
+            fresh->replaces = fresh->is_left ? nullptr : left;
             fresh->added.push_back(std::exchange(done, nullptr));
             entries_.push_back(fresh);
         } else if (known->state == DeviceState::kDraining) {

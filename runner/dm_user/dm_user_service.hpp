@@ -81,6 +81,9 @@ class DmUserService final : public core::Service {
         /// Its record is there, and its storage closed for whoever opens it next: by a predecessor,
         /// or at the end of its channels. Changes with `step` held as well.
         bool is_left = false;
+        /// What was left and could not be served, and is wanted in another way now: it comes back
+        /// should that fail, since its requests wait. Set before the entry is known to others.
+        std::shared_ptr<Served> replaces;
         std::mutex step;  // held by the one worker that brings it up, or ends it
         core::DeviceState state = core::DeviceState::kOpening;
         std::optional<core::FileIdentity> node;  // of the target, from when it was looked for
@@ -109,6 +112,7 @@ class DmUserService final : public core::Service {
     [[nodiscard]] host::OpenDevice open_request(const Entry& entry) const;
     void keep_open(const std::string& name);
     void keep_failed(const Entry& entry, const Error& why);
+    void put_back(const Entry& entry, const Error& why);
     void serving(const Entry& entry);
     void take_down(const Entry& entry);
     void ended(const Entry& entry, const Status& why);

@@ -36,7 +36,13 @@ void DmUserService::bring_up(const Entry& entry) {
             entry->node = *node;
         }
         if (const Status made = make(entry, *node); !made) {
-            entry->is_left ? keep_failed(entry, made.error()) : forget(entry, made);
+            if (entry->is_left) {
+                keep_failed(entry, made.error());
+            } else if (entry->replaces) {
+                put_back(entry, made.error());
+            } else {
+                forget(entry, made);
+            }
             return;
         }
         serving(entry);
@@ -140,11 +146,36 @@ void DmUserService::keep_failed(const Entry& entry, const Error& why) {
     check_stopped();
 }
 
+/// In place of another attempt: what was left is as before, and so is its record.
+void DmUserService::put_back(const Entry& entry, const Error& why) {
+    const Entry left = entry->replaces;
+    if (folder_) {
+        if (const Status written = folder_->write(left->wanted); !written) {
+            core::log(LogLevel::kWarning, {.device = left->wanted.name},
+                      "{}; the next daemon will not serve it", written.error().what);
+        }
+    }
+    std::vector<Added> added;
+    {
+        const std::lock_guard lock(mutex_);
+        added.swap(entry->added);
+        std::erase(entries_, entry);
+        if (!stopping_) {
+            entries_.push_back(left);
+        }
+    }
+    for (Added& done : added) {
+        done(std::unexpected(why));
+    }
+    check_stopped();
+}
+
 void DmUserService::serving(const Entry& entry) {
     std::vector<Added> added;
     {
         const std::lock_guard lock(mutex_);
         entry->state = DeviceState::kRunning;
+        entry->replaces.reset();
         added.swap(entry->added);
     }
     core::log(LogLevel::kInfo, {.device = entry->wanted.name}, "serving {}", entry->wanted.config);

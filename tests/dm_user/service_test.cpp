@@ -484,6 +484,29 @@ TEST_F(DmUserServiceTest, StorageThatWasAwayIsOpenedAfreshInAnotherWay) {
     EXPECT_FALSE(opened_.back().take_over);
 }
 
+// A typing error must not fail the requests that wait for the right one.
+TEST_F(DmUserServiceTest, StorageThatWasAwayIsNotForgottenOverAnotherThatIsNotThere) {
+    keeper_->is_there = true;
+    make_target("disk");
+    EXPECT_TRUE(attach("disk", "ram/x"));
+    storage_fails_ = true;
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kFailed; }));
+    EXPECT_EQ(attach("disk", "ram/typo").error().what, "the storage is away");
+    EXPECT_EQ(service_->list().at(0).config, "ram/x");
+    EXPECT_EQ(service_->list().at(0).state, DeviceState::kFailed);
+    EXPECT_EQ(records(), 1U);
+    EXPECT_EQ(target("disk").opens(), 1U);  // the keeper's: requests wait
+    storage_fails_ = false;
+    node_is_closed_ = true;  // fails behind the new record
+    EXPECT_FALSE(attach("disk", "ram/typo"));
+    node_is_closed_ = false;
+    restart();
+    EXPECT_TRUE(becomes([this] { return service_->list().at(0).state == DeviceState::kRunning; }));
+    EXPECT_EQ(service_->list().at(0).config, "ram/x");
+    EXPECT_TRUE(opened_.back().take_over);
+}
+
 TEST_F(DmUserServiceTest, StorageOfATargetWhoseChannelsBreakIsKeptForItsNextAttach) {
     make_target("disk");
     node_breaks_ = true;
