@@ -31,8 +31,9 @@ constexpr std::size_t kMostRoom = std::size_t{16} << 20U;
 /// An ioctl of device-mapper with its answer: struct dm_ioctl and what stands behind it.
 class Command {
   public:
-    Command(int fd, unsigned long op, std::uint32_t flags, std::string_view name)
-        : fd_(fd), op_(op), flags_(flags), name_(name) {}
+    /// `device`: its number as device-mapper has it; 0: none.
+    Command(int fd, unsigned long op, std::uint32_t flags, std::uint64_t device)
+        : fd_(fd), op_(op), flags_(flags), device_(device) {}
 
     Status run() {
         for (std::size_t room = kFirstRoom; room <= kMostRoom; room *= 4) {
@@ -42,7 +43,7 @@ class Command {
             head.data_size = static_cast<std::uint32_t>(room);
             head.data_start = sizeof head;
             head.flags = flags_;
-            std::copy_n(name_.begin(), std::min(name_.size(), sizeof head.name - 1), head.name);
+            head.dev = device_;
             std::memcpy(bytes_.data(), &head, sizeof head);
             if (::ioctl(fd_, op_, bytes_.data()) != 0) {
                 const int error = errno;
@@ -67,7 +68,7 @@ class Command {
     const int fd_;
     const unsigned long op_;
     const std::uint32_t flags_;
-    const std::string_view name_;
+    const std::uint64_t device_;
     std::vector<std::byte> bytes_;
     dm_ioctl head_{};
 };
@@ -96,21 +97,21 @@ std::optional<std::string_view> uuid_in(std::string_view arguments) {
 
 }  // namespace
 
-std::vector<std::string> parse_device_names(std::span<const std::byte> data) {
-    std::vector<std::string> names;
+std::vector<std::uint64_t> parse_devices(std::span<const std::byte> data) {
+    std::vector<std::uint64_t> devices;
     std::size_t offset = 0;
     while (offset + sizeof(dm_name_list) <= data.size()) {
         dm_name_list entry{};
         std::memcpy(&entry, data.data() + offset, sizeof entry);
         if (entry.dev != 0) {
-            names.emplace_back(text_at(data, offset + offsetof(dm_name_list, name)));
+            devices.push_back(entry.dev);
         }
         if (entry.next == 0) {
             break;
         }
         offset += entry.next;
     }
-    return names;
+    return devices;
 }
 
 void parse_table(std::span<const std::byte> data, std::size_t targets, LogUuids& uuids) {
@@ -136,13 +137,14 @@ Result<LogUuids> uuids_in_tables() {
     if (!control) {
         return core::system_failure(kControl);
     }
-    Command list(control.get(), DM_LIST_DEVICES, 0, "");
+    Command list(control.get(), DM_LIST_DEVICES, 0, 0);
     CHECK(list.run());
     LogUuids uuids;
-    for (const std::string& name : parse_device_names(list.data())) {
+    // By their numbers: the name of one may change before it is asked for.
+    for (const std::uint64_t device : parse_devices(list.data())) {
         for (const std::uint32_t which : {0U, unsigned{DM_QUERY_INACTIVE_TABLE_FLAG}}) {
             Command table(control.get(), DM_TABLE_STATUS,
-                          DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG | which, name);
+                          DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG | which, device);
             const Status asked = table.run();
             if (asked) {
                 parse_table(table.data(), table.targets(), uuids);

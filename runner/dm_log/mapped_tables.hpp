@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <set>
 #include <span>
 #include <string>
@@ -21,7 +22,7 @@ using LogUuids = std::set<std::string, std::less<>>;
 [[nodiscard]] Result<LogUuids> uuids_in_tables();
 
 /// The answers of two ioctls, taken apart; `data` is what stands behind struct dm_ioctl.
-[[nodiscard]] std::vector<std::string> parse_device_names(std::span<const std::byte> data);
+[[nodiscard]] std::vector<std::uint64_t> parse_devices(std::span<const std::byte> data);
 void parse_table(std::span<const std::byte> data, std::size_t targets, LogUuids& uuids);
 
 }  // namespace lunkit::dm_log

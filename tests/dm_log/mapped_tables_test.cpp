@@ -64,11 +64,11 @@ TEST(MappedTables, TableThatEndsTooEarlyIsNotReadBeyond) {
     EXPECT_THAT(none, IsEmpty());
 }
 
-TEST(MappedTables, NamesOfDevices) {
+TEST(MappedTables, NumbersOfDevices) {
     std::vector<std::byte> data;
     for (const std::string_view name : {"one", "second"}) {
         dm_name_list head{};
-        head.dev = 1;
+        head.dev = name == "one" ? 0xfd00 : 0x1fd01;
         const std::size_t offset = put(data, head, offsetof(dm_name_list, name), name);
         data.resize(std::max(data.size(), offset + sizeof head));
         if (name == "one") {
@@ -76,9 +76,9 @@ TEST(MappedTables, NamesOfDevices) {
             std::memcpy(data.data() + offset, &head, offsetof(dm_name_list, name));
         }
     }
-    EXPECT_THAT(parse_device_names(data), ElementsAre("one", "second"));
-    EXPECT_THAT(parse_device_names({}), IsEmpty());
-    EXPECT_THAT(parse_device_names(std::vector<std::byte>(64)), IsEmpty());  // dev 0: none
+    EXPECT_THAT(parse_devices(data), ElementsAre(0xfd00, 0x1fd01));
+    EXPECT_THAT(parse_devices({}), IsEmpty());
+    EXPECT_THAT(parse_devices(std::vector<std::byte>(64)), IsEmpty());  // dev 0: none
 }
 
 }  // namespace
