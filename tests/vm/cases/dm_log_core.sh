@@ -1,6 +1,6 @@
 # A mirror of device-mapper whose dirty log lunkitd keeps: resync, writes, suspend and reload, the daemon killed in the
 # middle of each; after each the legs are compared byte by byte. What is wrong with a table is told.
-# kernels: 6.1
+# usually: 6.1
 # timeout: 600
 . "$LUNKIT_VM/lib.sh"
 
