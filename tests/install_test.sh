@@ -22,15 +22,6 @@ wanted=(
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf
     etc/lunkit/devices.d/README
-    usr/share/man/man8/lunkitd.8
-    usr/share/man/man7/lunkit-file.7
-    usr/share/man/man7/lunkit-filter.7
-    usr/share/man/man7/lunkit-qcow.7
-    usr/share/man/man7/lunkit-ram.7
-    usr/share/man/man7/lunkit-zbc.7
-    usr/share/man/man1/lunkit.1
-    usr/share/man/man5/lunkitd.conf.5
-    usr/share/man/man5/lunkit-devices.5
     usr/share/doc/lunkit/examples/mirror.sh
     usr/share/doc/lunkit-dev/handlers.md
     usr/share/doc/lunkit-dev/examples/CMakeLists.txt
@@ -43,6 +34,12 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 for example in "$source"/targetcli-examples/*; do
     wanted+=("usr/share/doc/lunkit/examples/${example##*/}")
 done
+for page in "$source"/docs/*.[1-8]; do
+    wanted+=("usr/share/man/man${page##*.}/${page##*/}")
+done
+for tutorial in "$source"/docs/tutorials/*.md; do
+    wanted+=("usr/share/doc/lunkit/tutorials/${tutorial##*/}")
+done
 handlers=$(cd "$stage" && find usr -name 'handler_*.so' | head -n 1)
 lib=${handlers%/lunkit/*}
 for file in "${wanted[@]}"; do
@@ -51,6 +48,13 @@ for file in "${wanted[@]}"; do
         status=1
     fi
 done
+# What texts refer to is installed beside them.
+while IFS=: read -r text link; do
+    if [ ! -e "$(dirname "$text")/$link" ]; then
+        echo "${text#"$stage"/}: not installed: $link"
+        status=1
+    fi
+done < <(grep -rHoE '\]\([^)#:]+' "$stage/usr/share/doc" --include='*.md' | sed 's/:](/:/')
 # Nothing else than these trees, and no trace of where it was built.
 for top in "$stage"/*; do
     case ${top#"$stage"/} in

@@ -72,6 +72,8 @@ expect "qcow: the handler" grep -q '/lunkit/handler_qcow\.so$' <(files_below "$w
 expect "qcow: its manual page" holds lunkit-handlers-qcow usr/share/man/man7/lunkit-qcow.7.gz
 expect "lunkit-dev: the header" holds lunkit-dev usr/include/lunkit/handler.h
 expect "lunkit-dev: the guide" holds lunkit-dev usr/share/doc/lunkit-dev/handlers.md
+expect "lunkit-dev: its manual page" holds lunkit-dev usr/share/man/man3/lunkit-handler.3.gz
+expect "lunkit: tutorials" holds lunkit usr/share/doc/lunkit/tutorials/README.md
 expect "lunkit: examples that can run" [ -x "$work/lunkit/usr/share/doc/lunkit/examples/file-iscsi.sh" ]
 expect "lunkit-dev: for pkg-config" grep -qx 'prefix=/usr' "$work/lunkit-dev/usr/share/pkgconfig/lunkit.pc"
 expect "no trace of where they were built" sh -c "! grep -rIlF '$source' '$work'/lunkit*/"
