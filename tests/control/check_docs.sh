@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The manual pages against what they describe: the options of both programs, the commands, the keys of
+# The manual pages against what they describe: the options of both programs, the commands and which options each has, the keys of
 # lunkitd.conf with their defaults, those of the handlers, and the D-Bus interfaces. Both ways: nothing is missing, nothing is made up.
+# (What documents are by themselves: tests/docs/pages.sh.)
 # Usage: check_docs.sh ROOT LUNKITD LUNKIT
 set -u
 root=${1:?usage: check_docs.sh ROOT LUNKITD LUNKIT} lunkitd=${2:?} lunkit=${3:?}
@@ -21,22 +22,35 @@ trap 'rm -rf "$folder"' EXIT
 
 # A page's own long options: ".It Fl h , Fl -help", ".It Fl -json".
 manual_options() { sed -nE 's/^\.It Fl (. , Fl )?-([a-z-]+).*/--\2/p' "$1"; }
-help_options() { grep -oE -- '--[a-z-]+' | sort -u; }
+help_options() { sed -nE 's/^ *(-., ?)?(--[a-z-]+).*/\2/p'; }
 
-"$lunkitd" --help | sed -nE 's/^ *(-., )?(--[a-z-]+).*/\2/p' >"$folder/a"
+"$lunkitd" --help | help_options >"$folder/a"
 manual_options "$docs/lunkitd.8" >"$folder/b"
 same "options of lunkitd" "$folder/a" "$folder/b"
 
-"$lunkit" --help | sed -nE '/^Subcommands:/,/^[^ ]*$/ s/^  ([a-z-]+) .*/\1/p' >"$folder/commands"
-sed -nE 's/^\.It Ic ([a-z-]+).*/\1/p' "$docs/lunkit.1" >"$folder/b"
-same "commands of lunkit" "$folder/commands" "$folder/b"
+# "COMMAND" and "COMMAND --OPTION" of each command that lunkit has, also within others such as "ublk add".
+commands_below() { # commands_below [WORD]...
+    local help inner command
+    help=$("$lunkit" "$@" --help)
+    inner=$(sed -nE '/^Subcommands:/,/^[^ ]*$/ s/^  ([a-z-]+) .*/\1/p' <<<"$help")
+    for command in $inner; do commands_below "$@" "$command"; done
+    [ -z "$inner" ] || return
+    echo "$*"
+    help_options <<<"$help" | grep -vx -e --help | sed "s/^/$* /"
+}
+commands_below >"$folder/commands"
+grep -v -e ' --' "$folder/commands" >"$folder/a"
+sed -nE 's/^\.It Ic ([a-z -]+[a-z]).*/\1/p' "$docs/lunkit.1" >"$folder/b"
+same "commands of lunkit" "$folder/a" "$folder/b"
+awk '/^\.Sh / { inside = / SYNOPSIS$/ }
+     inside && /^\.Nm/ { command = "" }
+     inside && /^\.Ic / { command = substr($0, 5); print command }
+     inside && command && / -/ { gsub(/\|/, ""); for (i = 1; i <= NF; i++) if ($i ~ /^-[a-z-]+$/) print command " -" $i }' \
+    "$docs/lunkit.1" >"$folder/b"
+same "commands with their options in the synopsis of lunkit" "$folder/commands" "$folder/b"
 {
     "$lunkit" --help | help_options
-    while read -r command; do "$lunkit" "$command" --help | help_options; done <"$folder/commands"
-    for command in add del resize list; do "$lunkit" ublk "$command" --help | help_options; done
-    for command in attach detach list; do "$lunkit" dm-user "$command" --help | help_options; done
-    "$lunkit" dm-log list --help | help_options
-    "$lunkit" handler test --help | help_options
+    grep -oE -- '--[a-z-]+$' "$folder/commands"
 } >"$folder/a"
 manual_options "$docs/lunkit.1" >"$folder/b"
 same "options of lunkit" "$folder/a" "$folder/b"
@@ -69,6 +83,23 @@ for interface in org.kernel.TCMUService1 org.lunkit.Manager1; do
 done >"$folder/a"
 sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/ s/^\.It Li ([A-Z][A-Za-z]+).*/\1/p' "$docs/lunkitd.8" >"$folder/b"
 same "D-Bus methods and properties" "$folder/a" "$folder/b"
+# With their arguments. A single result may stand without its name, "() -> as".
+for interface in org.kernel.TCMUService1 org.lunkit.Manager1; do
+    awk -F'"' '/<property / { print $2 " Pq Li " $4 }
+        /<method / { name = $2; arguments = results = plain = "" }
+        /<arg .*direction="in"/ { arguments = arguments (arguments ? ", " : "") $4 " " $2 }
+        /<arg .*direction="out"/ { plain = plain (plain ? ", " : "") $4; results = results (results ? ", " : "") $4 " " $2 }
+        /<\/method>/ { call = name "(" arguments ")"
+                       if (!results) print call; else { print call " -> (" results ")"; print call " -> " plain } }' \
+        "$root/runner/control/$interface.xml"
+done >"$folder/a"
+if sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/ s/^\.It Li ([A-Z].*)/\1/p' "$docs/lunkitd.8" | grep -vxFf "$folder/a"; then
+    echo "(these D-Bus methods and properties have other arguments or types)"
+    failed=1
+fi
+grep -rhoE 'org\.lunkit\.Error\.[A-Za-z]+' "$root/runner/control" --include='*.cpp' --include='*.hpp' >"$folder/a"
+sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/p' "$docs/lunkitd.8" | grep -oE 'org\.lunkit\.Error\.[A-Za-z]+' >"$folder/b"
+same "D-Bus errors" "$folder/a" "$folder/b"
 # Keys of what ListDevices and ListHandlers return, as the program makes them.
 sed -nE '/^\.Sh D-BUS/,/^\.Sh FILES/p' "$docs/lunkitd.8" | tr -c 'a-z_\n' '\n' >"$folder/words"
 grep -oE '\.add\("[a-z_]+"' "$root/runner/control/lunkit_object.cpp" | cut -d'"' -f2 >"$folder/a"
@@ -113,7 +144,8 @@ for handler in "$root"/handlers/*/; do
     fi
 done
 
-for page in "$docs"/*.[1578]; do
+command -v mandoc >/dev/null || { echo "mandoc is not installed"; failed=1; }
+for page in "$docs"/*.[1-8]; do
     lint=$(mandoc -T lint -W style "$page" 2>/dev/null | grep -v 'referenced manual not found')
     if [ -n "$lint" ]; then
         echo "$lint"
