@@ -8,6 +8,8 @@ namespace lunkit::control {
 inline constexpr const char* kBusName = "org.kernel.TCMUService1";
 /// The ObjectManager; every object below it becomes a `user:<last component>` in targetcli.
 inline constexpr const char* kTcmuPath = "/org/kernel/TCMUService1";
+/// Where other programs register handlers: below, and yet none of that ObjectManager's objects.
+inline constexpr const char* kHandlerManagerPath = "/org/kernel/TCMUService1/HandlerManager1";
 /// Our own management, outside that ObjectManager.
 inline constexpr const char* kManagerPath = "/org/lunkit";
 inline constexpr const char* kInvalidSettingsError = "org.lunkit.Error.InvalidSettings";

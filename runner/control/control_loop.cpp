@@ -20,6 +20,7 @@
 #include "control/config_check.hpp"
 #include "control/device_files.hpp"
 #include "control/device_starter.hpp"
+#include "control/external_handlers.hpp"
 #include "control/glib_handle.hpp"
 #include "control/handler_objects.hpp"
 #include "control/lunkit_object.hpp"
@@ -69,8 +70,10 @@ class ControlLoop::Impl : public Daemon {
           loop_(g_main_loop_new(nullptr, FALSE)),
           check_(parts_.handlers, calls_, parts_.check_limit),
           handler_objects_(parts_.handlers, check_, parts_.trusted),
+          external_handlers_(handler_objects_, parts_.handlers, parts_.trusted,
+                             {.check = parts_.check_limit}),
           lunkit_object_(*this, parts_.handlers, check_, parts_.trusted),
-          bus_({&handler_objects_, &lunkit_object_}, parts_.bus_retry),
+          bus_({&handler_objects_, &external_handlers_, &lunkit_object_}, parts_.bus_retry),
           starter_(
               [this](const std::string& front_end, core::NewDevice wanted,
                      core::Service::Added done) {
@@ -158,6 +161,7 @@ class ControlLoop::Impl : public Daemon {
     ConfigCheck check_;
     TraceStreams traces_;
     HandlerObjects handler_objects_;
+    ExternalHandlers external_handlers_;
     LunkitObject lunkit_object_;
     Bus bus_;
     DeviceStarter starter_;

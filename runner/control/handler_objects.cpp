@@ -15,19 +15,14 @@
 
 namespace lunkit::control {
 
-struct HandlerObjects::Shared {
-    ConfigCheck& check;
-    const uid_t trusted;
-};
-
 namespace {
 
-/// What the methods of one object need; owned by its skeleton. Calls that are open hold `shared`
-/// weakly: the daemon may stop meanwhile.
-template <typename Shared>
+/// What the methods of one object need. Calls that are open hold it weakly: the daemon may stop
+/// meanwhile.
 struct Subtype {
     std::string name;
-    std::weak_ptr<Shared> shared;
+    HandlerObjects::Check check;
+    uid_t trusted;
 };
 
 void answer_check(GDBusMethodInvocation* invocation, const Status& status) {
@@ -45,65 +40,64 @@ void answer_change(GDBusMethodInvocation* invocation, const Status& status) {
         invocation, g_variant_new("(i@s)", error.code, string_variant(error.what)));
 }
 
-/// Checks `config` for the object of a subtype as the caller's right allows, then answers.
-template <typename Shared>
-void check_for_caller(GDBusMethodInvocation* invocation, const Subtype<Shared>& subtype,
-                      const char* config, void (*answer)(GDBusMethodInvocation*, const Status&)) {
-    if (!std::string_view(config).starts_with(subtype.name + "/")) {
+/// Checks `config` for the object of a subtype as the caller's right allows, then answers. `data`:
+/// the signal's shared_ptr.
+void check_for_caller(GDBusMethodInvocation* invocation, gpointer data, const char* config,
+                      void (*answer)(GDBusMethodInvocation*, const Status&)) {
+    const auto& subtype = *static_cast<std::shared_ptr<Subtype>*>(data);
+    if (!std::string_view(config).starts_with(subtype->name + "/")) {
         answer(invocation, failure(EINVAL, fmt::format("'{}' does not begin with '{}/'", config,
-                                                       subtype.name)));
+                                                       subtype->name)));
         return;
     }
-    with_caller(invocation, [invocation, answer, weak = subtype.shared,
+    with_caller(invocation, [invocation, answer, weak = std::weak_ptr(subtype),
                              wanted = std::string(config)](std::optional<uid_t> uid) {
-        const auto shared = weak.lock();
-        if (!shared) {
-            answer(invocation, failure(ECANCELED, "the daemon stops"));
+        const auto there = weak.lock();
+        if (!there) {
+            answer(invocation, failure(ECANCELED, "the daemon stops, or the handler has gone"));
             return;
         }
-        const bool syntax_only = uid != shared->trusted;
-        shared->check.run(wanted, syntax_only, [invocation, answer](const Status& status) {
-            answer(invocation, status);
-        });
+        there->check(wanted, uid != there->trusted,
+                     [invocation, answer](const Status& status) { answer(invocation, status); });
     });
 }
 
-template <typename Shared>
 gboolean on_check_config(LunkitDbusTcmuService* /*object*/, GDBusMethodInvocation* invocation,
                          const gchar* config, gpointer data) {
-    check_for_caller(invocation, *static_cast<Subtype<Shared>*>(data), config, &answer_check);
+    check_for_caller(invocation, data, config, &answer_check);
     return TRUE;
 }
 
-template <typename Shared>
 gboolean on_change_medium(LunkitDbusTcmuService* /*object*/, GDBusMethodInvocation* invocation,
                           const gchar* /*name*/, guint64 /*size*/, const gchar* config,
                           gpointer data) {
-    check_for_caller(invocation, *static_cast<Subtype<Shared>*>(data), config, &answer_change);
+    check_for_caller(invocation, data, config, &answer_change);
     return TRUE;
 }
 
-template <typename Shared>
-ObjectPtr<LunkitDbusTcmuService> make_skeleton(const host::HandlerInfo& handler,
-                                               const std::shared_ptr<Shared>& shared) {
+ObjectPtr<LunkitDbusTcmuService> make_skeleton(const std::string& config_desc,
+                                               std::shared_ptr<Subtype> subtype) {
     ObjectPtr<LunkitDbusTcmuService> skeleton(lunkit_dbus_tcmu_service_skeleton_new());
-    const VariantPtr help(g_variant_ref_sink(string_variant(handler.config_help)));
+    const VariantPtr help(g_variant_ref_sink(string_variant(config_desc)));
     lunkit_dbus_tcmu_service_set_config_desc(skeleton.get(),
                                              g_variant_get_string(help.get(), nullptr));
-    auto* const subtype = new Subtype<Shared>{handler.name, shared};
-    g_signal_connect(skeleton.get(), "handle-change-medium", G_CALLBACK(&on_change_medium<Shared>),
-                     subtype);
+    auto* const data = new std::shared_ptr<Subtype>(std::move(subtype));
+    g_signal_connect(skeleton.get(), "handle-change-medium", G_CALLBACK(&on_change_medium), data);
     g_signal_connect_data(
-        skeleton.get(), "handle-check-config", G_CALLBACK(&on_check_config<Shared>), subtype,
-        [](gpointer data, GClosure*) { delete static_cast<Subtype<Shared>*>(data); },
+        skeleton.get(), "handle-check-config", G_CALLBACK(&on_check_config), data,
+        [](gpointer owned, GClosure*) { delete static_cast<std::shared_ptr<Subtype>*>(owned); },
         GConnectFlags{});
     return skeleton;
+}
+
+std::string path_of(const std::string& subtype) {
+    return fmt::format("{}/{}", kTcmuPath, subtype);
 }
 
 }  // namespace
 
 HandlerObjects::HandlerObjects(const HandlerCatalog& handlers, ConfigCheck& check, uid_t trusted)
-    : handlers_(handlers), shared_(std::make_shared<Shared>(Shared{check, trusted})) {}
+    : handlers_(handlers), check_(check), trusted_(trusted) {}
 
 HandlerObjects::~HandlerObjects() {
     HandlerObjects::detach();
@@ -112,22 +106,39 @@ HandlerObjects::~HandlerObjects() {
 Status HandlerObjects::attach(GDBusConnection* connection) {
     server_.reset(g_dbus_object_manager_server_new(kTcmuPath));
     for (const host::HandlerInfo& handler : handlers_.list()) {
-        const std::string path = fmt::format("{}/{}", kTcmuPath, handler.name);
-        if (g_variant_is_object_path(path.c_str()) == FALSE) {
-            core::log(core::LogLevel::kWarning, {},
-                      "handler '{}' is not shown to targetcli: D-Bus allows letters, digits and "
-                      "'_' in a name",
-                      handler.name);
-            continue;
+        const Status shown = show(
+            handler.name, handler.config_help,
+            [&check = check_](const std::string& config, bool syntax_only, ConfigCheck::Done done) {
+                check.run(config, syntax_only, std::move(done));
+            });
+        if (!shown) {
+            core::log(core::LogLevel::kWarning, {}, "handler '{}' is not shown to targetcli: {}",
+                      handler.name, shown.error().what);
         }
-        const ObjectPtr<GDBusObjectSkeleton> object(g_dbus_object_skeleton_new(path.c_str()));
-        const auto skeleton = make_skeleton(handler, shared_);
-        g_dbus_object_skeleton_add_interface(
-            object.get(), reinterpret_cast<GDBusInterfaceSkeleton*>(skeleton.get()));
-        g_dbus_object_manager_server_export(server_.get(), object.get());
     }
     g_dbus_object_manager_server_set_connection(server_.get(), connection);
     return {};
+}
+
+Status HandlerObjects::show(const std::string& subtype, const std::string& config_desc,
+                            Check check) {
+    const std::string path = path_of(subtype);
+    if (g_variant_is_object_path(path.c_str()) == FALSE) {
+        return failure(EINVAL, "D-Bus allows letters, digits and '_' in a name");
+    }
+    const ObjectPtr<GDBusObjectSkeleton> object(g_dbus_object_skeleton_new(path.c_str()));
+    const auto skeleton = make_skeleton(
+        config_desc, std::make_shared<Subtype>(Subtype{subtype, std::move(check), trusted_}));
+    g_dbus_object_skeleton_add_interface(object.get(),
+                                         reinterpret_cast<GDBusInterfaceSkeleton*>(skeleton.get()));
+    g_dbus_object_manager_server_export(server_.get(), object.get());
+    return {};
+}
+
+void HandlerObjects::hide(const std::string& subtype) {
+    if (server_) {
+        g_dbus_object_manager_server_unexport(server_.get(), path_of(subtype).c_str());
+    }
 }
 
 void HandlerObjects::detach() {

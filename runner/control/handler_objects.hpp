@@ -6,7 +6,9 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "control/bus_object.hpp"
 #include "control/config_check.hpp"
@@ -24,10 +26,18 @@ class HandlerObjects : public BusObject {
     Status attach(GDBusConnection* connection) override;
     void detach() override;
 
+    /// Checks a "<subtype>/<rest>"; `done` comes from the loop.
+    using Check =
+        std::function<void(const std::string& config, bool syntax_only, ConfigCheck::Done done)>;
+    /// One more object, of a subtype that has none yet, until hide() or detach(). Only while
+    /// attached. EINVAL: D-Bus does not take the name.
+    Status show(const std::string& subtype, const std::string& config_desc, Check check);
+    void hide(const std::string& subtype);
+
   private:
-    struct Shared;
     const HandlerCatalog& handlers_;
-    std::shared_ptr<Shared> shared_;
+    ConfigCheck& check_;
+    const uid_t trusted_;
     ObjectPtr<GDBusObjectManagerServer> server_;
 };
 

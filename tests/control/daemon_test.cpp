@@ -73,14 +73,48 @@ class Client {
                 answer = reply ? printed(reply.get()) : "error";
             }));
     }
-    [[nodiscard]] std::uint32_t own_name() const {
+    [[nodiscard]] std::uint32_t own_name(const std::string& name = kBusName) const {
         const VariantPtr reply(g_dbus_connection_call_sync(
             connection_.get(), "org.freedesktop.DBus", "/org/freedesktop/DBus",
-            "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", kBusName, 0),
+            "org.freedesktop.DBus", "RequestName", g_variant_new("(su)", name.c_str(), 0),
             G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, -1, nullptr, nullptr));
         guint32 code = 0;
         g_variant_get(reply.get(), "(u)", &code);
         return code;
+    }
+
+    // As a program that serves a subtype by itself.
+    static constexpr const char* kManager = "org.kernel.TCMUService1.HandlerManager1";
+    [[nodiscard]] std::string register_handler(const std::string& subtype,
+                                               const std::string& desc = "<a tape>") const {
+        return call("/org/kernel/TCMUService1/HandlerManager1", kManager, "RegisterHandler",
+                    "('" + subtype + "', '" + desc + "')");
+    }
+    [[nodiscard]] std::string own_and_register(const std::string& subtype) const {
+        return own_name(std::string(kManager) + "." + subtype) == 1 ? register_handler(subtype)
+                                                                    : "the name is taken";
+    }
+    /// Answers each CheckConfig that comes, on GLib's own thread.
+    void answer_checks() const {
+        const auto filter = [](GDBusConnection* connection, GDBusMessage* message,
+                               gboolean incoming, gpointer) -> GDBusMessage* {
+            const gchar* const member = g_dbus_message_get_member(message);
+            if (incoming == FALSE || member == nullptr || std::string("CheckConfig") != member) {
+                return message;
+            }
+            const gchar* config = nullptr;
+            g_variant_get(g_dbus_message_get_body(message), "(&s)", &config);
+            const std::string said =
+                fmt::format("{} at {}", config, g_dbus_message_get_path(message));
+            const ObjectPtr<GDBusMessage> reply(g_dbus_message_new_method_reply(message));
+            g_dbus_message_set_body(reply.get(),
+                                    g_variant_new("(bs)", said.contains("good"), said.c_str()));
+            g_dbus_connection_send_message(connection, reply.get(), G_DBUS_SEND_MESSAGE_FLAGS_NONE,
+                                           nullptr, nullptr);
+            g_object_unref(message);
+            return nullptr;
+        };
+        g_dbus_connection_add_filter(connection_.get(), filter, nullptr, nullptr);
     }
 
     void give_name_up() const { g_dbus_connection_close_sync(connection_.get(), nullptr, nullptr); }
@@ -194,6 +228,7 @@ TEST_F(DaemonTest, StrangersLearnNothingAboutFilesAndManageNothing) {
     EXPECT_EQ(client.check("file//missing"), "(true, '')");
     EXPECT_THAT(client.manage("ListDevices"), HasSubstr("only root may manage lunkitd"));
     EXPECT_THAT(client.manage("ListHandlers"), HasSubstr("only root may manage lunkitd"));
+    EXPECT_THAT(client.own_and_register("tape"), HasSubstr("only root may register a handler"));
     EXPECT_THAT(client.manage("CheckConfig", "('ram/x',)"),
                 HasSubstr("only root may manage lunkitd"));
     EXPECT_THAT(client.manage("Reload"), HasSubstr("only root may manage lunkitd"));
@@ -245,6 +280,71 @@ TEST_F(DaemonTest, ChangeMediumIsRefusedWithAReason) {
     EXPECT_THAT(change("file//here"), HasSubstr(fmt::format("({}, 'changing", EOPNOTSUPP)));
     EXPECT_EQ(change("file//missing"),
               fmt::format("({}, '/missing: No such file or directory')", ENOENT));
+    stop(*daemon);
+}
+
+std::string managed_objects(const Client& client) {
+    return client.call(kTcmuPath, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+}
+
+TEST_F(DaemonTest, HandlerOfAnotherProgramIsShownAndAskedUntilItLeaves) {
+    const auto daemon = start();
+    const Client client(bus_);
+    auto program = std::make_unique<Client>(bus_);
+    program->answer_checks();
+    EXPECT_EQ(program->own_and_register("tape"), "(true, 'registered')");
+    EXPECT_THAT(managed_objects(client),
+                AllOf(HasSubstr("'/org/kernel/TCMUService1/tape': {'org.kernel.TCMUService1': "
+                                "{'ConfigDesc': <'<a tape>'>}}"),
+                      Not(HasSubstr("HandlerManager1"))));
+    EXPECT_EQ(client.check("tape/good"), "(true, '')");
+    EXPECT_EQ(client.check("tape/bad"),
+              "(false, 'tape/bad at /org/kernel/TCMUService1/HandlerManager1/tape')");
+    EXPECT_THAT(client.check("tape/x,y"), HasSubstr("a ',' ends the value"));
+    EXPECT_EQ(client.check("file//here"), "(true, '')");
+    program->give_name_up();
+    EXPECT_TRUE(daemon->wait_output("handler 'tape' is gone: nobody owns "));
+    EXPECT_THAT(managed_objects(client), Not(HasSubstr("tape")));
+    program = std::make_unique<Client>(bus_);
+    EXPECT_EQ(program->own_and_register("tape"), "(true, 'registered')");
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, HandlerThatDoesNotAnswerIsSaidNotTo) {
+    const auto daemon = start({"FAKE_CHECK_LIMIT_MS=20"});
+    const Client program(bus_);
+    EXPECT_EQ(program.own_and_register("tape"), "(true, 'registered')");
+    EXPECT_THAT(Client(bus_).check("tape/x"),
+                HasSubstr("(false, \"the program that serves 'tape' does not say: "));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, HandlerIsRegisteredOnlyByWhoServesItAndUnderANameOfItsOwn) {
+    const auto daemon = start();
+    const Client program(bus_);
+    const Client another(bus_);
+    EXPECT_EQ(program.register_handler("tape"),
+              "(false, 'nobody owns org.kernel.TCMUService1.HandlerManager1.tape')");
+    EXPECT_EQ(program.own_and_register("tape"), "(true, 'registered')");
+    EXPECT_EQ(program.register_handler("tape"), "(false, \"'tape' is registered already\")");
+    ASSERT_EQ(1U, another.own_name(std::string(Client::kManager) + ".disc"));
+    EXPECT_THAT(program.register_handler("disc"), HasSubstr("(false, 'another program owns "));
+    EXPECT_EQ(program.register_handler("file"), "(false, \"lunkitd itself serves 'file'\")");
+    for (const std::string name : {"", "a/b", "a-b", "9", "a.b", "HandlerManager1"}) {
+        EXPECT_THAT(program.register_handler(name), HasSubstr("is no subtype")) << name;
+    }
+    EXPECT_THAT(program.register_handler(std::string(65, 'a')), HasSubstr("is no subtype"));
+    EXPECT_THAT(program.register_handler("long", std::string(4097, 'a')), HasSubstr("4097 bytes"));
+    stop(*daemon);
+}
+
+TEST_F(DaemonTest, HandlersOfOtherProgramsAreLimited) {
+    const auto daemon = start();
+    const Client program(bus_);
+    for (int i = 0; i < 64; ++i) {
+        ASSERT_EQ(program.own_and_register(fmt::format("tape{}", i)), "(true, 'registered')");
+    }
+    EXPECT_THAT(program.own_and_register("tape64"), HasSubstr("(false, '64 handlers are"));
     stop(*daemon);
 }
 

@@ -25,17 +25,21 @@ if ! read -r -t 10 address <&"${BUS[0]}"; then
     complain "the bus does not take the policy: $(cat "$folder/errors")"
     exit 1
 fi
-request=(gdbus call --address "$address" --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus
-    --method org.freedesktop.DBus.RequestName org.kernel.TCMUService1 0)
 as_user=()
 if [ "$(id -u)" -eq 0 ]; then
-    answer=$("${request[@]}" 2>&1)
-    [ "$answer" = "(uint32 1,)" ] || complain "root may not own the name: $answer"
     chmod 711 "$folder"
     as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
-answer=$("${as_user[@]}" "${request[@]}" 2>&1)
-[[ $answer == *AccessDenied* ]] || complain "a user may own the name: $answer"
+for name in org.kernel.TCMUService1 org.kernel.TCMUService1.HandlerManager1.tape; do
+    request=(gdbus call --address "$address" --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus
+        --method org.freedesktop.DBus.RequestName $name 0)
+    if [ "$(id -u)" -eq 0 ]; then
+        answer=$("${request[@]}" 2>&1)
+        [ "$answer" = "(uint32 1,)" ] || complain "root may not own $name: $answer"
+    fi
+    answer=$("${as_user[@]}" "${request[@]}" 2>&1)
+    [[ $answer == *AccessDenied* ]] || complain "a user may own $name: $answer"
+done
 
 # The unit: systemd reads it without a complaint of its own.
 if command -v systemd-analyze >/dev/null; then
