@@ -34,6 +34,7 @@ struct Request {
     std::string level;  ///< of the log; empty: not given
     std::string only;   ///< empty: all
     std::string tcmu_conf = kTcmuConf;
+    std::string write;  ///< a file; empty: nothing is written
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it
     HandlerTest handler_test;

@@ -1,20 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/trace_command.hpp"
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <limits>
+#include <optional>
+#include <span>
 #include <sstream>
+#include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include "cli/capture.hpp"
 #include "cli/error_text.hpp"
 #include "cli/json_values.hpp"
 #include "cli/text_table.hpp"
@@ -93,10 +105,63 @@ Status print(const std::string& text) {
     return {};
 }
 
-struct Printer {
+/// What --write names.
+class CaptureFile {
+  public:
+    /// `path`: or "-" for stdout.
+    static Result<CaptureFile> open(const std::string& path, Capture capture) {
+        UniqueFd file;
+        if (path != "-") {
+            constexpr mode_t kForOwner = 0600;
+            file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kForOwner));
+        } else if (::isatty(STDOUT_FILENO) != 0) {
+            return failure(EINVAL, "a capture is nothing for a terminal; name a file, or a pipe");
+        } else {
+            file.reset(::dup(STDOUT_FILENO));
+        }
+        if (!file) {
+            // No ENOENT, which would mean the device.
+            return failure(EIO,
+                           fmt::format("{}: {}", path, std::generic_category().message(errno)));
+        }
+        return CaptureFile(path, std::move(file), std::move(capture));
+    }
+    void add(const TraceRecord& record) { waiting_ += capture_.command(record); }
+    void missing(std::uint64_t commands) { capture_.missing(commands); }
+    void end() { waiting_ += capture_.end(); }
+    Status write() {
+        std::string_view rest = waiting_;
+        while (!rest.empty()) {
+            const ssize_t written = ::write(file_.get(), rest.data(), rest.size());
+            if (written < 0 && errno != EINTR) {
+                return failure(
+                    errno, fmt::format("{}: {}", path_, std::generic_category().message(errno)));
+            }
+            rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+        }
+        waiting_.clear();
+        return {};
+    }
+
+  private:
+    CaptureFile(std::string path, UniqueFd file, Capture capture)
+        : path_(std::move(path)),
+          file_(std::move(file)),
+          capture_(std::move(capture)),
+          waiting_(capture_.begin()) {}
+
+    std::string path_;
+    UniqueFd file_;
+    Capture capture_;
+    std::string waiting_;
+};
+
+/// Shows what it is asked for: as text, or in a file.
+struct Watcher {
     const Request& request;
     std::function<bool(const TraceRecord&)> filter;
     std::uint64_t block_size;
+    std::optional<CaptureFile> file;
     unsigned shown = 0;
 
     [[nodiscard]] bool has_enough() const { return request.count != 0 && shown >= request.count; }
@@ -105,34 +170,133 @@ struct Printer {
         if (record.lost > 0) {  // stderr, also with --json: it is about the trace
             (void)std::fputs(
                 fmt::format("lunkit: {} commands are missing here\n", record.lost).c_str(), stderr);
+            if (file) {
+                file->missing(record.lost);
+            }
         }
         if (!record.is_command() || !filter(record)) {
             return {};
         }
         ++shown;
+        if (file) {
+            file->add(record);
+            return {};
+        }
         const json command = trace_json(record, block_size);
         return print((request.json_wanted ? command.dump() : trace_line(command)) + "\n");
     }
+    Status write() { return file ? file->write() : Status(); }
+    Status end() {
+        if (!file) {
+            return {};
+        }
+        file->end();
+        return file->write();
+    }
 };
 
-/// Until the reader has enough or the device goes; a signal ends the program.
-Status print_all(int stream, Printer& printer) {
-    std::array<TraceRecord, 256> records;
-    while (!printer.has_enough()) {
-        const ssize_t got = ::recv(stream, records.data(), sizeof records, 0);
-        if (got < 0 && errno == EINTR) {
-            continue;
+std::atomic<int> end_event{-1};
+
+/// Of any thread, and D-Bus has one of its own: hence no signalfd.
+void on_end_signal(int /*signal*/) {
+    const int error = errno;
+    const std::uint64_t one = 1;
+    (void)!::write(end_event.load(std::memory_order_relaxed), &one, sizeof one);
+    errno = error;
+}
+
+/// The records of a device. What ends the tool (SIGINT and the like) ends the trace first: the
+/// daemon then says what was lost at its end.
+class Stream {
+  public:
+    static Result<Stream> open(UniqueFd socket) {
+        UniqueFd ends(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        if (!ends) {
+            return failure(errno, "no descriptor for signals");
         }
-        if (got < 0) {
+        end_event.store(ends.get(), std::memory_order_relaxed);
+        struct sigaction action{};
+        action.sa_handler = &on_end_signal;
+        action.sa_flags = SA_RESTART;
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+            struct sigaction before{};
+            (void)::sigaction(signal, nullptr, &before);  // fails for wrong arguments only
+            if (before.sa_handler != SIG_IGN) {           // as nohup has it
+                (void)::sigaction(signal, &action, nullptr);
+            }
+        }
+        return Stream(std::move(socket), std::move(ends));
+    }
+
+    /// The next ones, at least one; none: somebody has ended the tool.
+    Result<std::span<const TraceRecord>> next() {
+        for (;;) {
+            CHECK(wait());
+            if (over_) {
+                return std::span<const TraceRecord>();
+            }
+            const ssize_t got =
+                ::recv(socket_.get(), records_.data(), sizeof records_, MSG_DONTWAIT);
+            if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
+                continue;
+            }
+            if (got < 0) {
+                return failure(errno, "the trace has broken off");
+            }
+            if (got == 0 && ending_) {
+                return std::span<const TraceRecord>();
+            }
+            if (got == 0) {
+                return failure(ECONNRESET, "the device has gone, or lunkitd has ended");
+            }
+            return std::span(records_).first(static_cast<std::size_t>(got) / sizeof(TraceRecord));
+        }
+    }
+
+  private:
+    static constexpr int kPatienceMs = 1000;  // of who wants the tool to end
+
+    Stream(UniqueFd socket, UniqueFd ends) : socket_(std::move(socket)), ends_(std::move(ends)) {}
+
+    /// For records, or the end.
+    Status wait() {
+        std::array<pollfd, 2> events{{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+                                      {.fd = ends_.get(), .events = POLLIN, .revents = 0}}};
+        const int ready = ::poll(events.data(), events.size(), ending_ ? kPatienceMs : -1);
+        if (ready < 0 && errno != EINTR) {
             return failure(errno, "the trace has broken off");
         }
-        if (got == 0) {
-            return failure(ECONNRESET, "the device has gone, or lunkitd has ended");
+        over_ = ending_ && (ready == 0 || events[1].revents != 0);  // slow, or asked for again
+        if (ready > 0 && events[1].revents != 0 && !ending_) {
+            std::uint64_t signals = 0;
+            (void)!::read(ends_.get(), &signals, sizeof signals);  // one says enough
+            ending_ = true;
+            (void)::shutdown(socket_.get(), SHUT_WR);  // the daemon may have gone
         }
-        const std::size_t count = static_cast<std::size_t>(got) / sizeof(TraceRecord);
-        for (std::size_t i = 0; i < count && !printer.has_enough(); ++i) {
-            CHECK(printer.show(records[i]));
+        return {};
+    }
+
+    UniqueFd socket_;
+    UniqueFd ends_;
+    std::array<TraceRecord, 256> records_;
+    bool ending_ = false;
+    bool over_ = false;
+};
+
+/// Until the reader has enough, somebody ends the tool, or the device goes.
+Status show_all(Stream& stream, Watcher& watcher) {
+    while (!watcher.has_enough()) {
+        TRY(const std::span<const TraceRecord> records, stream.next());
+        if (records.empty()) {
+            break;
         }
+        for (const TraceRecord& record : records) {
+            if (watcher.has_enough()) {
+                break;
+            }
+            CHECK(watcher.show(record));
+        }
+        CHECK(watcher.write());
     }
     return {};
 }
@@ -140,9 +304,27 @@ Status print_all(int stream, Printer& printer) {
 Result<Outcome> trace(const DaemonClient& daemon, const Request& request) {
     TRY(auto filter, trace_filter(request.only));
     TRY(const json device, one_device(daemon, request.device));
-    TRY(const UniqueFd stream, daemon.trace(text_of(device, "front_end"), text_of(device, "name")));
-    Printer printer{request, std::move(filter), number_of(device, "block_size")};
-    CHECK(print_all(stream.get(), printer));
+    const std::string front_end = text_of(device, "front_end");
+    const std::string name = text_of(device, "name");
+    const std::uint64_t block_size = number_of(device, "block_size");
+    TRY(UniqueFd socket, daemon.trace(front_end, name));
+    std::optional<CaptureFile> file;
+    if (!request.write.empty()) {
+        const Capture capture({.name = name, .front_end = front_end, .block_size = block_size});
+        TRY(file, CaptureFile::open(request.write, capture));
+        if (!capture.has_cdbs()) {
+            (void)std::fputs(
+                "lunkit: this is no SCSI device: its requests are written as the SCSI "
+                "commands that ask for the same\n",
+                stderr);
+        }
+    }
+    TRY(Stream stream, Stream::open(std::move(socket)));
+    Watcher watcher{request, std::move(filter), block_size, std::move(file)};
+    CHECK(watcher.write());  // a reader at the other end of a pipe sees at once what it is
+    const Status shown = show_all(stream, watcher);
+    CHECK(watcher.end());
+    CHECK(shown);
     return Outcome();
 }
 
@@ -204,7 +386,8 @@ Result<std::function<bool(const TraceRecord&)>> trace_filter(const std::string& 
 Choice add_trace_command(CLI::App& app, Request& request) {
     CLI::App* const command =
         app.add_subcommand("trace", "Show the commands of a device as they end");
-    command->add_flag("--json", request.json_wanted, "Print JSON, an object in each line");
+    CLI::Option* const json_flag =
+        command->add_flag("--json", request.json_wanted, "Print JSON, an object in each line");
     command->add_option("--count", request.count, "Commands until the end; default: for ever")
         ->transform(number(1, std::numeric_limits<unsigned>::max()));
     command
@@ -214,6 +397,10 @@ Choice add_trace_command(CLI::App& app, Request& request) {
             const auto filter = trace_filter(words);
             return filter ? std::string() : filter.error().what;
         });
+    command
+        ->add_option("--write", request.write,
+                     "Print nothing: write a file (- for stdout) that Wireshark reads, pcapng")
+        ->excludes(json_flag);
     command->add_option("DEV", request.device, "Name, as list shows it, or its last part")
         ->required();
     return {command, &trace};

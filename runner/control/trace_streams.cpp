@@ -64,7 +64,8 @@ bool TraceStreams::has_watcher(Stream& stream) {
 
 bool TraceStreams::carry(Stream& stream) {
     if (!has_watcher(stream)) {
-        return false;
+        stream.tap->stop();
+        return carry_what_is_there(stream, true);  // it may still listen
     }
     // Asked first: what was put before is there.
     const bool closed = stream.tap->is_closed();

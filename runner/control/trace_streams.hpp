@@ -27,7 +27,8 @@ class TraceStreams {
 
     /// Begins to trace; gives the watcher's end, from which each recv() gets some whole
     /// core::TraceRecords; one that is no command says what was lost at the end. It ends when the
-    /// watcher closes that, or, for the watcher, when the device goes. EBUSY: it is being traced.
+    /// watcher closes that, or, for the watcher, when the device goes, or when it has shut down its
+    /// sending direction and has got what was there then. EBUSY: it is being traced.
     Result<UniqueFd> open(std::shared_ptr<core::TraceTap> tap);
 
   private:

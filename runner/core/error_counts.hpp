@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace lunkit::core {
@@ -36,6 +37,24 @@ class ErrorKind {
 
     [[nodiscard]] constexpr bool is_success() const { return packed_ == 0; }
     [[nodiscard]] constexpr std::uint32_t packed() const { return packed_; }
+    /// What it was made of; nothing where it is of another kind.
+    struct SenseCodes {
+        std::uint8_t key = 0;
+        std::uint8_t code = 0;
+        std::uint8_t qualifier = 0;
+    };
+    [[nodiscard]] constexpr std::optional<SenseCodes> as_sense() const {
+        if (!is(kSense)) {
+            return std::nullopt;
+        }
+        return SenseCodes{byte(16), byte(8), byte(0)};
+    }
+    [[nodiscard]] constexpr std::optional<std::uint8_t> as_scsi_status() const {
+        return is(kScsiStatus) ? std::optional(byte(0)) : std::nullopt;
+    }
+    [[nodiscard]] constexpr std::optional<int> as_errno() const {
+        return is(kSystem) ? std::optional(static_cast<int>(packed_ & 0xffffU)) : std::nullopt;
+    }
     /// "03/11/00" (sense key, additional sense code, its qualifier), "BUSY", "ENOSPC", "other".
     [[nodiscard]] std::string text() const;
     bool operator==(const ErrorKind&) const = default;
@@ -47,6 +66,12 @@ class ErrorKind {
     static constexpr std::uint32_t kOther = 4U << 24U;
 
     explicit constexpr ErrorKind(std::uint32_t packed) : packed_(packed) {}
+    [[nodiscard]] constexpr bool is(std::uint32_t kind) const {
+        return (packed_ & 0xff000000U) == kind;
+    }
+    [[nodiscard]] constexpr std::uint8_t byte(unsigned shift) const {
+        return static_cast<std::uint8_t>(packed_ >> shift);
+    }
     std::uint32_t packed_ = 0;
 };
 

@@ -12,9 +12,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -199,7 +201,8 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"trace", "a", "--only", "red"},
           {"trace", "a", "--only", "0x128"},
           {"trace", "a", "--only", "0x1ffffffff"},
-          {"trace", "a", "--only", "0x"}}) {
+          {"trace", "a", "--only", "0x"},
+          {"trace", "a", "--write", "x", "--json"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }
@@ -491,6 +494,62 @@ TEST_F(CommandsWithDaemonTest, TraceEndsAtItsCountAndShowsWhatIsAskedFor) {
                 AllOf(HasSubstr("INQUIRY"), Not(HasSubstr("WRITE"))));
     const Ran unknown = run({"trace", "mirror-1"});
     EXPECT_EQ(unknown.code, kExitNotFound) << unknown.text;
+}
+
+/// Of the blocks of a capture.
+std::vector<unsigned> types_of(const std::string& bytes) {
+    std::vector<unsigned> types;
+    for (std::size_t at = 0; at + 8 <= bytes.size();) {
+        const auto* const block = reinterpret_cast<const unsigned char*>(bytes.data() + at);
+        types.push_back(block[0]);
+        at += block[4] + 256U * block[5];
+    }
+    return types;
+}
+
+TEST_F(CommandsWithDaemonTest, TraceWritesACapture) {
+    const std::string file = folder_ / "capture";
+    const Ran ran = run({"trace", "a/target", "--only", "0x28,write", "--write", file});
+    EXPECT_EQ(ran.code, kExitFailure);
+    EXPECT_EQ(ran.text,
+              "lunkit: this is no SCSI device: its requests are written as the SCSI commands that "
+              "ask for the same\n"
+              "lunkit: the device has gone, or lunkitd has ended\n");
+    struct stat status{};
+    ASSERT_EQ(::stat(file.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U);
+    std::ifstream in(file);
+    const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    // Section, interface, two commands of two packets each, statistics.
+    EXPECT_THAT(types_of(bytes), ElementsAre(0x0a, 1, 6, 6, 6, 6, 5));
+    EXPECT_EQ(run({"trace", "a/target", "--count", "1", "--write", "-"}).code, kExitOk);
+    const Ran nowhere = run({"trace", "a/target", "--write", folder_ / "none/capture"});
+    EXPECT_EQ(nowhere.code, kExitFailure);
+    EXPECT_THAT(nowhere.text, HasSubstr("none/capture: No such file or directory"));
+}
+
+/// The traced device stays.
+class CommandsWithLastingDeviceTest : public CommandsWithDaemonTest {
+  protected:
+    [[nodiscard]] std::vector<std::string> environment() const override {
+        return {bus_.variable(), "FAKE_TRACE=lasts"};
+    }
+};
+
+TEST_F(CommandsWithLastingDeviceTest, CaptureThatIsEndedBySignalIsWhole) {
+    const std::string file = folder_ / "capture";
+    ChildProcess tool({LUNKIT, "trace", "a/target", "--write", file}, {bus_.variable()});
+    const auto contents = [&file] {
+        std::ifstream in(file);
+        return std::string((std::istreambuf_iterator<char>(in)), {});
+    };
+    const auto patience = std::chrono::steady_clock::now() + 20s;
+    while (contents().size() < 1000 && std::chrono::steady_clock::now() < patience) {
+        std::this_thread::sleep_for(1ms);
+    }
+    tool.signal(SIGINT);
+    EXPECT_EQ(tool.wait_exit(), kExitOk);
+    EXPECT_THAT(types_of(contents()), ElementsAre(0x0a, 1, 6, 6, 6, 6, 6, 6, 5));
 }
 
 /// One device has a name that D-Bus takes only with another letter in it.

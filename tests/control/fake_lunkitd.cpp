@@ -8,6 +8,7 @@
 //   FAKE_START=later                         dm-user can, from the second try on
 //   FAKE_STOP=never                          it never ends stopping
 //   FAKE_TARGET=NAME                         of the dm-user target; else a/target
+//   FAKE_TRACE=lasts                         a device that is traced does not go
 //   FAKE_LAST=yes                            there is another, which stops after it
 #include <fmt/format.h>
 #include <unistd.h>
@@ -180,7 +181,9 @@ class FakeService : public core::Service {
                       .offset = 1024,
                       .operation = core::BlockOperation::kWrite,
                       .kind = core::CommandClass::kWrite});
-            tap->close();
+            if (from_environment("FAKE_TRACE") != "lasts") {
+                tap->close();
+            }
         });
         return tap;
     }

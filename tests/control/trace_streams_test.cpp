@@ -65,6 +65,15 @@ TEST_F(TraceStreamsTest, WhatWasLostBeforeTheDeviceWentIsTold) {
     EXPECT_TRUE(records.front().is_command());
 }
 
+TEST_F(TraceStreamsTest, WhatWasLostBeforeTheWatcherHadEnoughIsTold) {
+    put_too_many(3);
+    ASSERT_EQ(::shutdown(watcher_.get(), SHUT_WR), 0);
+    const auto records = take_all();
+    ASSERT_EQ(records.size(), TraceTap::kRecords + 1);
+    EXPECT_EQ(records.back().lost, 3U);
+    EXPECT_FALSE(tap_->is_watched());
+}
+
 TEST_F(TraceStreamsTest, WhatWasPutBeforeTheDaemonEndsArrives) {
     tap_->put({.ended_at = 1, .tag = 7});
     streams_.reset();
