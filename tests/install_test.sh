@@ -18,6 +18,8 @@ wanted=(
     usr/share/pkgconfig/lunkit.pc
     LIB/cmake/lunkit/lunkitConfig.cmake
     usr/lib/systemd/system/lunkitd.service
+    usr/lib/systemd/system/lunkit-metrics.socket
+    usr/lib/systemd/system/lunkit-metrics@.service
     usr/share/dbus-1/system.d/org.lunkit.conf
     usr/share/dbus-1/system-services/org.kernel.TCMUService1.service
     etc/lunkit/lunkitd.conf

@@ -18,6 +18,7 @@
 #include "cli/completion.hpp"
 #include "cli/doctor.hpp"
 #include "cli/front_end_commands.hpp"
+#include "cli/http_answer.hpp"
 #include "cli/image_commands.hpp"
 #include "cli/live_view.hpp"
 #include "cli/log_level_command.hpp"
@@ -272,10 +273,15 @@ Outcome run_command(std::vector<std::string> arguments) {
         ->check(CLI::IsMember({"leaks"}));
     CLI::App* const stats_command = add("stats", "Show the counters of all devices or of one");
     stats_command->add_option("DEV", request.device, "Name, as list shows it, or its last part");
+    CLI::Option* const openmetrics_flag =
+        stats_command
+            ->add_flag("--openmetrics", request.openmetrics_wanted,
+                       "Print OpenMetrics, which Prometheus reads")
+            ->excludes("--json");
     stats_command
-        ->add_flag("--openmetrics", request.openmetrics_wanted,
-                   "Print OpenMetrics, which Prometheus reads")
-        ->excludes("--json");
+        ->add_flag("--http", request.http_wanted,
+                   "Print it as the answer to the HTTP request that stdin has")
+        ->needs(openmetrics_flag);
     CLI::App* const top_command =
         app.add_subcommand("top", "Show what the devices do at present, again and again");
     top_command->add_option("--interval", request.interval, "Seconds between two views; default: 2")
@@ -344,6 +350,11 @@ Outcome run_command(std::vector<std::string> arguments) {
     if (verify_command->parsed()) {
         return storage(request, request.repair.empty() ? host::Inspection::kVerify
                                                        : host::Inspection::kRepairLeaks);
+    }
+    if (request.http_wanted) {
+        constexpr std::chrono::seconds kPatience{5};
+        return answer_http(STDIN_FILENO, kPatience,
+                           [&request] { return with_daemon(&stats, request); });
     }
     commands.insert(commands.end(), {{list_command, &list},
                                      {show_command, &show},

@@ -29,12 +29,13 @@ struct Request {
     std::string handler_dir;
     std::string repair;  ///< empty: nothing
     bool openmetrics_wanted = false;
+    bool http_wanted = false;
     double interval = 2;  ///< seconds
     unsigned count = 0;
     std::string level;  ///< of the log; empty: not given
     std::string only;   ///< empty: all
-    std::string tcmu_conf = kTcmuConf;
     std::string write;  ///< a file; empty: nothing is written
+    std::string tcmu_conf = kTcmuConf;
     std::string shell;
     std::string saveconfig;  ///< empty: where distributions have it
     HandlerTest handler_test;

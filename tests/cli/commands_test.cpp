@@ -202,7 +202,8 @@ TEST_F(CommandsTest, WrongUsageIsTwo) {
           {"trace", "a", "--only", "0x128"},
           {"trace", "a", "--only", "0x1ffffffff"},
           {"trace", "a", "--only", "0x"},
-          {"trace", "a", "--write", "x", "--json"}}) {
+          {"trace", "a", "--write", "x", "--json"},
+          {"stats", "--http"}}) {
         EXPECT_EQ(kExitUsage, run(command).code) << testing::PrintToString(command);
     }
 }

@@ -41,10 +41,13 @@ for name in org.kernel.TCMUService1 org.kernel.TCMUService1.HandlerManager1.tape
     [[ $answer == *AccessDenied* ]] || complain "a user may own $name: $answer"
 done
 
-# The unit: systemd reads it without a complaint of its own.
+# The units: systemd reads them without a complaint of its own.
 if command -v systemd-analyze >/dev/null; then
-    sed 's|@sbindir@/lunkitd|/bin/true|' "$packaging/lunkitd.service.in" >"$folder/lunkitd.service"
-    found=$(systemd-analyze verify --man=no "$folder/lunkitd.service" 2>&1 | grep -F lunkitd.service)
+    for unit in lunkitd.service lunkit-metrics@.service; do
+        sed -E 's|=@s?bindir@/[a-z]+|=/bin/true|' "$packaging/$unit.in" >"$folder/$unit"
+    done
+    cp "$packaging/lunkit-metrics.socket" "$folder"
+    found=$(systemd-analyze verify --man=no "$folder/lunkitd.service" "$folder/lunkit-metrics.socket" 2>&1 | grep -F lunkit)
     [ -z "$found" ] || complain "$found"
 fi
 
