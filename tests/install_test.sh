@@ -27,7 +27,10 @@ wanted=(
     usr/share/doc/lunkit/examples/mirror.sh
     usr/share/doc/lunkit-dev/handlers.md
     usr/share/doc/lunkit-dev/examples/CMakeLists.txt
+    usr/share/doc/lunkit-dev/examples/cfile.c
+    usr/share/doc/lunkit-dev/examples/plainfile.cpp
     usr/share/doc/lunkit-dev/examples/ramdisk.cpp
+    usr/share/doc/lunkit-dev/examples/rustfile.rs
     usr/share/bash-completion/completions/lunkit
     usr/share/zsh/vendor-completions/_lunkit
     usr/share/fish/vendor_completions.d/lunkit.fish

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The guide's example builds out of tree against the installed headers, by CMake and by pkg-config,
-# and both plugins serve.
+# The guide's examples build out of tree against the installed headers, by CMake, by pkg-config and,
+# in Rust, by nothing at all; they serve, and keep their promises but for those that a RAM disk cannot.
 # Usage: example_out_of_tree.sh EXAMPLES BUILD LOAD_HANDLER CXX LUNKIT
 set -eu
 [ $# -eq 5 ] || { echo "usage: $0 EXAMPLES BUILD LOAD_HANDLER CXX LUNKIT" >&2; exit 2; }
@@ -17,7 +17,10 @@ pkgconfig=$(dirname "$(find "$stage" -name lunkit.pc)")
 echo "by CMake"
 cmake -S "$examples" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$stage/opt/lunkit" -DCMAKE_CXX_COMPILER="$cxx" >/dev/null
 cmake --build "$work/cmake" >/dev/null
-"$load_handler" "$work/cmake/handler_ramdisk.so"
+cd "$work"    # where the files of the examples are made
+for name in ramdisk plainfile cfile; do
+    "$load_handler" "$work/cmake/handler_$name.so"
+done
 
 echo "by pkg-config"
 export PKG_CONFIG_PATH=$pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
@@ -32,7 +35,24 @@ esac
     -o "$work/handler_ramdisk.so" "$examples/ramdisk.cpp"
 "$load_handler" "$work/handler_ramdisk.so"
 
+# shellcheck disable=SC2046
+cc -std=c11 -O2 -Wall -Wextra -Werror -fPIC -shared -Wl,-z,defs $(pkg-config --cflags lunkit) \
+    -o "$work/handler_cfile.so" "$examples/cfile.c"
+"$load_handler" "$work/handler_cfile.so"
+
+echo "in Rust"
+rustc --edition 2021 -O -D warnings --crate-type cdylib -o "$work/handler_rustfile.so" "$examples/rustfile.rs"
+"$load_handler" "$work/handler_rustfile.so"
+
 echo "lunkit handler test"
+for plugin in "$work"/cmake/handler_{plainfile,cfile}.so "$work/handler_rustfile.so"; do
+    name=$(basename "$plugin" .so)
+    "$lunkit" handler test --overwrite --plugin "$plugin" "${name#handler_}/$work/$name.img" >"$work/tap" || {
+        echo "$name breaks a promise" >&2
+        cat "$work/tap" >&2
+        exit 1
+    }
+done
 if "$lunkit" handler test --overwrite --plugin "$work/handler_ramdisk.so" ramdisk/x >"$work/tap"; then
     echo "it is said to keep every promise" >&2
     exit 1
