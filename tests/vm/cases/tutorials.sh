@@ -10,7 +10,7 @@ files_of_machine() { { find /srv /mnt /etc/lunkit /var/lib/lunkit ! -type d 2>/d
 files_of_machine >/run/files-before
 for page in "$TUTORIALS"/*.md; do
     page=$(basename "$page" .md)
-    [ "$page" != README ] || continue
+    case $page in README | boot) continue ;; esac    # boot: systemd_reboot.sh
     step "$page"
     run_tutorial "$page"
     case $page in
