@@ -29,8 +29,10 @@ class FramePool {
 
     /// The calling thread's pool. Hidden: each plugin has its own, whatever it was built with.
     [[gnu::visibility("hidden")]] static FramePool& local() {
-        static thread_local FramePool pool;
-        return pool;
+        if (local_ == nullptr) [[unlikely]] {
+            make_local();
+        }
+        return *local_;
     }
 
     [[nodiscard]] void* allocate(std::size_t size) {
@@ -61,6 +63,11 @@ class FramePool {
 #pragma GCC diagnostic pop
 
   private:
+    [[gnu::visibility("hidden"), gnu::noinline]] static void make_local() {
+        static thread_local FramePool pool;
+        local_ = &pool;
+    }
+
 #if defined(__SANITIZE_ADDRESS__)
     static constexpr bool kPooled = false;
 #elif defined(__has_feature)
@@ -79,6 +86,12 @@ class FramePool {
         Block* next;
     };
     std::array<Block*, kClasses> free_{};
+
+    // Initial-exec: found without a call into the loader, also by a plugin. That takes a word of
+    // the little memory which the loader keeps for such variables of what is loaded late; the pool
+    // itself would take half of it.
+    [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
+    static inline constinit thread_local FramePool* local_ = nullptr;
 };
 
 }  // namespace lunkit

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <forward_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,6 +45,15 @@ class HostQueue final : public Queue {
   public:
     HostQueue(const lunkit_host& host, lunkit_queue* queue) : host_(host), queue_(queue) {}
 
+    /// On the queue's thread; stays for as long as the thread. Hidden: each plugin has its own.
+    [[gnu::visibility("hidden")]] static HostQueue& of(const lunkit_host& host,
+                                                       lunkit_queue* queue) {
+        if (last_ == nullptr || !last_->is(host, queue)) [[unlikely]] {
+            find(host, queue);
+        }
+        return *last_;
+    }
+
     [[nodiscard]] lunkit_queue* handle() override { return queue_; }
     int submit_timer(std::uint64_t nanoseconds, lunkit_completion* completion) override {
         return host_.timer(queue_, nanoseconds, completion);
@@ -59,8 +69,26 @@ class HostQueue final : public Queue {
     void post(lunkit_completion* completion) override { host_.post(queue_, completion); }
 
   private:
+    [[nodiscard]] bool is(const lunkit_host& host, const lunkit_queue* queue) const {
+        return &host_ == &host && queue_ == queue;
+    }
+    [[gnu::visibility("hidden"), gnu::noinline]] static void find(const lunkit_host& host,
+                                                                  lunkit_queue* queue) {
+        static thread_local std::forward_list<HostQueue> known;
+        for (HostQueue& each : known) {
+            if (each.is(host, queue)) {
+                last_ = &each;
+                return;
+            }
+        }
+        last_ = &known.emplace_front(host, queue);
+    }
+
     const lunkit_host& host_;
     lunkit_queue* queue_;
+    // As in FramePool.
+    [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
+    static inline constinit thread_local HostQueue* last_ = nullptr;
 };
 
 /// What open() is asked. Views: valid during the call; `host` until unload.
@@ -257,42 +285,7 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         return 0;
     }
 
-    // Asynchronous: `Call` names the member; parameters are those of the C callback.
-    static Request run_read(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                            lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.read(queue, request), completion);
-    }
-    static Request run_write(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                             lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.write(queue, request), completion);
-    }
-    static Request run_flush(Device& device, lunkit_queue* handle, const lunkit_io* /*io*/,
-                             lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        co_return finish(co_await device.flush(queue), completion);
-    }
-    static Request run_discard(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                               lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.discard(queue, request), completion);
-    }
-    static Request run_write_zeroes(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                                    lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.write_zeroes(queue, request), completion);
-    }
-    static Request run_compare_and_write(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                                         lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.compare_and_write(queue, request), completion);
-    }
+    // Asynchronous.
     static Request run_extents(Device& device, lunkit_queue* handle, const lunkit_io* io,
                                lunkit_extent_list* list, lunkit_completion* completion) {
         HostQueue queue(*host_, handle);
@@ -319,13 +312,6 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         completion->result = 0;
         co_return LUNKIT_DONE;
     }
-    template <ZoneAction Action>
-    static Request run_manage_zones(Device& device, lunkit_queue* handle, const lunkit_io* io,
-                                    lunkit_completion* completion) {
-        HostQueue queue(*host_, handle);
-        const IoRequest request(*io);
-        co_return finish(co_await device.manage_zones(queue, Action, request), completion);
-    }
     static Request run_space(Device& device, lunkit_queue* handle, lunkit_space* space,
                              lunkit_completion* completion) {
         HostQueue queue(*host_, handle);
@@ -349,10 +335,50 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         completion->result = 0;
         return LUNKIT_DONE;
     }
-    template <auto Run>
-    static int start(void* device, lunkit_queue* queue, const lunkit_io* io,
+    static Request wait(Task<Status> task, lunkit_completion* completion) {
+        co_return finish(co_await task.rest(), completion);
+    }
+    /// What ends at once takes no frame but the device's own.
+    static int settle(Task<Status> task, lunkit_completion* completion) {
+        if (task.start()) {
+            return finish(task.take(), completion);
+        }
+        return wait(std::move(task), completion).settle(completion);
+    }
+    static Queue& queue_of(lunkit_queue* handle) { return HostQueue::of(*host_, handle); }
+    /// The caller keeps it until the request has ended.
+    static const IoRequest& request_of(const lunkit_io* io) {
+        return static_cast<const IoRequest&>(*io);  // which adds nothing but functions
+    }
+    static int read(void* device, lunkit_queue* queue, const lunkit_io* io,
+                    lunkit_completion* completion) {
+        return settle(self(device).read(queue_of(queue), request_of(io)), completion);
+    }
+    static int write(void* device, lunkit_queue* queue, const lunkit_io* io,
                      lunkit_completion* completion) {
-        return Run(self(device), queue, io, completion).settle(completion);
+        return settle(self(device).write(queue_of(queue), request_of(io)), completion);
+    }
+    static int flush(void* device, lunkit_queue* queue, const lunkit_io* /*io*/,
+                     lunkit_completion* completion) {
+        return settle(self(device).flush(queue_of(queue)), completion);
+    }
+    static int discard(void* device, lunkit_queue* queue, const lunkit_io* io,
+                       lunkit_completion* completion) {
+        return settle(self(device).discard(queue_of(queue), request_of(io)), completion);
+    }
+    static int write_zeroes(void* device, lunkit_queue* queue, const lunkit_io* io,
+                            lunkit_completion* completion) {
+        return settle(self(device).write_zeroes(queue_of(queue), request_of(io)), completion);
+    }
+    static int compare_and_write(void* device, lunkit_queue* queue, const lunkit_io* io,
+                                 lunkit_completion* completion) {
+        return settle(self(device).compare_and_write(queue_of(queue), request_of(io)), completion);
+    }
+    template <ZoneAction Action>
+    static int manage_zones(void* device, lunkit_queue* queue, const lunkit_io* io,
+                            lunkit_completion* completion) {
+        return settle(self(device).manage_zones(queue_of(queue), Action, request_of(io)),
+                      completion);
     }
     static int start_extents(void* device, lunkit_queue* queue, const lunkit_io* io,
                              lunkit_extent_list* list, lunkit_completion* completion) {
@@ -400,10 +426,10 @@ class [[gnu::visibility("hidden")]] HandlerTable {
         if constexpr (kOverridden<decltype(&Device::manage_zones),
                                   decltype(&BlockDevice::manage_zones)>) {
             table.report_zones = start_report_zones;
-            table.open_zones = start<run_manage_zones<ZoneAction::kOpen>>;
-            table.close_zones = start<run_manage_zones<ZoneAction::kClose>>;
-            table.finish_zones = start<run_manage_zones<ZoneAction::kFinish>>;
-            table.reset_zones = start<run_manage_zones<ZoneAction::kReset>>;
+            table.open_zones = manage_zones<ZoneAction::kOpen>;
+            table.close_zones = manage_zones<ZoneAction::kClose>;
+            table.finish_zones = manage_zones<ZoneAction::kFinish>;
+            table.reset_zones = manage_zones<ZoneAction::kReset>;
         }
     }
 
@@ -443,19 +469,19 @@ class [[gnu::visibility("hidden")]] HandlerTable {
             add_blocking(table);
         } else {
             using Base = BlockDevice;
-            table.read = start<run_read>;
-            table.write = start<run_write>;
-            table.flush = start<run_flush>;
+            table.read = read;
+            table.write = write;
+            table.flush = flush;
             if constexpr (kOverridden<decltype(&Device::discard), decltype(&Base::discard)>) {
-                table.discard = start<run_discard>;
+                table.discard = discard;
             }
             if constexpr (kOverridden<decltype(&Device::write_zeroes),
                                       decltype(&Base::write_zeroes)>) {
-                table.write_zeroes = start<run_write_zeroes>;
+                table.write_zeroes = write_zeroes;
             }
             if constexpr (kOverridden<decltype(&Device::compare_and_write),
                                       decltype(&Base::compare_and_write)>) {
-                table.compare_and_write = start<run_compare_and_write>;
+                table.compare_and_write = compare_and_write;
             }
             if constexpr (kOverridden<decltype(&Device::extents), decltype(&Base::extents)>) {
                 table.extents = start_extents;

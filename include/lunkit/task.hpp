@@ -108,6 +108,26 @@ class [[nodiscard]] Task {
     Awaiter operator co_await() const& noexcept { return Awaiter{handle_}; }
     Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
 
+    // For an edge that needs a frame of its own only if the task suspends.
+    /// Runs it up to its end, or to where it suspends. True: it has ended, take() has the result.
+    bool start() {
+        handle_.resume();
+        return handle_.done();
+    }
+    T take() { return handle_.promise().take(); }
+    /// Awaits the end of one that start() left suspended.
+    auto rest() noexcept {
+        struct Rest {
+            Handle handle;
+            [[nodiscard]] bool await_ready() const noexcept { return handle.done(); }
+            void await_suspend(std::coroutine_handle<> awaiting) noexcept {
+                handle.promise().continuation = awaiting;
+            }
+            T await_resume() { return handle.promise().take(); }
+        };
+        return Rest{handle_};
+    }
+
   private:
     friend promise_type;
     explicit Task(Handle handle) noexcept : handle_(handle) {}

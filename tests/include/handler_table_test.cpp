@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "lunkit/handler.hpp"
+#include "support/fake_queue.hpp"
 
 namespace lunkit::test {
 
@@ -54,9 +56,44 @@ class Discarding : public BlockDevice {
     bool says_so_;
 };
 
+/// Ends its reads at once, its writes later: well at the offset 0, else with that errno.
+class Deferring final : public BlockDevice {
+  public:
+    static Result<std::unique_ptr<Deferring>> open(const OpenRequest& /*request*/) {
+        return std::make_unique<Deferring>();
+    }
+    [[nodiscard]] DeviceInfo info() const override { return {.size = 4096}; }
+    Task<Status> read(Queue& /*queue*/, const IoRequest& io) override { co_return ending(io); }
+    Task<Status> write(Queue& queue, const IoRequest& io) override {
+        co_await queue.yield();
+        co_await queue.yield();
+        co_return ending(io);
+    }
+    Task<Status> flush(Queue& /*queue*/) override { co_return Status{}; }
+
+  private:
+    static Status ending(const IoRequest& io) {
+        return io.offset == 0 ? Status{} : failure(static_cast<int>(io.offset));
+    }
+};
+
+/// A completion that counts its calls.
+struct Counted : lunkit_completion {
+    Counted() : lunkit_completion{} {
+        done = [](lunkit_completion* completion) { ++static_cast<Counted*>(completion)->calls; };
+    }
+    int calls = 0;
+};
+
 template <typename Device>
 const lunkit_handler& table_of() {
-    static const lunkit_host host{};
+    static const lunkit_host host = [] {
+        lunkit_host calls{};
+        calls.post = [](lunkit_queue* queue, lunkit_completion* completion) {
+            FakeQueue::of(queue).post(completion);
+        };
+        return calls;
+    }();
     return *detail::HandlerTable<Device>::entry(&host, "test", "", "");
 }
 
@@ -94,6 +131,42 @@ TEST(HandlerTable, WhatIsOverriddenIsAbsentUntilTheInfoSaysSo) {
     EXPECT_NE(flags_of(table, "") & LUNKIT_DEVICE_NO_DISCARD, 0U);
     EXPECT_EQ(flags_of(table, "says so") & LUNKIT_DEVICE_NO_DISCARD, 0U);
     EXPECT_EQ(table.extents, nullptr);
+}
+
+TEST(HandlerTable, ARequestThatEndsAtOnceCallsNothing) {
+    FakeQueue queue;
+    Deferring device;
+    Counted completion;
+    completion.result = 1;
+    const IoRequest io(0, 512);
+    const IoRequest failing(EIO, 512);
+    EXPECT_EQ(table_of<Deferring>().read(&device, queue.handle(), &io, &completion), LUNKIT_DONE);
+    EXPECT_EQ(completion.result, 0);
+    EXPECT_EQ(table_of<Deferring>().read(&device, queue.handle(), &failing, &completion), -EIO);
+    EXPECT_EQ(completion.result, -EIO);
+    EXPECT_EQ(completion.calls, 0);
+}
+
+// On the queue that was named, of several that the thread has.
+TEST(HandlerTable, ARequestThatSuspendsCallsItsCompletionOnItsQueue) {
+    FakeQueue first;
+    FakeQueue second;
+    Deferring device;
+    Counted good;
+    Counted bad;
+    const auto write = table_of<Deferring>().write;
+    const IoRequest io(0, 512);
+    const IoRequest failing(ENOSPC, 512);
+    EXPECT_EQ(write(&device, first.handle(), &io, &good), LUNKIT_PENDING);
+    EXPECT_EQ(write(&device, second.handle(), &failing, &bad), LUNKIT_PENDING);
+    second.run_all();
+    EXPECT_EQ(good.calls, 0);
+    EXPECT_EQ(bad.calls, 1);
+    EXPECT_EQ(bad.result, -ENOSPC);
+    first.run_all();
+    EXPECT_EQ(good.calls, 1);
+    EXPECT_EQ(good.result, 0);
+    EXPECT_EQ(bad.calls, 1);
 }
 
 }  // namespace lunkit::test

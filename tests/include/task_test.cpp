@@ -106,6 +106,24 @@ Task<std::unique_ptr<std::string>> boxed(std::string text) {
     co_return std::make_unique<std::string>(std::move(text));
 }
 
+Task<int> await_rest(Task<int> started) {
+    const int value = co_await started.rest();
+    co_return value;
+}
+
+TEST(Task, AStartedOneThatDoesNotSuspendHasItsValue) {
+    Task<int> task = ready(7);
+    ASSERT_TRUE(task.start());
+    EXPECT_EQ(task.take(), 7);
+}
+
+TEST(Task, TheRestOfAStartedOneCanBeAwaited) {
+    FakeQueue queue;
+    Task<int> task = suspends(queue, 7);
+    ASSERT_FALSE(task.start());
+    EXPECT_EQ(run_task(queue, await_rest(std::move(task))), 7);
+}
+
 TEST(Task, GivesValuesThatOnlyMove) {
     FakeQueue queue;
     EXPECT_EQ(*run_task(queue, boxed("text")), "text");
