@@ -7,7 +7,8 @@
 //   RangeLock::Guard guard(lock, {offset, length}, RangeLock::Mode::kExclusive);
 //   co_await guard.acquire(queue);          // released when the guard goes
 //
-// A wait can be ended early by withdraw().
+// A wait can be ended early by withdraw(). enter() saves the await where there is nothing to wait
+// for.
 #pragma once
 
 #include <cerrno>
@@ -56,13 +57,16 @@ class BasicRangeLock {
                 lock_.remove(*this);
             }
         }
+        /// Takes its place among the others. True: the range is held; else acquire() waits.
+        [[nodiscard]] bool enter() {
+            const std::lock_guard hold(lock_.mutex_);
+            return take_place();
+        }
         /// Gives 0, or -ECANCELED after withdraw().
         auto acquire(Queue& queue) {
             return Operation([this, &queue](lunkit_completion* completion) {
                 const std::lock_guard hold(lock_.mutex_);
-                lock_.append(*this);
-                if (!lock_.blocked(*this)) {
-                    held_ = true;
+                if (linked_ ? held_ : take_place()) {
                     return LUNKIT_DONE;
                 }
                 queue_ = &queue;
@@ -74,7 +78,7 @@ class BasicRangeLock {
         /// long. False: it does not wait (any more).
         bool withdraw() {
             const std::lock_guard hold(lock_.mutex_);
-            if (!linked_ || held_) {
+            if (waiter_ == nullptr || held_) {
                 return false;
             }
             held_ = true;
@@ -85,6 +89,11 @@ class BasicRangeLock {
 
       private:
         friend BasicRangeLock;
+        bool take_place() {
+            lock_.append(*this);
+            held_ = !blocked(*this);
+            return held_;
+        }
         [[nodiscard]] bool conflicts(const Guard& other) const {
             return (mode_ == Mode::kExclusive || other.mode_ == Mode::kExclusive) &&
                    range_.overlaps(other.range_);
@@ -127,7 +136,9 @@ class BasicRangeLock {
         for (Guard* other = guard.next_; other != nullptr; other = other->next_) {
             if (!other->held_ && guard.conflicts(*other) && !blocked(*other)) {
                 other->held_ = true;
-                other->queue_->post(other->waiter_);
+                if (other->waiter_ != nullptr) {  // else it has entered and finds it held
+                    other->queue_->post(other->waiter_);
+                }
             }
         }
     }

@@ -168,6 +168,58 @@ TYPED_TEST(Claims, WaiterGoesOnFromTheLoopOnly) {
     this->end('b');
 }
 
+template <typename Guard>
+Detached await(Guard& guard, FakeQueue& queue, bool& held) {
+    const Outcome outcome = co_await guard.acquire(queue);
+    held = outcome.ok();
+}
+
+TYPED_TEST(Claims, OneThatEntersAFreeRangeHoldsItAtOnce) {
+    {
+        typename TypeParam::Guard guard(this->lock_, {0, 10}, TypeParam::Mode::kExclusive);
+        EXPECT_TRUE(guard.enter());
+        EXPECT_FALSE(guard.withdraw());
+        this->start('a', {5, 1}, TypeParam::Mode::kExclusive);
+        this->queue_.run_all();
+        EXPECT_EQ(this->log(), "");
+    }
+    this->queue_.run_all();
+    EXPECT_EQ(this->log(), "a");
+    this->end('a');
+    EXPECT_TRUE(this->lock_.empty());
+}
+
+TYPED_TEST(Claims, OneThatEntersBehindOthersAwaitsItsTurn) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    {
+        typename TypeParam::Guard guard(this->lock_, {0, 10}, TypeParam::Mode::kExclusive);
+        EXPECT_FALSE(guard.enter());
+        bool held = false;
+        await(guard, this->queue_, held);
+        this->start('b', {0, 10}, TypeParam::Mode::kExclusive);
+        this->queue_.run_all();
+        EXPECT_FALSE(held);
+        this->end('a');
+        EXPECT_TRUE(held);
+        EXPECT_EQ(this->log(), "a");
+    }
+    this->queue_.run_all();
+    EXPECT_EQ(this->log(), "ab");
+    this->end('b');
+    EXPECT_TRUE(this->lock_.empty());
+}
+
+TYPED_TEST(Claims, TheTurnOfOneThatHasEnteredMayComeBeforeItAwaitsIt) {
+    this->start('a', {0, 10}, TypeParam::Mode::kExclusive);
+    typename TypeParam::Guard guard(this->lock_, {0, 10}, TypeParam::Mode::kExclusive);
+    EXPECT_FALSE(guard.enter());
+    EXPECT_FALSE(guard.withdraw()) << "it does not wait yet";
+    this->end('a');
+    bool held = false;
+    await(guard, this->queue_, held);
+    EXPECT_TRUE(held);
+}
+
 /// Many coroutines with random ranges, completions in random order: at no time do two that conflict
 /// hold the lock, and all get it.
 struct Exclusion {
