@@ -16,17 +16,19 @@ namespace lunkit::scsi {
     }
     return value;
 }
+// Without a loop: compilers make one load and a swap of these.
 [[nodiscard]] constexpr std::uint16_t get_be16(std::span<const std::uint8_t> bytes) {
-    return static_cast<std::uint16_t>(get_be(bytes, 2));
+    return static_cast<std::uint16_t>(bytes[0] << 8U | bytes[1]);
 }
 [[nodiscard]] constexpr std::uint32_t get_be24(std::span<const std::uint8_t> bytes) {
-    return static_cast<std::uint32_t>(get_be(bytes, 3));
+    return std::uint32_t{bytes[0]} << 16U | std::uint32_t{bytes[1]} << 8U | bytes[2];
 }
 [[nodiscard]] constexpr std::uint32_t get_be32(std::span<const std::uint8_t> bytes) {
-    return static_cast<std::uint32_t>(get_be(bytes, 4));
+    return std::uint32_t{bytes[0]} << 24U | std::uint32_t{bytes[1]} << 16U |
+           std::uint32_t{bytes[2]} << 8U | bytes[3];
 }
 [[nodiscard]] constexpr std::uint64_t get_be64(std::span<const std::uint8_t> bytes) {
-    return get_be(bytes, 8);
+    return std::uint64_t{get_be32(bytes)} << 32U | get_be32(bytes.subspan(4));
 }
 
 constexpr void put_be(std::span<std::uint8_t> bytes, std::uint64_t value, std::size_t width) {

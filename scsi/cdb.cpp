@@ -57,7 +57,7 @@ std::optional<std::uint16_t> service_action_of(std::span<const std::uint8_t> cdb
 }
 
 std::size_t cdb_length(std::span<const std::uint8_t> bytes) {
-    constexpr std::array<std::uint8_t, 8> kByGroup{6, 10, 10, 12, 16, 12, 10, 10};
+    static constexpr std::array<std::uint8_t, 8> kByGroup{6, 10, 10, 12, 16, 12, 10, 10};
     if (bytes.empty()) {
         return 0;
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 
 #include "scsi/cdb.hpp"
@@ -21,7 +22,8 @@ constexpr ByteRange kEverything{0, kMost};
 /// The smallest range that holds all that was added.
 class Hull {
   public:
-    explicit Hull(std::uint32_t block_size) : block_size_(block_size) {}
+    explicit Hull(std::uint32_t block_size)
+        : shift_(static_cast<unsigned>(std::countr_zero(block_size))) {}
 
     void add(std::uint64_t lba, std::uint64_t blocks) {
         if (blocks > 0) {
@@ -33,13 +35,13 @@ class Hull {
         if (begin_ >= end_) {
             return {};
         }
-        const std::uint64_t most = kMost / block_size_;  // what lies beyond is refused anyway
-        const std::uint64_t begin = std::min(begin_, most) * block_size_;
-        return ByteRange{begin, std::min(end_, most) * block_size_ - begin};
+        const std::uint64_t most = kMost >> shift_;  // what lies beyond is refused anyway
+        const std::uint64_t begin = std::min(begin_, most) << shift_;
+        return ByteRange{begin, (std::min(end_, most) << shift_) - begin};
     }
 
   private:
-    std::uint32_t block_size_;
+    unsigned shift_;
     std::uint64_t begin_ = kMost;
     std::uint64_t end_ = 0;
 };

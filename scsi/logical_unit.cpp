@@ -19,27 +19,31 @@ struct LogicalUnit::State : Unit {
 
 namespace {
 
-/// The table's entry, or nullptr and the ending of a command that the unit does not have.
-const Opcode* find_opcode(const Unit& unit, std::span<const std::uint8_t> cdb, Ending& refusal) {
-    refusal = check_condition(SenseKey::kIllegalRequest, asc::kInvalidCommandOperationCode);
+/// nullptr: the unit does not have the command.
+const Opcode* find_opcode(const Unit& unit, std::span<const std::uint8_t> cdb) {
     if (cdb.empty()) {
         return nullptr;
     }
     for (const Opcode& opcode : opcodes_of(cdb[0])) {
-        if (!is_executed(opcode, unit)) {
-            continue;
-        }
-        if (!opcode.service_action) {
-            return &opcode;
-        }
-        // The opcode is there; is the service action?
-        refusal =
-            opcode.has_variable_length() ? invalid_field_in_cdb(8) : invalid_field_in_cdb(1, 4);
-        if (service_action_of(cdb) == opcode.service_action) {
+        if (is_executed(opcode, unit) &&
+            (!opcode.service_action || service_action_of(cdb) == opcode.service_action)) {
             return &opcode;
         }
     }
     return nullptr;
+}
+
+/// Of a command that find_opcode() does not find: is it the service action that is not there?
+Ending unknown_command(const Unit& unit, std::span<const std::uint8_t> cdb) {
+    if (!cdb.empty()) {
+        for (const Opcode& opcode : opcodes_of(cdb[0])) {
+            if (is_executed(opcode, unit)) {
+                return opcode.has_variable_length() ? invalid_field_in_cdb(8)
+                                                    : invalid_field_in_cdb(1, 4);
+            }
+        }
+    }
+    return check_condition(SenseKey::kIllegalRequest, asc::kInvalidCommandOperationCode);
 }
 
 /// Shares the medium with others.
@@ -72,52 +76,6 @@ bool was_admitted(const Unit& unit, const Opcode& opcode, const Command& command
                               is_rewrite_begun(unit, command));
 }
 
-/// Whether the unit's state and the CDB's frame let the command run. A unit attention comes before
-/// everything that is wrong with the command itself.
-const Opcode* admit(Unit& unit, const Command& command, Ending& refusal) {
-    const Opcode* const opcode = find_opcode(unit, command.cdb, refusal);
-    if (opcode == nullptr || !opcode->traits.ignores_attention) {
-        if (const auto pending = unit.take_pending(command)) {
-            refusal = {StatusCode::kCheckCondition, *pending};
-            return nullptr;
-        }
-    }
-    if (opcode == nullptr) {
-        return nullptr;
-    }
-    if (opcode->has_variable_length() && command.cdb[7] != opcode->cdb_length - 8) {
-        refusal = invalid_field_in_cdb(7);
-        return nullptr;
-    }
-    if (command.cdb.size() < opcode->cdb_length) {
-        refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(command.cdb.size()));
-        return nullptr;
-    }
-    // SAM-5 5.2: NACA needs NORMACA in the standard INQUIRY data, which the unit does not have.
-    const std::size_t control = opcode->control_at();
-    if ((command.cdb[control] & 0x04U) != 0) {
-        refusal = invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2);
-        return nullptr;
-    }
-    if (!may_run(*opcode, unit.medium_state.condition) && !was_admitted(unit, *opcode, command)) {
-        refusal = {StatusCode::kCheckCondition, *unit.medium_state.obstacle()};
-        return nullptr;
-    }
-    // A command that is repeated was admitted before the unit was stopped or write protected: its
-    // initiator shall not hear that it was refused when it may have been carried out.
-    if (opcode->traits.accesses_medium && !unit.started && !command.replay) {
-        refusal = check_condition(SenseKey::kNotReady, asc::kInitializingCommandRequired);
-        return nullptr;
-    }
-    if (opcode->traits.writes && (command.replay ? unit.info.read_only : unit.write_protected())) {
-        refusal = check_condition(
-            SenseKey::kDataProtect,
-            unit.info.read_only ? asc::kWriteProtected : asc::kLogicalUnitSoftwareWriteProtected);
-        return nullptr;
-    }
-    return opcode;
-}
-
 void finish(const Unit& unit, const Ending& ending, Command& command) {
     command.status = ending.status;
     command.sense_length = 0;
@@ -132,6 +90,57 @@ void finish(const Unit& unit, const Ending& ending, Command& command) {
     }
 }
 
+/// For admit(): always nullptr.
+[[gnu::cold, gnu::noinline]] const Opcode* refuse(const Unit& unit, Command& command,
+                                                  const Ending& why) {
+    finish(unit, why, command);
+    return nullptr;
+}
+
+/// Whether the unit's state and the CDB's frame let the command run; nullptr: it has ended. A unit
+/// attention comes before everything that is wrong with the command itself.
+const Opcode* admit(Unit& unit, Command& command) {
+    const Opcode* const opcode = find_opcode(unit, command.cdb);
+    if (unit.may_have_pending(command) &&
+        (opcode == nullptr || !opcode->traits.ignores_attention)) {
+        if (const auto pending = unit.take_pending(command)) {
+            return refuse(unit, command, {StatusCode::kCheckCondition, *pending});
+        }
+    }
+    if (opcode == nullptr) {
+        return refuse(unit, command, unknown_command(unit, command.cdb));
+    }
+    if (opcode->has_variable_length() && command.cdb[7] != opcode->cdb_length - 8) {
+        return refuse(unit, command, invalid_field_in_cdb(7));
+    }
+    if (command.cdb.size() < opcode->cdb_length) {
+        return refuse(unit, command,
+                      invalid_field_in_cdb(static_cast<std::uint16_t>(command.cdb.size())));
+    }
+    // SAM-5 5.2: NACA needs NORMACA in the standard INQUIRY data, which the unit does not have.
+    const std::size_t control = opcode->control_at();
+    if ((command.cdb[control] & 0x04U) != 0) {
+        return refuse(unit, command, invalid_field_in_cdb(static_cast<std::uint16_t>(control), 2));
+    }
+    if (!may_run(*opcode, unit.medium_state.condition) && !was_admitted(unit, *opcode, command)) {
+        return refuse(unit, command, {StatusCode::kCheckCondition, *unit.medium_state.obstacle()});
+    }
+    // A command that is repeated was admitted before the unit was stopped or write protected: its
+    // initiator shall not hear that it was refused when it may have been carried out.
+    if (opcode->traits.accesses_medium && !unit.started && !command.replay) {
+        return refuse(unit, command,
+                      check_condition(SenseKey::kNotReady, asc::kInitializingCommandRequired));
+    }
+    if (opcode->traits.writes && (command.replay ? unit.info.read_only : unit.write_protected())) {
+        return refuse(
+            unit, command,
+            check_condition(SenseKey::kDataProtect, unit.info.read_only
+                                                        ? asc::kWriteProtected
+                                                        : asc::kLogicalUnitSoftwareWriteProtected));
+    }
+    return opcode;
+}
+
 }  // namespace
 
 LogicalUnit::LogicalUnit(BlockDevice& device, Initiators& initiators, LogicalUnitOptions options)
@@ -142,18 +151,16 @@ LogicalUnit::~LogicalUnit() = default;
 Task<void> LogicalUnit::execute(Queue& queue, Command& command) {
     Unit& unit = *state_;
     command.data_in_length = 0;
-    Ending ending;
-    const Opcode* const opcode = admit(unit, command, ending);
-    if (opcode != nullptr) {
+    if (const Opcode* const opcode = admit(unit, command); opcode != nullptr) {
         const Gate::Pass pass =
             uses_medium(*opcode) ? unit.medium_state.users.enter() : Gate::Pass();
         if (opcode->answer != nullptr) {
-            ending = opcode->answer(unit, command);
+            finish(unit, opcode->answer(unit, command), command);
         } else {
-            ending = co_await opcode->run(unit, queue, command);
+            const Ending ending = co_await opcode->run(unit, queue, command);
+            finish(unit, ending, command);
         }
     }
-    finish(unit, ending, command);
     watch_space(unit, queue);
 }
 

@@ -48,6 +48,14 @@ class Medium final : public BlockDevice {
     Task<Status> compare_and_write(Queue& queue, const IoRequest& io) override;
     Task<Status> or_write(Queue& queue, const IoRequest& io) override;
 
+    /// What write() does before the device's, for who has a frame of its own to do it in:
+    ///   Medium::Change change(medium, io.range());
+    ///   if (!change.entered()) { (void)co_await change.acquire(queue); }
+    ///   ... co_await medium.write_held(queue, io);
+    class Change : public Exclusion::Shared {
+      public:
+        Change(Medium& medium, ByteRange range) : Shared(medium.exclusion_, range) {}
+    };
     /// Blocks that nobody else changes, from acquire() until it goes. Who holds one waits for no
     /// other.
     class Hold {
@@ -58,7 +66,7 @@ class Medium final : public BlockDevice {
       private:
         Exclusion::Exclusive alone_;
     };
-    /// A write by whoever holds the range.
+    /// A write by whoever has a Change, or holds the range.
     Task<Status> write_held(Queue& queue, const IoRequest& io) {
         tokens_.change(io.range());
         written_ += io.length;

@@ -54,7 +54,7 @@ Task<Ending> read_blocks_of(Unit& unit, Queue& queue, Command& command, BlockCdb
     const std::uint64_t offset = cdb.logical_block_address * block_size;
     const std::uint64_t length =
         std::min(std::uint64_t{cdb.number_of_logical_blocks} * block_size, data_length(command));
-    const std::uint64_t whole = length - length % block_size;
+    const std::uint64_t whole = length - unit.part_of_block(length);
 
     if (cdb.fua) {  // what a volatile cache holds of these blocks goes to the medium first
         const Ending flushed = co_await unit.flush(queue);
@@ -93,7 +93,7 @@ Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command) {
     const std::uint32_t block_size = unit.options.block_size;
     const std::uint64_t length =
         std::min(std::uint64_t{cdb.number_of_logical_blocks} * block_size, data_length(command));
-    if (length % block_size != 0) {
+    if (unit.part_of_block(length) != 0) {
         co_return wrong_data_out_length();
     }
     if (length == 0) {
@@ -105,7 +105,11 @@ Task<Ending> write_blocks(Unit& unit, Queue& queue, Command& command) {
     io.length = length;
     io.tag = command.tag;
     io.progress = unit.progress_of(command);
-    const Status done = co_await unit.device.write(queue, io);
+    Medium::Change change(unit.device, io.range());
+    if (!change.entered()) {
+        (void)co_await change.acquire(queue);  // always 0
+    }
+    const Status done = co_await unit.device.write_held(queue, io);
     if (!done) {
         co_return unit.log.write.failed(
             ending_of(done.error(), {Direction::kWrite, cdb.logical_block_address, block_size}));

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scsi/unit.hpp"
 
+#include <bit>
+
 #include "scsi/errno_sense.hpp"
 
 namespace lunkit::scsi {
 
 Unit::Unit(BlockDevice& block_device, Initiators& front_end, LogicalUnitOptions unit_options)
-    : device(block_device, copies.tokens), initiators(front_end), options(unit_options) {
+    : device(block_device, copies.tokens),
+      initiators(front_end),
+      options(unit_options),
+      block_shift(static_cast<unsigned>(std::countr_zero(options.block_size))) {
     mode.write_cache_enabled = options.write_cache;
     default_mode = mode;
     refresh();

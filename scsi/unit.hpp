@@ -35,6 +35,7 @@ struct Unit {
     Medium device;
     Initiators& initiators;
     const LogicalUnitOptions options;
+    const unsigned block_shift;  ///< options.block_size is 2 to this power
 
     /// As of the start or of the last capacity_changed(): the initiators' view of the capacity
     /// changes when their unit attention is established, not between two of their commands.
@@ -63,8 +64,16 @@ struct Unit {
     /// The deferred error, or the oldest unit attention, as the outcome of `command`; one that is
     /// repeated gets what it got the first time. Nothing: none is pending for it.
     [[nodiscard]] std::optional<Sense> take_pending(const Command& command);
+    /// Whether it has to be asked.
+    [[nodiscard]] bool may_have_pending(const Command& command) const {
+        return command.replay || deferred_error || !attentions.empty();
+    }
 
-    [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size / options.block_size; }
+    [[nodiscard]] std::uint64_t capacity_blocks() const { return info.size >> block_shift; }
+    /// The bytes behind the last whole block.
+    [[nodiscard]] std::uint64_t part_of_block(std::uint64_t bytes) const {
+        return bytes & (options.block_size - 1);
+    }
     [[nodiscard]] bool is_cd() const { return info.type == DeviceType::kCdDvd; }
     [[nodiscard]] bool is_zoned() const { return info.type == DeviceType::kZoned; }
     [[nodiscard]] bool write_protected() const {

@@ -22,6 +22,7 @@ class UnitAttentions {
             pending_[count_++] = condition;
         }
     }
+    [[nodiscard]] bool empty() const { return count_ == 0; }
     /// Removes and gives the oldest.
     std::optional<AdditionalSense> take() {
         if (count_ == 0) {
