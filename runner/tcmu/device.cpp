@@ -49,8 +49,12 @@ std::string not_told(std::uint64_t suppressed) {
     return suppressed == 0 ? "" : fmt::format(" ({} more like this were not told)", suppressed);
 }
 
-core::CommandClass class_of(std::span<const std::uint8_t> cdb) {
-    switch (kind_of(cdb)) {
+std::span<const std::uint8_t> cdb_of(const Slot& slot) {
+    return {slot.cdb.data(), slot.cdb_length};
+}
+
+core::CommandClass class_of(CommandKind kind) {
+    switch (kind) {
         case CommandKind::kRead:
             return core::CommandClass::kRead;
         case CommandKind::kWrite:
@@ -210,7 +214,7 @@ bool Device::serve() {
 }
 
 // False: no more can be taken now.
-bool Device::take(const Fetched& fetched) {
+inline bool Device::take(const Fetched& fetched) {
     switch (fetched.kind) {
         case Fetched::Kind::kCommand:
             counters_.begin();
@@ -270,28 +274,31 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
     const std::span<const iovec> iovs = ring_.table().data_iovs(index);
     const Data data(iovs, total_length(iovs));
     scsi::Command command;
-    command.cdb = {slot.cdb.data(), slot.cdb_length};
+    command.cdb = cdb_of(slot);
     command.data = &data;
     command.tag = slot.cmd_id;
     command.progress = &slot.progress;
     command.replay = turn == Turn::kReplay;
-    const std::optional<ByteRange> changes = scsi::changed_range(command, block_size_, zone_size_);
+    const CommandKind kind = kind_of(command.cdb);
+    const std::optional<ByteRange> changes =
+        kind == CommandKind::kRead ? std::nullopt
+                                   : scsi::changed_range(command, block_size_, zone_size_);
     RangeLock::Guard in_order(changes_, changes.value_or(ByteRange{}), RangeLock::Mode::kExclusive);
     bool aborted = false;
-    if (changes) {
+    if (changes && !in_order.enter()) {
         const WaitingCommands::Place place(waiting_, slot.cmd_id, in_order);
         aborted = !(co_await in_order.acquire(queue_)).ok();
     }
     if (aborted) {
         command.status = scsi::StatusCode::kTaskAborted;
-    } else if (ring_.table().at(index).state != static_cast<std::uint32_t>(SlotState::kOrphan)) {
+    } else if (ring_.table().state_of(index) != SlotState::kOrphan) {
         // It does not wait for others, so it has begun when replay() is through.
         const bool others_may_come = turn == Turn::kReplay && is_rewrite(command.cdb);
         rewrites_ += others_may_come ? 1U : 0U;
         co_await unit_.execute(queue_, command);
         rewrites_ -= others_may_come ? 1U : 0U;
     }  // else the ring was reset while it waited: its data is others' by now
-    finish(index, command, data, fetched_at);
+    finish(index, command, kind, fetched_at);
     if (turn != Turn::kReplay) {
         co_return;
     }
@@ -305,13 +312,13 @@ Detached Device::run(std::uint32_t index, Turn turn, [[maybe_unused]] Gate::Pass
 // For commands that are not executed, because nothing can be trusted to arrive where it should.
 void Device::refuse(std::uint32_t index, Response response, Clock::time_point fetched_at) {
     response.clear = kAllData;
-    note_end(index, 0, response, fetched_at);
+    note_end(index, kind_of(cdb_of(ring_.table().at(index))), 0, response, fetched_at);
     answer(index, response);
 }
 
-void Device::finish(std::uint32_t index, scsi::Command& command, const Data& data,
-                    Clock::time_point fetched_at) {
-    if (ring_.table().at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
+inline void Device::finish(std::uint32_t index, const scsi::Command& command, CommandKind kind,
+                           Clock::time_point fetched_at) {
+    if (ring_.table().state_of(index) == SlotState::kOrphan) {
         answer(index, {});  // its data area belongs to other commands by now
         return;
     }
@@ -326,18 +333,22 @@ void Device::finish(std::uint32_t index, scsi::Command& command, const Data& dat
         response.sense = {command.sense.data(),
                           std::min<std::size_t>(command.sense_length, command.sense.size())};
     }
-    const bool reads = kind_of(command.cdb) == CommandKind::kRead;
     const bool good = command.status == scsi::StatusCode::kGood;
-    note_end(index, reads ? command.data_in_length : good ? data.length : 0, response, fetched_at);
-    settle_data(response, command, data);
+    const std::uint64_t bytes = kind == CommandKind::kRead ? command.data_in_length
+                                : good                     ? command.data->length
+                                                           : 0;
+    note_end(index, kind, bytes, response, fetched_at);
+    settle_data(response, command, kind);
     answer(index, response);
 }
 
 // Sees to it that the initiator gets what was produced and nothing else. (The kernel reads a
 // READ_LEN of 0 as "all".)
-void Device::settle_data(Response& response, const scsi::Command& command, const Data& data) const {
-    const std::uint64_t produced = std::min(command.data_in_length, data.length);
-    if (produced == data.length) {
+inline void Device::settle_data(Response& response, const scsi::Command& command,
+                                CommandKind kind) const {
+    const std::uint64_t length = command.data->length;
+    const std::uint64_t produced = std::min(command.data_in_length, length);
+    if (produced == length) {
         return;
     }
     const bool can_tell = ring_.has(mailbox::kReadLen);
@@ -345,7 +356,6 @@ void Device::settle_data(Response& response, const scsi::Command& command, const
         response.read_len = static_cast<std::uint32_t>(produced);
         return;
     }
-    const CommandKind kind = kind_of(command.cdb);
     const bool data_out = kind == CommandKind::kWrite || kind == CommandKind::kDataOut;
     if (can_tell && data_out && command.status != scsi::StatusCode::kCheckCondition) {
         // The length counts for Data-In only. Should the initiator have sent this opcode with the
@@ -354,10 +364,10 @@ void Device::settle_data(Response& response, const scsi::Command& command, const
         response.clear = {0, 1};
         return;
     }
-    response.clear = {produced, data.length - produced};
+    response.clear = {produced, length - produced};
 }
 
-void Device::answer(std::uint32_t index, const Response& response) {
+inline void Device::answer(std::uint32_t index, const Response& response) {
     const Status completed = ring_.complete(index, response);
     counters_.leave();
     if (!completed) {
@@ -369,17 +379,17 @@ void Device::answer(std::uint32_t index, const Response& response) {
 }
 
 // Before the answer, after which nobody waits any more.
-void Device::note_end(std::uint32_t index, std::uint64_t bytes, const Response& response,
-                      Clock::time_point fetched_at) {
-    const Slot& slot = ring_.table().at(index);
-    const std::span<const std::uint8_t> cdb(slot.cdb.data(), slot.cdb_length);
+inline void Device::note_end(std::uint32_t index, CommandKind kind, std::uint64_t bytes,
+                             const Response& response, Clock::time_point fetched_at) {
     now_ = Clock::now();
-    const core::CommandEnd end{.kind = class_of(cdb),
+    const core::CommandEnd end{.kind = class_of(kind),
                                .bytes = bytes,
                                .took = now_ - fetched_at,
                                .error = error_of(response)};
     counters_.ended(end);
     if (trace_->is_watched()) {
+        const Slot& slot = ring_.table().at(index);
+        const std::span<const std::uint8_t> cdb = cdb_of(slot);
         core::TraceRecord record = core::trace_record(end, slot.cmd_id);
         record.cdb_length = slot.cdb_length;
         std::ranges::copy(cdb.first(std::min(cdb.size(), record.cdb.size())), record.cdb.begin());
@@ -503,7 +513,14 @@ void Device::break_ring(const std::string& why) {
     }
 }
 
-void Device::check_pages() {
+inline void Device::check_pages() {
+    if (memory_.table_lost() != table_lost_ || memory_.page_missing() != page_missing_)
+        [[unlikely]] {
+        note_lost_pages();
+    }
+}
+
+void Device::note_lost_pages() {
     if (!table_lost_ && memory_.table_lost()) {
         table_lost_ = true;
         ring_.table().doubt(InflightTable::Doubt::kLost, true);

@@ -142,12 +142,12 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     enum class Turn : std::uint8_t { kFirst, kReplay };
     Detached run(std::uint32_t index, Turn turn, Gate::Pass pass);
     void refuse(std::uint32_t index, Response response, Clock::time_point fetched_at);
-    void finish(std::uint32_t index, scsi::Command& command, const Data& data,
+    void finish(std::uint32_t index, const scsi::Command& command, CommandKind kind,
                 Clock::time_point fetched_at);
-    void settle_data(Response& response, const scsi::Command& command, const Data& data) const;
+    void settle_data(Response& response, const scsi::Command& command, CommandKind kind) const;
     void answer(std::uint32_t index, const Response& response);
-    void note_end(std::uint32_t index, std::uint64_t bytes, const Response& response,
-                  Clock::time_point fetched_at);
+    void note_end(std::uint32_t index, CommandKind kind, std::uint64_t bytes,
+                  const Response& response, Clock::time_point fetched_at);
 
     void arm();
     void woken(std::int64_t events);
@@ -158,6 +158,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void gone(const std::string& why);
     void break_ring(const std::string& why);
     void check_pages();
+    void note_lost_pages();
     void fail(const std::string& why);
     void set_state(core::DeviceState state);
 

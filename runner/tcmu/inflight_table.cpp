@@ -203,18 +203,6 @@ std::optional<std::uint32_t> InflightTable::claim(std::uint64_t iovs) {
     return index;
 }
 
-Slot& InflightTable::at(std::uint32_t index) {
-    return slots_[index];
-}
-
-std::span<RingRange> InflightTable::ranges(std::uint32_t index) {
-    Slot& slot = slots_[index];
-    RingRange* first = slot.arena_run == Slot::kNoArena
-                           ? slot.iov.data()
-                           : arena_ + std::size_t{slot.arena_run} * kChunkIovs;
-    return {first, std::size_t{slot.iov_count} + slot.bidi_count};
-}
-
 void InflightTable::fill_iovecs(std::uint32_t index) {
     iovec* iov = iovec_memory(index);
     for (const RingRange& range : ranges(index)) {
@@ -233,11 +221,6 @@ void InflightTable::abandon(std::uint32_t index) {
     give_back(index);
 }
 
-void InflightTable::set_fetch_position(std::uint32_t position) {
-    const std::uint64_t last = next_sequence_ - 1;
-    std::atomic_ref(header_->fetched).store(last << 32U | position, std::memory_order_release);
-}
-
 std::uint32_t InflightTable::fetch_position() const {
     return static_cast<std::uint32_t>(header_->fetched);
 }
@@ -254,11 +237,6 @@ std::vector<std::uint32_t> InflightTable::in_order() const {
         return static_cast<std::int32_t>(slots_[index].sequence - next_sequence_);
     });
     return slots;
-}
-
-void InflightTable::begin_completion(std::uint32_t index, std::uint32_t cmd_tail) {
-    slots_[index].completion_tail = cmd_tail;
-    set_state(index, SlotState::kCompleting);
 }
 
 void InflightTable::release(std::uint32_t index) {
@@ -282,15 +260,6 @@ void InflightTable::orphan_all() {
     orphans_ = in_flight_;
 }
 
-std::span<const iovec> InflightTable::data_iovs(std::uint32_t index) {
-    return {iovec_memory(index), slots_[index].iov_count};
-}
-
-std::span<const iovec> InflightTable::bidi_iovs(std::uint32_t index) {
-    const Slot& slot = slots_[index];
-    return {iovec_memory(index) + slot.iov_count, slot.bidi_count};
-}
-
 void InflightTable::give_back(std::uint32_t index) {
     Slot& slot = slots_[index];
     if (slot.arena_run != Slot::kNoArena) {
@@ -299,15 +268,6 @@ void InflightTable::give_back(std::uint32_t index) {
         slot.arena_run = Slot::kNoArena;
     }
     free_.push_back(index);  // within what was reserved
-}
-
-SlotState InflightTable::state_of(std::uint32_t index) const {
-    return static_cast<SlotState>(slots_[index].state);
-}
-
-void InflightTable::set_state(std::uint32_t index, SlotState state) {
-    std::atomic_ref(slots_[index].state)
-        .store(static_cast<std::uint32_t>(state), std::memory_order_release);
 }
 
 bool InflightTable::is_run_free(std::uint32_t first, std::uint32_t chunks) const {
@@ -336,16 +296,6 @@ void InflightTable::mark_run(std::uint32_t first, std::uint32_t chunks, bool use
         used_chunks_[chunk / 64] =
             used ? used_chunks_[chunk / 64] | bit : used_chunks_[chunk / 64] & ~bit;
     }
-}
-
-iovec* InflightTable::iovec_memory(std::uint32_t index) {
-    auto* iovecs = reinterpret_cast<iovec*>(iovecs_.bytes().data());
-    const Slot& slot = slots_[index];
-    const std::size_t first =
-        slot.arena_run == Slot::kNoArena
-            ? std::size_t{index} * kInlineIovs
-            : std::size_t{slot_count_} * kInlineIovs + std::size_t{slot.arena_run} * kChunkIovs;
-    return iovecs + first;
 }
 
 }  // namespace lunkit::tcmu

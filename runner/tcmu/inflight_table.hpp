@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -119,15 +120,24 @@ class InflightTable {
     [[nodiscard]] std::optional<std::uint32_t> claim(std::uint64_t iovs);
     /// More iovecs than any command of this table can have.
     [[nodiscard]] bool never_fits(std::uint64_t iovs) const { return iovs > arena_iovs(); }
-    [[nodiscard]] Slot& at(std::uint32_t index);
+    [[nodiscard]] Slot& at(std::uint32_t index) { return slots_[index]; }
     /// Where the iovecs of a claimed slot are to be written; as many as claimed.
-    [[nodiscard]] std::span<RingRange> ranges(std::uint32_t index);
+    [[nodiscard]] std::span<RingRange> ranges(std::uint32_t index) {
+        Slot& slot = slots_[index];
+        RingRange* first = slot.arena_run == Slot::kNoArena
+                               ? slot.iov.data()
+                               : arena_ + std::size_t{slot.arena_run} * kChunkIovs;
+        return {first, std::size_t{slot.iov_count} + slot.bidi_count};
+    }
     /// The slot is complete and counts from now on.
     void publish(std::uint32_t index);
     /// Undoes claim() of a slot that was not published.
     void abandon(std::uint32_t index);
     /// All that was published counts from now on, and the next entry to fetch is here.
-    void set_fetch_position(std::uint32_t position);
+    void set_fetch_position(std::uint32_t position) {
+        const std::uint64_t last = next_sequence_ - 1;
+        std::atomic_ref(header_->fetched).store(last << 32U | position, std::memory_order_release);
+    }
     [[nodiscard]] std::uint32_t fetch_position() const;
     /// The slots in use, in the order of fetching.
     [[nodiscard]] std::vector<std::uint32_t> in_order() const;
@@ -135,7 +145,10 @@ class InflightTable {
     /// The outcome is recorded.
     void finish(std::uint32_t index) { set_state(index, SlotState::kFinished); }
     /// Opens the bracket around a completion; `cmd_tail` is where its response goes.
-    void begin_completion(std::uint32_t index, std::uint32_t cmd_tail);
+    void begin_completion(std::uint32_t index, std::uint32_t cmd_tail) {
+        slots_[index].completion_tail = cmd_tail;
+        set_state(index, SlotState::kCompleting);
+    }
     /// Closes it; the slot is free.
     void release(std::uint32_t index);
     /// The kernel has forgotten every command: those that still run become orphans, those that only
@@ -144,9 +157,17 @@ class InflightTable {
 
     /// The same ranges as iovecs of this process. Data-Out or Data-In; then the Data-In of a
     /// bidirectional command. Valid until release().
-    [[nodiscard]] std::span<const iovec> data_iovs(std::uint32_t index);
-    [[nodiscard]] std::span<const iovec> bidi_iovs(std::uint32_t index);
+    [[nodiscard]] std::span<const iovec> data_iovs(std::uint32_t index) {
+        return {iovec_memory(index), slots_[index].iov_count};
+    }
+    [[nodiscard]] std::span<const iovec> bidi_iovs(std::uint32_t index) {
+        const Slot& slot = slots_[index];
+        return {iovec_memory(index) + slot.iov_count, slot.bidi_count};
+    }
 
+    [[nodiscard]] SlotState state_of(std::uint32_t index) const {
+        return static_cast<SlotState>(slots_[index].state);
+    }
     [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
     /// Commands that were fetched after the slot's, modulo 2^32.
     [[nodiscard]] std::uint32_t fetched_after(std::uint32_t index) const {
@@ -178,7 +199,6 @@ class InflightTable {
     [[nodiscard]] Status check_slot(std::uint32_t index) const;
     [[nodiscard]] Status take_back(std::uint32_t cmd_tail);
     void fill_iovecs(std::uint32_t index);
-    [[nodiscard]] SlotState state_of(std::uint32_t index) const;
     [[nodiscard]] std::uint32_t arena_iovs() const { return arena_chunks_ * kChunkIovs; }
     [[nodiscard]] std::optional<std::uint32_t> find_run(std::uint32_t chunks) const;
     [[nodiscard]] bool is_run_free(std::uint32_t first, std::uint32_t chunks) const;
@@ -187,11 +207,22 @@ class InflightTable {
     }
     void mark_run(std::uint32_t first, std::uint32_t chunks, bool used);
     void give_back(std::uint32_t index);
-    void set_state(std::uint32_t index, SlotState state);
+    void set_state(std::uint32_t index, SlotState state) {
+        std::atomic_ref(slots_[index].state)
+            .store(static_cast<std::uint32_t>(state), std::memory_order_release);
+    }
     [[nodiscard]] static std::uint32_t chunks_for(std::uint64_t iovs) {
         return static_cast<std::uint32_t>((iovs + kChunkIovs - 1) / kChunkIovs);
     }
-    [[nodiscard]] iovec* iovec_memory(std::uint32_t index);
+    [[nodiscard]] iovec* iovec_memory(std::uint32_t index) {
+        auto* iovecs = reinterpret_cast<iovec*>(iovecs_.bytes().data());
+        const Slot& slot = slots_[index];
+        const std::size_t first =
+            slot.arena_run == Slot::kNoArena
+                ? std::size_t{index} * kInlineIovs
+                : std::size_t{slot_count_} * kInlineIovs + std::size_t{slot.arena_run} * kChunkIovs;
+        return iovecs + first;
+    }
 
     Header* header_ = nullptr;
     Slot* slots_ = nullptr;

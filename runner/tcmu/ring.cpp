@@ -130,7 +130,10 @@ Status Ring::check_resumed(std::uint32_t head) const {
     }
     std::uint32_t commands = 0;
     for (std::uint32_t at = tail_; at != fetch_;) {
-        TRY(const Entry entry, entry_at(at, fetch_));
+        const Entry entry = entry_at(at, fetch_);
+        if (!entry.is_possible) {
+            return impossible(impossible_entry(entry));
+        }
         commands += entry.op == kOpCommand ? 1 : 0;
         at = advanced(at, entry.length);
     }
@@ -163,16 +166,16 @@ bool Ring::is_entry_of(std::uint32_t index) {
     if (position == tail_ || table_.fetched_after(index) >= table_.in_flight()) {
         return true;
     }
-    const Result<Entry> entry = entry_at(position, fetch_);
+    const Entry entry = entry_at(position, fetch_);
     const std::size_t at = map_offset(position);
-    if (!entry || entry->op != kOpCommand || entry->length < layout_->size ||
+    if (!entry.is_possible || entry.op != kOpCommand || entry.length < layout_->size ||
         load<std::uint16_t>(at + layout_->cmd_id) != slot.cmd_id) {
         return false;
     }
     Slot seen = slot;
-    const Result<Counts> counts = check_counts(*entry);
-    if (!counts || counts->iovs != slot.iov_count || counts->bidi != slot.bidi_count ||
-        !copy_cdb(*entry, seen) || seen.cdb_length != slot.cdb_length ||
+    const Counts counts = load_counts(entry);
+    if (!fit(counts, entry) || counts.iovs != slot.iov_count || counts.bidi != slot.bidi_count ||
+        !copy_cdb(cdb_place(entry), seen) || seen.cdb_length != slot.cdb_length ||
         std::memcmp(seen.cdb.data(), slot.cdb.data(), slot.cdb_length) != 0) {
         return false;
     }
@@ -214,31 +217,32 @@ void Ring::store(std::size_t offset, T value) {
     std::atomic_ref<T>(*field).store(value, std::memory_order_relaxed);
 }
 
-std::uint32_t Ring::load_head() const {
+inline std::uint32_t Ring::load_head() const {
     auto* head = reinterpret_cast<std::uint32_t*>(map_.data() + mailbox::kCmdHead);
     return std::atomic_ref(*head).load(std::memory_order_acquire);
 }
 
-void Ring::publish_tail(std::uint32_t tail) {
+inline void Ring::publish_tail(std::uint32_t tail) {
     auto* field = reinterpret_cast<std::uint32_t*>(map_.data() + mailbox::kCmdTail);
     std::atomic_ref(*field).store(tail, std::memory_order_release);
     tail_ = tail;
     tail_moved_ = true;
+    first_.is_possible = false;
 }
 
-std::uint32_t Ring::advanced(std::uint32_t position, std::uint32_t length) const {
-    const std::uint64_t next = std::uint64_t{position} + length;
-    return static_cast<std::uint32_t>(next % info_.cmdr_size);
-}
-
-std::uint32_t Ring::distance(std::uint32_t from, std::uint32_t to) const {
-    return to >= from ? to - from : info_.cmdr_size - from + to;
-}
-
-Status Ring::broken(std::string why) {
+// False, for who has to say so in turn.
+bool Ring::breaks(const std::string& why) {
     if (broken_.empty()) {
-        broken_ = std::move(why);
+        broken_ = "ring is broken: " + why;
     }
+    return false;
+}
+
+bool Ring::breaks(const Entry& impossible_one) {
+    return breaks(impossible_entry(impossible_one));
+}
+
+std::unexpected<Error> Ring::broken() const {
     return failure(EPROTO, broken_);
 }
 
@@ -253,21 +257,22 @@ bool Ring::take_tail_moved() {
 
 // A reset leaves both positions at 0, and the tail is ours otherwise: it shows as a tail that moved
 // by itself, or (the tail was at 0) as a head that went back.
-Status Ring::check_positions(std::uint32_t head, bool* was_reset) const {
-    *was_reset = false;
+inline Ring::Moved Ring::have_moved(std::uint32_t head, std::uint32_t tail) const {
     if (head >= info_.cmdr_size || head % kEntryAlignment != 0) {
-        return impossible(fmt::format("cmd_head is {}", head));
+        return Moved::kImpossibly;
     }
-    const auto tail = load<std::uint32_t>(mailbox::kCmdTail);
-    if (tail != tail_) {
-        *was_reset = tail == 0;
-        return tail == 0 ? Status{} : impossible(fmt::format("cmd_tail became {}", tail));
+    if (tail != tail_ || distance(tail_, head) < distance(tail_, seen_head_)) {
+        return tail == 0 ? Moved::kByReset : Moved::kImpossibly;
     }
-    if (distance(tail_, head) < distance(tail_, seen_head_)) {
-        *was_reset = tail == 0;
-        return tail == 0 ? Status{} : impossible(fmt::format("cmd_head went back to {}", head));
+    return Moved::kWell;
+}
+
+std::string Ring::impossible_move(std::uint32_t head, std::uint32_t tail) const {
+    if (head >= info_.cmdr_size || head % kEntryAlignment != 0) {
+        return fmt::format("cmd_head is {}", head);
     }
-    return {};
+    return tail != tail_ ? fmt::format("cmd_tail became {}", tail)
+                         : fmt::format("cmd_head went back to {}", head);
 }
 
 Fetched Ring::restart() {
@@ -277,6 +282,7 @@ Fetched Ring::restart() {
     seen_head_ = 0;
     fetch_ = 0;
     tail_ = 0;
+    first_.is_possible = false;
     if (table_.in_flight() > 0 || spoiled_) {
         table_.doubt(InflightTable::Doubt::kSpoiled, true);  // nor is it for a successor
     }
@@ -288,22 +294,23 @@ Fetched Ring::restart() {
 
 Result<Fetched> Ring::fetch() {
     const std::uint32_t head = load_head();
-    bool was_reset = false;
-    const Status positions = check_positions(head, &was_reset);
-    if (was_reset) {
+    const auto tail = load<std::uint32_t>(mailbox::kCmdTail);
+    const Moved moved = have_moved(head, tail);
+    if (moved == Moved::kByReset) {
         return restart();
     }
     if (std::exchange(reset_untold_, false)) {
         return Fetched{.kind = Fetched::Kind::kReset};
     }
-    if (positions) {
+    if (moved == Moved::kWell) {
         seen_head_ = head;
     }
     if (!broken_.empty()) {
-        return failure(EPROTO, broken_);
+        return broken();
     }
-    if (!positions) {
-        return std::unexpected(broken(positions.error().what).error());
+    if (moved == Moved::kImpossibly) {
+        breaks(impossible_move(head, tail));
+        return broken();
     }
     if (table_.orphans() > 0) {
         return Fetched{.kind = Fetched::Kind::kNoRoom};  // their data areas are others' by now
@@ -313,31 +320,28 @@ Result<Fetched> Ring::fetch() {
         spoiled_until_ = fetch_ == head ? std::nullopt : std::optional(head);
     }
     while (fetch_ != head) {
-        const Result<Entry> entry = entry_at(fetch_, head);
-        if (!entry) {
-            return std::unexpected(broken(entry.error().what).error());
+        const Entry entry = entry_at(fetch_, head);
+        Fetched taken;
+        if (!take(entry, taken)) {
+            return broken();
         }
-        Result<Fetched> taken = take(*entry);
-        if (!taken) {
-            return std::unexpected(broken(taken.error().what).error());
-        }
-        if (taken->kind == Fetched::Kind::kNoRoom) {
+        if (taken.kind == Fetched::Kind::kNoRoom) {
             return taken;
         }
-        if (spoiled_ && taken->kind == Fetched::Kind::kCommand) {
-            spoil(*taken);
+        if (spoiled_ && taken.kind == Fetched::Kind::kCommand) {
+            spoil(taken);
         }
-        fetch_ = advanced(fetch_, entry->length);
+        fetch_ = advanced(fetch_, entry.length);
         if (fetch_ == spoiled_until_) {
             spoiled_until_.reset();
         }
         table_.set_fetch_position(fetch_);
-        if (taken->kind != Fetched::Kind::kNothing) {
+        if (taken.kind != Fetched::Kind::kNothing) {
             return taken;
         }
     }
-    if (const Status stepped = step_over_fillers(); !stepped) {
-        return std::unexpected(stepped.error());
+    if (!step_over_fillers()) {
+        return broken();
     }
     return Fetched{};
 }
@@ -353,57 +357,67 @@ void Ring::spoil(Fetched& taken) {
 }
 
 // `limit`: a position that the entry must not pass.
-Result<Ring::Entry> Ring::entry_at(std::uint32_t position, std::uint32_t limit) const {
+inline Ring::Entry Ring::entry_at(std::uint32_t position, std::uint32_t limit) const {
     const auto len_op = load<std::uint32_t>(map_offset(position) + layout_->len_op);
-    const Entry entry{.position = position, .length = len_op & ~kOpMask, .op = len_op & kOpMask};
-    const std::uint32_t room = limit > position ? limit - position : info_.cmdr_size - position;
-    if (entry.length < layout_->header_size || entry.length > room) {
-        return impossible(fmt::format("an entry of {} bytes at {} where {} are left", entry.length,
-                                      position, room));
-    }
+    Entry entry{};
+    entry.position = position;
+    entry.length = len_op & ~kOpMask;
+    entry.op = len_op & kOpMask;
+    entry.room = limit > position ? limit - position : info_.cmdr_size - position;
+    entry.is_possible = entry.length >= layout_->header_size && entry.length <= entry.room;
     return entry;
 }
 
-Result<Fetched> Ring::take(const Entry& entry) {
+std::string Ring::impossible_entry(const Entry& entry) {
+    return fmt::format("an entry of {} bytes at {} where {} are left", entry.length, entry.position,
+                       entry.room);
+}
+
+inline bool Ring::take(const Entry& entry, Fetched& taken) {
+    if (!entry.is_possible) {
+        return breaks(entry);
+    }
     switch (entry.op) {
         case kOpPad:
-            return Fetched{};
+            return true;
         case kOpCommand:
-            return take_command(entry);
+            return take_command(entry, taken);
         case kOpTmr:
             if (layout_->uflags != EntryLayout::kAbsent) {
-                return take_tmr(entry);
+                return take_tmr(entry, taken);
             }
             break;
         default:
             break;
     }
     if (layout_->uflags == EntryLayout::kAbsent) {
-        return impossible(fmt::format("op {} at {} in a version 1 ring", entry.op, entry.position));
+        return breaks(fmt::format("op {} at {} in a version 1 ring", entry.op, entry.position));
     }
-    return Fetched{.kind = Fetched::Kind::kUnknownOp, .type = static_cast<std::uint8_t>(entry.op)};
+    taken = {.kind = Fetched::Kind::kUnknownOp, .type = static_cast<std::uint8_t>(entry.op)};
+    return true;
 }
 
-Result<Fetched> Ring::take_tmr(const Entry& entry) {
+bool Ring::take_tmr(const Entry& entry, Fetched& taken) {
     if (entry.length < tmr_entry::kCmdIds) {
-        return impossible(fmt::format("a TMR of {} bytes at {}", entry.length, entry.position));
+        return breaks(fmt::format("a TMR of {} bytes at {}", entry.length, entry.position));
     }
     const std::size_t at = map_offset(entry.position);
     const auto count = load<std::uint32_t>(at + tmr_entry::kCmdCnt);
     if (count > (entry.length - tmr_entry::kCmdIds) / sizeof(std::uint16_t)) {
-        return impossible(fmt::format("a TMR at {} names {} commands", entry.position, count));
+        return breaks(fmt::format("a TMR at {} names {} commands", entry.position, count));
     }
     tmr_cmd_ids_.resize(count);
     for (std::uint32_t index = 0; index < count; ++index) {
         tmr_cmd_ids_[index] =
             load<std::uint16_t>(at + tmr_entry::kCmdIds + index * sizeof(std::uint16_t));
     }
-    return Fetched{.kind = Fetched::Kind::kTmr,
-                   .type = load<std::uint8_t>(at + tmr_entry::kType),
-                   .cmd_ids = tmr_cmd_ids_};
+    taken = {.kind = Fetched::Kind::kTmr,
+             .type = load<std::uint8_t>(at + tmr_entry::kType),
+             .cmd_ids = tmr_cmd_ids_};
+    return true;
 }
 
-Result<Ring::Counts> Ring::check_counts(const Entry& entry) const {
+inline Ring::Counts Ring::load_counts(const Entry& entry) const {
     const std::size_t at = map_offset(entry.position);
     Counts counts{};
     counts.iovs = layout_->iov_count_size == sizeof(std::uint64_t)
@@ -412,35 +426,43 @@ Result<Ring::Counts> Ring::check_counts(const Entry& entry) const {
     if (layout_->bidi_count != EntryLayout::kAbsent) {
         counts.bidi = load<std::uint32_t>(at + layout_->bidi_count);
     }
-    const std::uint64_t room = (entry.length - layout_->iov) / kIovSize;
-    if (counts.iovs > room || counts.bidi > room - counts.iovs ||
-        table_.never_fits(counts.iovs + counts.bidi)) {
-        return impossible(fmt::format("{} + {} iovecs in an entry of {} bytes at {}", counts.iovs,
-                                      counts.bidi, entry.length, entry.position));
-    }
     return counts;
 }
 
-Result<Fetched> Ring::take_command(const Entry& entry) {
+inline bool Ring::fit(const Counts& counts, const Entry& entry) const {
+    const std::uint64_t room = (entry.length - layout_->iov) / kIovSize;
+    return counts.iovs <= room && counts.bidi <= room - counts.iovs &&
+           !table_.never_fits(counts.iovs + counts.bidi);
+}
+
+inline bool Ring::take_command(const Entry& entry, Fetched& taken) {
     if (entry.length < layout_->size) {
-        return impossible(
+        return breaks(
             fmt::format("a command entry of {} bytes at {}", entry.length, entry.position));
     }
-    TRY(const Counts counts, check_counts(entry));
+    const Counts counts = load_counts(entry);
+    if (!fit(counts, entry)) {
+        return breaks(fmt::format("{} + {} iovecs in an entry of {} bytes at {}", counts.iovs,
+                                  counts.bidi, entry.length, entry.position));
+    }
     const std::optional<std::uint32_t> index = table_.claim(counts.iovs + counts.bidi);
     if (!index) {
-        return Fetched{.kind = Fetched::Kind::kNoRoom};
+        taken.kind = Fetched::Kind::kNoRoom;
+        return true;
     }
     Slot& slot = table_.at(*index);
     slot.ring_offset = entry.position;
     slot.cmd_id = load<std::uint16_t>(map_offset(entry.position) + layout_->cmd_id);
-    Status copied = copy_ranges(entry, *index);
-    if (copied) {
-        copied = copy_cdb(entry, slot);
-    }
-    if (!copied) {
+    if (!copy_ranges(entry, *index)) {
         table_.abandon(*index);
-        return std::unexpected(copied.error());
+        return false;
+    }
+    if (const CdbPlace cdb = cdb_place(entry); !copy_cdb(cdb, slot)) {
+        table_.abandon(*index);
+        return breaks(cdb.room == 0 ? fmt::format("the CDB of the entry at {} is at {}",
+                                                  entry.position, cdb.offset)
+                                    : fmt::format("a CDB of opcode {:#04x} in {} bytes at {}",
+                                                  slot.cdb[0], cdb.room, cdb.offset));
     }
     slot.iov_count = static_cast<std::uint32_t>(counts.iovs);
     slot.bidi_count = static_cast<std::uint32_t>(counts.bidi);
@@ -449,11 +471,13 @@ Result<Fetched> Ring::take_command(const Entry& entry) {
         order_[(order_first_ + order_count_) % order_.size()] = *index;
         ++order_count_;
     }
-    return Fetched{.kind = Fetched::Kind::kCommand, .slot = *index};
+    taken.kind = Fetched::Kind::kCommand;
+    taken.slot = *index;
+    return true;
 }
 
 // Into the data area only: Data-In over the mailbox or the ring would be the end of both.
-Status Ring::copy_ranges(const Entry& entry, std::uint32_t slot) {
+inline bool Ring::copy_ranges(const Entry& entry, std::uint32_t slot) {
     std::size_t at = map_offset(entry.position) + layout_->iov;
     const std::uint64_t data_offset = info_.data_offset();
     for (RingRange& range : table_.ranges(slot)) {
@@ -462,63 +486,77 @@ Status Ring::copy_ranges(const Entry& entry, std::uint32_t slot) {
         at += kIovSize;
         if (range.offset < data_offset ||
             !ByteRange::fits(range.offset, range.length, map_.size())) {
-            return impossible(fmt::format("an iovec of {} bytes at {} in the entry at {}",
-                                          range.length, range.offset, entry.position));
+            return breaks(fmt::format("an iovec of {} bytes at {} in the entry at {}", range.length,
+                                      range.offset, entry.position));
         }
     }
-    return {};
+    return true;
 }
 
-Status Ring::copy_cdb(const Entry& entry, Slot& slot) const {
+inline Ring::CdbPlace Ring::cdb_place(const Entry& entry) const {
     const std::size_t begin = map_offset(entry.position);
     const std::size_t end = begin + entry.length;
-    const auto cdb_off = load<std::uint64_t>(begin + layout_->cdb_off);
-    if (cdb_off < begin + layout_->header_size || cdb_off >= end) {
-        return impossible(
-            fmt::format("the CDB of the entry at {} is at {}", entry.position, cdb_off));
-    }
-    const std::size_t room = std::min<std::size_t>(end - cdb_off, kCdbCapacity);
-    std::memcpy(slot.cdb.data(), map_.data() + cdb_off, room);
-    // From here on the copy counts, not what the shared memory says by now.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    const std::size_t length = scsi::cdb_length({slot.cdb.data(), room});
-    if (length == 0 || length > room) {
-        return impossible(
-            fmt::format("a CDB of opcode {:#04x} in {} bytes at {}", slot.cdb[0], room, cdb_off));
-    }
-    slot.cdb_length = static_cast<std::uint16_t>(length);
-    return {};
+    const auto offset = load<std::uint64_t>(begin + layout_->cdb_off);
+    const bool is_within = offset >= begin + layout_->header_size && offset < end;
+    return {offset, is_within ? std::min<std::size_t>(end - offset, kCdbCapacity) : 0};
 }
 
-// Moves the tail over what is no command, up to the first command or the fetch position.
-Status Ring::step_over_fillers() {
+// As much as nearly all CDBs have, in one piece of known length; the rest of a longer one behind.
+inline bool Ring::copy_cdb(const CdbPlace& place, Slot& slot) const {
+    constexpr std::size_t kUsual = 16;
+    const std::byte* const from = map_.data() + place.offset;
+    const std::size_t first = std::min(place.room, kUsual);
+    if (first == kUsual) {
+        std::memcpy(slot.cdb.data(), from, kUsual);
+    } else {
+        std::memcpy(slot.cdb.data(), from, first);
+    }
+    // From here on the copy counts, not what the shared memory says by now.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const std::size_t length = scsi::cdb_length({slot.cdb.data(), first});
+    if (length == 0 || length > place.room) {
+        return false;
+    }
+    if (length > first) {
+        std::memcpy(slot.cdb.data() + first, from + first, length - first);
+    }
+    slot.cdb_length = static_cast<std::uint16_t>(length);
+    return true;
+}
+
+// Moves the tail over what is no command, up to the first command, which is first_ then, or the
+// fetch position. False: broken_ says why.
+bool Ring::step_over_fillers() {
+    if (first_.is_possible || tail_ == fetch_) {
+        return true;
+    }
     std::uint32_t tail = tail_;
-    while (tail != fetch_) {
-        const Result<Entry> entry = entry_at(tail, fetch_);
-        if (!entry) {
-            return broken(entry.error().what);
-        }
-        if (entry->op == kOpCommand) {
-            break;
-        }
-        if (entry->op != kOpPad && entry->op != kOpTmr && layout_->uflags != EntryLayout::kAbsent) {
+    Entry entry = entry_at(tail, fetch_);
+    while (entry.is_possible && entry.op != kOpCommand) {
+        if (entry.op != kOpPad && entry.op != kOpTmr && layout_->uflags != EntryLayout::kAbsent) {
             store<std::uint8_t>(map_offset(tail) + layout_->uflags, kUflagUnknownOp);
         }
-        tail = advanced(tail, entry->length);
+        tail = advanced(tail, entry.length);
+        if (tail == fetch_) {
+            publish_tail(tail);
+            return true;
+        }
+        entry = entry_at(tail, fetch_);
+    }
+    if (!entry.is_possible) {
+        return breaks(entry);
     }
     if (tail != tail_) {
         publish_tail(tail);
     }
-    return {};
+    first_ = entry;
+    return true;
 }
 
-// An answer to a ring that was reset would destroy the reset.
-void Ring::notice_reset() {
-    bool was_reset = false;
-    if (!check_positions(load_head(), &was_reset)) {
-        return;  // fetch() tells of what is impossible
-    }
-    if (was_reset) {
+// An answer to a ring that was reset would destroy the reset. (fetch() tells of what is
+// impossible.)
+inline void Ring::notice_reset() {
+    if (have_moved(load_head(), load<std::uint32_t>(mailbox::kCmdTail)) == Moved::kByReset) {
         (void)restart();
         reset_untold_ = true;
     }
@@ -526,12 +564,14 @@ void Ring::notice_reset() {
 
 Status Ring::complete(std::uint32_t index, const Response& response) {
     notice_reset();
-    if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kFree)) {
-        return {};  // a command that was to be refused, and that the kernel has forgotten
-    }
-    if (table_.at(index).state == static_cast<std::uint32_t>(SlotState::kOrphan)) {
-        table_.release(index);
-        return {};
+    switch (table_.state_of(index)) {
+        case SlotState::kFree:
+            return {};  // a command that was to be refused, and that the kernel has forgotten
+        case SlotState::kOrphan:
+            table_.release(index);
+            return {};
+        default:
+            break;
     }
     record(index, response);
     clear_data(index);
@@ -550,7 +590,7 @@ void Ring::record(std::uint32_t index, const Response& response) {
     table_.finish(index);
 }
 
-void Ring::clear_data(std::uint32_t index) {
+inline void Ring::clear_data(std::uint32_t index) {
     const RingRange clear = table_.at(index).clear;
     if (clear.length > 0) {
         const std::span<const iovec> iovs = table_.data_iovs(index);
@@ -575,36 +615,45 @@ Status Ring::answer_those_in_turn() {
 }
 
 Status Ring::answer(std::uint32_t index) {
-    if (const Status stepped = step_over_fillers(); !stepped) {
+    if (!step_over_fillers() || !first_fits_answer()) {
         table_.release(index);
-        return stepped;
-    }
-    const Result<Entry> entry =
-        tail_ != fetch_ ? entry_at(tail_, fetch_) : impossible("no entry is left for an answer");
-    if (!entry || entry->length < layout_->size) {
-        table_.release(index);
-        return broken(entry ? fmt::format("ring is broken: the entry at {} has {} bytes now", tail_,
-                                          entry->length)
-                            : entry.error().what);
+        return broken();
     }
     table_.begin_completion(index, tail_);
     write_response(map_offset(tail_), table_.at(index));
-    publish_tail(advanced(tail_, entry->length));
+    publish_tail(advanced(tail_, first_.length));
     table_.release(index);
-    return step_over_fillers();
+    if (!step_over_fillers()) {
+        return broken();
+    }
+    return {};
 }
 
-void Ring::write_response(std::size_t at, const Slot& slot) {
+inline bool Ring::first_fits_answer() {
+    if (first_.is_possible && first_.length >= layout_->size) {
+        return true;
+    }
+    return breaks(first_.is_possible
+                      ? fmt::format("the entry at {} has {} bytes now", tail_, first_.length)
+                      : "no entry is left for an answer");
+}
+
+// The kernel looks at the sense data of CHECK CONDITION only: what else is there stays.
+inline void Ring::write_response(std::size_t at, const Slot& slot) {
     store<std::uint16_t>(at + layout_->cmd_id, slot.cmd_id);
     if (layout_->uflags != EntryLayout::kAbsent) {
         store<std::uint8_t>(at + layout_->uflags, slot.uflags);  // it holds whatever was there
     }
-    std::memset(map_.data() + at + layout_->status, 0, layout_->size - layout_->status);
+    store<std::uint64_t>(at + layout_->status, 0);
     store<std::uint8_t>(at + layout_->status, slot.status);
     if (layout_->read_len != EntryLayout::kAbsent) {
         store<std::uint32_t>(at + layout_->read_len, slot.read_len);
     }
-    std::memcpy(map_.data() + at + layout_->sense, slot.sense.data(), slot.sense_length);
+    if (slot.status == static_cast<std::uint8_t>(scsi::StatusCode::kCheckCondition)) {
+        std::byte* const sense = map_.data() + at + layout_->sense;
+        std::memset(sense, 0, kSenseSize);
+        std::memcpy(sense, slot.sense.data(), slot.sense_length);
+    }
 }
 
 }  // namespace lunkit::tcmu

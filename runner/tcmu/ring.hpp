@@ -122,6 +122,12 @@ class Ring {
         std::uint32_t position;  // from the ring's start
         std::uint32_t length;
         std::uint32_t op;
+        std::uint32_t room;  // that its length must not exceed
+        bool is_possible;
+    };
+    struct CdbPlace {
+        std::uint64_t offset;  // from the mapping's start
+        std::size_t room;      // in the entry; 0: it lies elsewhere
     };
     struct Counts {
         std::uint64_t iovs;
@@ -138,14 +144,21 @@ class Ring {
     [[nodiscard]] std::uint32_t load_head() const;
     void publish_tail(std::uint32_t tail);
 
-    [[nodiscard]] Status check_positions(std::uint32_t head, bool* was_reset) const;
-    [[nodiscard]] Result<Entry> entry_at(std::uint32_t position, std::uint32_t limit) const;
-    [[nodiscard]] Result<Fetched> take(const Entry& entry);
-    [[nodiscard]] Result<Fetched> take_command(const Entry& entry);
-    [[nodiscard]] Result<Fetched> take_tmr(const Entry& entry);
-    [[nodiscard]] Result<Counts> check_counts(const Entry& entry) const;
-    [[nodiscard]] Status copy_ranges(const Entry& entry, std::uint32_t slot);
-    [[nodiscard]] Status copy_cdb(const Entry& entry, Slot& slot) const;
+    // What is done for each command says yes or no; why not is told apart from it.
+    enum class Moved : std::uint8_t { kWell, kByReset, kImpossibly };
+    [[nodiscard]] Moved have_moved(std::uint32_t head, std::uint32_t tail) const;
+    [[nodiscard]] std::string impossible_move(std::uint32_t head, std::uint32_t tail) const;
+    [[nodiscard]] Entry entry_at(std::uint32_t position, std::uint32_t limit) const;
+    [[nodiscard]] static std::string impossible_entry(const Entry& entry);
+    // False: broken_ says why.
+    [[nodiscard]] bool take(const Entry& entry, Fetched& taken);
+    [[nodiscard]] bool take_command(const Entry& entry, Fetched& taken);
+    [[nodiscard]] bool take_tmr(const Entry& entry, Fetched& taken);
+    [[nodiscard]] Counts load_counts(const Entry& entry) const;
+    [[nodiscard]] bool fit(const Counts& counts, const Entry& entry) const;
+    [[nodiscard]] bool copy_ranges(const Entry& entry, std::uint32_t slot);
+    [[nodiscard]] CdbPlace cdb_place(const Entry& entry) const;
+    [[nodiscard]] bool copy_cdb(const CdbPlace& place, Slot& slot) const;
     Fetched restart();
     void spoil(Fetched& taken);
 
@@ -154,20 +167,29 @@ class Ring {
     [[nodiscard]] bool is_entry_of(std::uint32_t index);
     [[nodiscard]] Status answer_recorded();
 
-    [[nodiscard]] Status step_over_fillers();
+    [[nodiscard]] bool step_over_fillers();
+    [[nodiscard]] bool first_fits_answer();
     void notice_reset();
     void record(std::uint32_t slot, const Response& response);
     void clear_data(std::uint32_t slot);
     Status answer(std::uint32_t slot);
     Status answer_those_in_turn();
     void write_response(std::size_t at, const Slot& slot);
-    Status broken(std::string why);
+    [[gnu::cold, gnu::noinline]] bool breaks(const std::string& why);
+    [[gnu::cold, gnu::noinline]] bool breaks(const Entry& impossible_one);
+    [[nodiscard]] std::unexpected<Error> broken() const;
 
     [[nodiscard]] std::size_t map_offset(std::uint32_t position) const {
         return std::size_t{info_.cmdr_off} + position;
     }
-    [[nodiscard]] std::uint32_t advanced(std::uint32_t position, std::uint32_t length) const;
-    [[nodiscard]] std::uint32_t distance(std::uint32_t from, std::uint32_t to) const;
+    // Of a position in the ring and a length of at most all of it.
+    [[nodiscard]] std::uint32_t advanced(std::uint32_t position, std::uint32_t length) const {
+        const std::uint64_t next = std::uint64_t{position} + length;
+        return static_cast<std::uint32_t>(next < info_.cmdr_size ? next : next - info_.cmdr_size);
+    }
+    [[nodiscard]] std::uint32_t distance(std::uint32_t from, std::uint32_t to) const {
+        return to >= from ? to - from : info_.cmdr_size - from + to;
+    }
 
     std::span<std::byte> map_;
     InflightTable table_;
@@ -176,6 +198,7 @@ class Ring {
     std::uint32_t fetch_ = 0;
     std::uint32_t seen_head_ = 0;  // where cmd_head was
     std::uint32_t tail_ = 0;
+    Entry first_{};  // the command at the tail, when it was looked for; else not possible
     bool tail_moved_ = false;
     bool reset_untold_ = false;  // noticed by complete(), to be told by fetch()
     // A reset while commands ran: what the kernel has queued until the last of them ended shares

@@ -15,13 +15,6 @@
 
 namespace lunkit::tcmu {
 
-struct SigbusGuard::Place {
-    std::atomic<std::uintptr_t> begin{0};  // 0: free, or being filled
-    std::atomic<std::uintptr_t> end{0};
-    std::atomic<bool> faulted{false};
-    bool taken = false;  // under registry_mutex
-};
-
 namespace {
 
 // Places live in blocks that are never freed, so that the handler walks them without a lock.
@@ -143,10 +136,6 @@ Result<SigbusGuard> SigbusGuard::watch(std::span<std::byte> mapping) {
     SigbusGuard guard;
     guard.place_ = place;
     return guard;
-}
-
-bool SigbusGuard::faulted() const {
-    return place_ != nullptr && place_->faulted.load(std::memory_order_acquire);
 }
 
 void SigbusGuard::release() {

@@ -10,7 +10,9 @@
 // System calls on such a page give EFAULT instead; the command that made them fails by that.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <utility>
 
@@ -33,9 +35,17 @@ class SigbusGuard {
     static Result<SigbusGuard> watch(std::span<std::byte> mapping);
 
     /// Any thread: whether a page of the mapping was missing and has been replaced.
-    [[nodiscard]] bool faulted() const;
+    [[nodiscard]] bool faulted() const {
+        return place_ != nullptr && place_->faulted.load(std::memory_order_acquire);
+    }
 
-    struct Place;  // the handler's view of a mapping
+    /// The handler's view of a mapping.
+    struct Place {
+        std::atomic<std::uintptr_t> begin{0};  // 0: free, or being filled
+        std::atomic<std::uintptr_t> end{0};
+        std::atomic<bool> faulted{false};
+        bool taken = false;  // under the registry's mutex
+    };
 
   private:
     void release();
