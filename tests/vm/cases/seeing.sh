@@ -62,6 +62,22 @@ wait_for 40 "word of what was lost" eval 'dd if="$DISK" of=/dev/null bs=4k count
 kill "$tracer"
 cat /tank/said
 
+step "a capture, which a signal ends"
+lunkit trace --only 0x28 --write /tank/capture r & tracer=$!
+traces=$((traces + 1))
+wait_for 10 "the trace" eval '[ "$(lunkitd_log | grep -c "is being traced")" = $traces ]'
+sg_raw -r 4096 "$SG" 28 00 00 00 00 40 00 00 08 00 >/dev/null 2>&1
+wait_for 10 "the commands" eval '[ "$(stat -c %s /tank/capture)" -gt 600 ]'
+kill -INT $tracer
+wait $tracer
+assert_eq "$(stat -c %a /tank/capture)" 600 "mode of the capture"
+words=$(od -An -v -tx4 -w4 /tank/capture)
+assert_eq "$(head -n 1 <<<"$words")" ' 0a0d0d0a' "first word"
+bytes=$(od -An -v -tx1 /tank/capture | tr -d ' \n')
+assert_match "$bytes" 2800000000400000080000 "the CDB of the read"
+length=$((0x$(tail -n 1 <<<"$words" | tr -d ' ')))    # of the last block, which tells what was lost
+assert_eq "${bytes: -2*length:8}" 05000000 "type of the last block"
+
 step "more in the log, for one device and then for none"
 assert_eq "$(lunkit log-level)" info "level at first"
 lunkit log-level r debug

@@ -2,7 +2,7 @@
 # files that an image names, which its hardening must leave within reach.
 # boot: systemd
 # usually: 6.1
-# timeout: 360
+# timeout: 480
 . "$LUNKIT_VM/lib.sh"
 need_lunkitd
 
@@ -23,6 +23,53 @@ echo "$security"
 level=$(sed -nE 's/.*exposure level for lunkitd.service: ([0-9]+)\.([0-9]).*/\1\2/p' <<<"$security")
 [ -n "$level" ] && [ "$level" -le 65 ] || fail "$security"
 assert_no_match "$(grep '^Cap' "/proc/$(lunkitd_pid)/status" | grep CapEff)" '1ffffffffff|3fffffffff' "every capability"
+
+step "metrics over HTTP, for who wants them"
+assert_eq "$(systemctl is-enabled lunkit-metrics.socket || :)" disabled "the socket after the installation"
+systemctl start lunkit-metrics.socket
+cat >/run/fetch.py <<'EOF'
+import urllib.request
+with urllib.request.urlopen("http://127.0.0.1:9788/metrics", timeout=60) as answer:
+    print(answer.status, answer.headers["Content-Type"], answer.read().decode(), sep="\n")
+EOF
+fetched=$(python3 /run/fetch.py)
+echo "$fetched"
+assert_match "$fetched" '^200$' "status"
+assert_match "$fetched" '^application/openmetrics-text; version=1.0.0' "type"
+assert_match "$fetched" '^# EOF$' "metrics"
+systemctl stop lunkit-metrics.socket
+
+step "another program's subtype, which targetcli shows and asks about"
+cat >/run/tape.py <<'EOF'
+from gi.repository import Gio, GLib
+NAME = "org.kernel.TCMUService1"
+XML = f"""<node><interface name="{NAME}"><property name="ConfigDesc" type="s" access="read"/>
+<method name="CheckConfig"><arg type="s" direction="in"/><arg type="b" direction="out"/>
+<arg type="s" direction="out"/></method></interface></node>"""
+bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
+
+
+def call(connection, sender, path, interface, method, arguments, invocation):
+    invocation.return_value(GLib.Variant("(bs)", (False, "no such tape: " + arguments[0])))
+
+
+def owned(connection, name):
+    print(bus.call_sync(NAME, "/org/kernel/TCMUService1/HandlerManager1", NAME + ".HandlerManager1", "RegisterHandler",
+                        GLib.Variant("(ss)", ("tape", "<number>")), None, Gio.DBusCallFlags.NONE, -1), flush=True)
+
+
+interface = Gio.DBusNodeInfo.new_for_xml(XML).interfaces[0]
+bus.register_object("/org/kernel/TCMUService1/HandlerManager1/tape", interface, call)
+Gio.bus_own_name_on_connection(bus, NAME + ".HandlerManager1.tape", Gio.BusNameOwnerFlags.NONE, owned, None)
+GLib.MainLoop().run()
+EOF
+python3 /run/tape.py >/run/tape.log 2>&1 & tape=$!
+wait_for 30 "its registration" grep -q . /run/tape.log
+assert_eq "$(cat /run/tape.log)" "(true, 'registered')" "the answer"
+assert_match "$(targets <<<'ls /backstores')" 'user:tape' "backstores"
+assert_match "$(targets <<<'/backstores/user:tape create t 1M 7')" 'no such tape: tape/7' "what targetcli says"
+kill $tape
+wait_for 30 "its end" eval '! targets <<<"ls /backstores" | grep -q user:tape'
 
 step "memory is locked where it is asked"
 locked() { awk '/^VmLck:/ { print $2 }' "/proc/$(lunkitd_pid)/status"; }
