@@ -103,6 +103,14 @@ constexpr Key kKeys[] = {
          TRY(config.read_only, parse_switch(value));
          return {};
      }},
+    {"trace",
+     [](std::string_view value, FilterConfig& config) -> Status {
+         TRY(const bool is_on, parse_switch(value));
+         if (is_on) {
+             (void)options_of<TraceOptions>(config);  // there is nothing to choose
+         }
+         return {};
+     }},
     {"throttle.iops",
      [](std::string_view value, FilterConfig& config) {
          return core::parse_number(value, 1, kMostIops, options_of<ThrottleOptions>(config).iops);

@@ -18,11 +18,13 @@
 #include "filters/error.hpp"
 #include "filters/part.hpp"
 #include "filters/throttle.hpp"
+#include "filters/trace.hpp"
 #include "lunkit/result.hpp"
 
 namespace lunkit::filters {
 
-using FilterOptions = std::variant<DelayOptions, ErrorOptions, PartOptions, ThrottleOptions>;
+using FilterOptions =
+    std::variant<DelayOptions, ErrorOptions, PartOptions, ThrottleOptions, TraceOptions>;
 
 struct FilterConfig {
     /// `config`: what follows "<handler>/". EINVAL: a sentence that names the key.

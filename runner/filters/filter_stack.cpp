@@ -8,6 +8,7 @@
 #include "filters/delay.hpp"
 #include "filters/error.hpp"
 #include "filters/throttle.hpp"
+#include "filters/trace.hpp"
 #include "lunkit/try.hpp"
 
 namespace lunkit::filters {
@@ -47,6 +48,10 @@ Result<std::unique_ptr<BlockDevice>> make(Below below, const PartOptions& option
 
 Result<std::unique_ptr<BlockDevice>> make(Below below, const ThrottleOptions& options) {
     return std::make_unique<ThrottleFilter>(std::move(below.device), options, below.world);
+}
+
+Result<std::unique_ptr<BlockDevice>> make(Below below, const TraceOptions& /*options*/) {
+    return std::make_unique<TraceFilter>(std::move(below.device), below.world);
 }
 
 }  // namespace

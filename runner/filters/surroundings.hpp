@@ -19,6 +19,8 @@ struct Surroundings {
     };
     /// The daemon stops and a successor goes on with the device: nothing waits any more.
     std::function<bool()> handing_over = [] { return false; };
+    /// What lines of the log call the device.
+    std::function<std::string()> label = [] { return std::string(); };
     /// Blocks: whether there is such a file. EPERM: the daemon may not know.
     std::function<Result<bool>(const std::string& path)> file_exists =
         [](const std::string& /*path*/) -> Result<bool> { return false; };

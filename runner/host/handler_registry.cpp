@@ -332,6 +332,9 @@ Result<std::unique_ptr<BlockDevice>> HandlerRegistry::open(OpenDevice request) c
     request.read_only = request.read_only || parsed.read_only;
     filters::Surroundings world;
     world.file_exists = file_exists;
+    world.label = [label = DeviceLabel{request.name, request.late_name}] {
+        return std::string(label.get());
+    };
     if (request.handing_over) {
         world.handing_over = request.handing_over;
     }

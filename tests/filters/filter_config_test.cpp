@@ -94,6 +94,12 @@ TEST(FilterConfig, ReadsEveryKeyOfAPart) {
     EXPECT_EQ(0U, only<PartOptions>("d;filter.offset=0;filter.size=2G").offset);
 }
 
+TEST(FilterConfig, ATraceIsThereOnlyWhereItIsOn) {
+    EXPECT_EQ(1U, FilterConfig::parse("d;filter.trace=on")->stack.size());
+    EXPECT_TRUE(FilterConfig::parse("d;filter.trace=off")->stack.empty());
+    EXPECT_EQ("filter.trace: '2' is neither on nor off", error_of("d;filter.trace=2"));
+}
+
 TEST(FilterConfig, UnknownKeysAreNamedWithTheKnownOnes) {
     EXPECT_THAT(error_of("d;filter.colour=red"),
                 StartsWith("unknown key 'filter.colour' (of filters there are: filter.readonly, "));
