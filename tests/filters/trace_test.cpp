@@ -83,6 +83,7 @@ TEST_F(Trace, TellsErrors) {
 
 TEST_F(Trace, TellsTheTimeItTookBelow) {
     memory_.suspends = true;
+    queue_.advance(1s);
     StartedRead one(512);
     one.start(queue_, *device_);
     EXPECT_TRUE(kept.empty()) << "it has not ended";

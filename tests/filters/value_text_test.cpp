@@ -38,10 +38,12 @@ TEST(ParseShare, RefusesWhatIsNone) {
 
 TEST(ParseSwitch, TakesWhatHandlersTake) {
     for (const char* text : {"on", "yes", "true", "1"}) {
-        EXPECT_TRUE(*parse_switch(text)) << text;
+        const auto value = parse_switch(text);
+        EXPECT_TRUE(value && *value) << text;
     }
     for (const char* text : {"off", "no", "false", "0"}) {
-        EXPECT_FALSE(*parse_switch(text)) << text;
+        const auto value = parse_switch(text);
+        EXPECT_TRUE(value && !*value) << text;
     }
     EXPECT_FALSE(parse_switch("maybe"));
 }

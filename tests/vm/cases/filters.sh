@@ -21,7 +21,7 @@ targets_ok < <(
     echo '/backstores/user:file create name=err size=16M' \
         'cfgstring=/tank/err;filter.error.rate=100%;filter.error.op=write;filter.error.kind=ENOSPC;filter.error.file=/tank/fail'
     echo '/backstores/user:file create name=part size=4M cfgstring=/tank/whole;filter.offset=1M;filter.size=4M'
-    echo '/backstores/user:ram create name=late size=16M cfgstring=late;filter.delay.write=15s'
+    echo '/backstores/user:ram create name=late size=16M cfgstring=late;filter.trace=on;filter.delay.write=15s'
     loopback_lines /backstores/user:file/{ro,err,part} /backstores/user:ram/{slow,late}
 )
 head -c 4096 /tank/whole >/tank/eight
@@ -68,6 +68,7 @@ stop_lunkitd
 [ $((SECONDS - before)) -le 6 ] || fail "the stop took $((SECONDS - before)) s"
 start_lunkitd
 wait $write
+log_says 'late.*write 4096 bytes at 0' || fail "no trace of the write"
 wait_for 20 "the disk" eval '[ "$(lunkit show late --json | jq -r .state)" = running ]'
 cmp -n 4096 "$(loop_disk_of late)" /tank/eight
 
