@@ -22,8 +22,8 @@ template <typename T>
 T only(const std::string& config) {
     const auto parsed = FilterConfig::parse(config);
     EXPECT_TRUE(parsed) << (parsed ? "" : parsed.error().what);
-    EXPECT_EQ(1U, parsed->stack.size());
-    return std::get<T>(parsed->stack.at(0));
+    EXPECT_EQ(1U, parsed.value().stack.size());
+    return std::get<T>(parsed.value().stack.at(0));
 }
 
 TEST(FilterConfig, WithoutFiltersTheHandlerGetsWhatWasGiven) {
