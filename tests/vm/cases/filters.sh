@@ -59,9 +59,11 @@ assert_eq "$(dd if=/tank/whole bs=1M skip=1 count=4 status=none | tr -d '\0' | w
 cmp /tank/whole /tank/before 5M 5M
 
 step "a delay ends when the daemon stops"
-dd if=/tank/eight of="$(loop_disk_of slow)" bs=4096 count=1 oflag=direct status=none &
+disk=$(loop_disk_of slow)
+dd if=/tank/eight of="$disk" bs=4096 count=1 oflag=direct status=none &
 write=$!
-sleep 1
+wait_for 20 "the write to be on its way" grep -q ' 1$' "/sys/block/${disk##*/}/inflight"
+sleep 0.5
 [ -d /proc/$write ] || fail "the write was not delayed"
 before=$SECONDS
 stop_lunkitd
