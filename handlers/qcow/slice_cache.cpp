@@ -59,25 +59,24 @@ Slice& SliceCache::insert(std::uint64_t offset, HostBuffer content) {
     return slice;
 }
 
-/// Drops the oldest slice that may go; when none of the oldest few may, the cache grows for a
-/// while.
+/// Drops the oldest slices that may go, until there is room for one more; when none of the oldest
+/// few may, the cache grows for a while.
 void SliceCache::make_room() {
     constexpr int kLookAt = 32;
-    if (slices_.size() < capacity_) {
-        return;
-    }
     auto candidate = order_.end();
-    for (int i = 0; i < kLookAt && candidate != order_.begin(); ++i) {
+    bool dropped = false;
+    for (int i = 0; i < kLookAt && slices_.size() >= capacity_ && candidate != order_.begin();
+         ++i) {
         --candidate;
         if (candidate->dirty || candidate->committing) {
             continue;
         }
         slices_.erase(candidate->offset);
-        order_.erase(candidate);
-        return;
+        candidate = order_.erase(candidate);
+        dropped = true;
     }
     // The oldest ones wait to be written: look elsewhere next time, if there is more than them.
-    if (candidate != order_.begin()) {
+    if (!dropped && candidate != order_.end() && candidate != order_.begin()) {
         order_.splice(order_.begin(), order_, candidate, order_.end());
     }
 }

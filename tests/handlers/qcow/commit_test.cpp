@@ -57,6 +57,15 @@ class QcowCommit : public QcowRig {
         host_.queue().run_all();
         return one;
     }
+    Started& start_read(std::uint64_t offset, std::uint64_t length) {
+        Started& one = started_.emplace_back();
+        one.bytes.resize(length);
+        one.data = std::make_unique<SingleData>(one.bytes.data(), one.bytes.size());
+        one.io = IoRequest(offset, *one.data);
+        test::detail::drive(device_->read(host_.queue(), one.io), one.ended, [] {});
+        host_.queue().run_all();
+        return one;
+    }
     Started& start_discard(std::uint64_t offset, std::uint64_t length) {
         Started& one = started_.emplace_back();
         one.io = IoRequest(offset, length, 0);
@@ -156,6 +165,50 @@ TEST_F(QcowCommit, NothingIsLinkedAtTheEndAfterAFlushHasFailed) {
     host_.faults.clear();
     device_.reset();
     qemu_io("image", "read -P 0 1M 64k");
+}
+
+// An entry may lead to a cluster that is counted and was never written, and that is found to lie
+// behind the stock, which ends there.
+TEST_F(QcowCommit, TheEndCutsNothingOffThatLiesBehindTheStock) {
+    create("cluster_size=64k", 4 * kMiB);
+    fill(kMiB);
+    constexpr std::uint64_t kRefcountBlock = 2 * kCluster;
+    constexpr std::uint64_t kL2Table = 4 * kCluster;
+    const std::uint64_t behind = std::filesystem::file_size(image_) + 4 * kCluster;
+    patch("image", static_cast<off_t>(kRefcountBlock + behind / kCluster * 2),
+          std::string("\0\1", 2));
+    ASSERT_LT(behind, 1U << 24U);
+    patch(
+        "image", kL2Table + 40 * 8,
+        std::string("\x80\0\0\0\0", 5) + static_cast<char>(behind >> 16U) + std::string("\0\0", 2));
+    open();
+    EXPECT_TRUE(good(start_write(20 * kCluster, kCluster)));  // stock is ordered
+    ASSERT_EQ(behind, std::filesystem::file_size(image_));
+    EXPECT_TRUE(good(start_write(40 * kCluster, kCluster)));
+    const std::string written = started_.back().bytes;
+    device_.reset();
+    expect_clean("image");
+    EXPECT_TRUE(content_by_qemu("image").substr(40 * kCluster, kCluster) == written);
+}
+
+// Each slice of an L2 table covers 32 MiB; all of them wait for the flush.
+TEST_F(QcowCommit, ACacheThatGrewShrinksAgain) {
+    constexpr std::uint64_t kSlice = 32 * kMiB;
+    constexpr std::uint64_t kSlices = 60;
+    create("cluster_size=64k", (kSlices + 1) * kSlice);
+    open(";commit=flush;cache=64K");
+    for (std::uint64_t i = 0; i < kSlices; ++i) {
+        ASSERT_TRUE(good(start_write(i * kSlice, 4096)));
+    }
+    ASSERT_TRUE(flush());
+    ASSERT_TRUE(good(start_write(kSlices * kSlice, 4096)));
+    host_.calls.clear();
+    for (std::uint64_t i = kSlices; i-- > 0;) {
+        ASSERT_TRUE(good(start_read(i * kSlice, 4096)));
+    }
+    const std::int64_t reads = std::ranges::count_if(
+        host_.calls, [](const std::string& call) { return call.starts_with("read "); });
+    EXPECT_GT(reads, static_cast<std::int64_t>(kSlices) * 3 / 2) << "it keeps them all";
 }
 
 TEST_F(QcowCommit, TheEndCutsTheStockOffTheFile) {
