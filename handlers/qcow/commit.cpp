@@ -17,6 +17,10 @@ namespace {
 constexpr std::size_t kMostDirtySlices = 256;
 constexpr std::size_t kMostUnlinked = 4096;
 
+/// What those hear who waited for a commit.
+constexpr std::int64_t kCovered = 0;  // it was theirs too
+constexpr std::int64_t kLeads = 1;    // the next one is theirs to lead
+
 void append(UnlinkedClusters& to, UnlinkedClusters from) {
     to.insert(to.end(), from.begin(), from.end());
 }
@@ -94,12 +98,46 @@ Task<Status> Commit::run(Queue& queue, Until until) {
 }
 
 Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
-    AsyncMutex::Guard guard(mutex_);
-    co_await guard.acquire(queue);
-    if (ticket <= (until == Until::kDurable ? durable_ : linked_)) {
-        co_return Status{};
+    if (led_) {
+        const Outcome turn = co_await Operation([&](lunkit_completion* completion) {
+            waiting_.push_back({ticket, until, &queue, completion});
+            return LUNKIT_PENDING;
+        });
+        if (turn.result == kCovered) {
+            co_return Status{};
+        }
     }
-    const std::uint64_t covers = asked_;
+    led_ = true;
+    const Status done = co_await lead(queue, until);
+    pass_on();
+    co_return done;
+}
+
+/// The next one to lead is woken first, so that its barrier begins before the others do something
+/// else. After a failure nobody is covered, and the next one tries for all.
+void Commit::pass_on() {
+    told_.swap(waiting_);
+    led_ = false;
+    for (const Waiting& one : told_) {
+        if (!covers(one.ticket, one.until) && !led_) {
+            led_ = true;
+            one.completion->result = kLeads;
+            one.queue->post(one.completion);
+        } else if (!covers(one.ticket, one.until)) {
+            waiting_.push_back(one);
+        }
+    }
+    for (const Waiting& one : told_) {
+        if (covers(one.ticket, one.until)) {
+            one.completion->result = kCovered;
+            one.queue->post(one.completion);
+        }
+    }
+    told_.clear();
+}
+
+Task<Status> Commit::lead(Queue& queue, Until until) {
+    const std::uint64_t last = asked_;
     Batch batch = begin();
     if (batch.unlinked.size() + written_.size() > kMostUnlinked) {
         until = Until::kDurable;  // nothing else lets go of them
@@ -112,9 +150,9 @@ Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
     running_ = false;
     end(batch, written.has_value());
     CO_CHECK(written);
-    linked_ = std::max(linked_, covers);
+    linked_ = std::max(linked_, last);
     if (until == Until::kDurable) {
-        durable_ = std::max(durable_, covers);
+        durable_ = std::max(durable_, last);
     }
     co_return co_await release(queue);
 }
@@ -124,8 +162,11 @@ Commit::Batch Commit::begin() {
             std::exchange(metadata_.unlinked, {}), std::exchange(metadata_.ordered, false)};
 }
 
-/// Of the links; write_counts() has ended the counts.
+/// Of the links, and of counts that none of them waited for; write_raised() has ended others.
 void Commit::end(Batch& batch, bool written) {
+    if (!batch.counts.raised) {
+        metadata_.refcounts.end_commit(batch.counts, written);
+    }
     metadata_.map.end_commit(batch.links, written);
     if (!written) {
         append(metadata_.unlinked, std::move(batch.unlinked));
@@ -185,6 +226,17 @@ Task<bool> Commit::extend_for_stock(Queue& queue, const PendingWrite& end) {
 }
 
 Task<Status> Commit::write_counts(Queue& queue, Batch& batch) {
+    if (batch.counts.raised) {
+        CO_CHECK(co_await write_raised(queue, batch));
+    }
+    if (batch.wants_barrier()) {
+        CO_CHECK(co_await barrier(queue));
+    }
+    co_return Status{};
+}
+
+/// The links of this commit, or of one that follows, are to clusters whose counts go up.
+Task<Status> Commit::write_raised(Queue& queue, Batch& batch) {
     if (batch.counts.stock) {
         const bool extended = co_await extend_for_stock(queue, *batch.counts.stock);
         if (!extended) {
@@ -199,19 +251,17 @@ Task<Status> Commit::write_counts(Queue& queue, Batch& batch) {
         }
     }
     metadata_.refcounts.end_commit(batch.counts, written.has_value());
-    CO_CHECK(written);
-    if (batch.wants_barrier()) {
-        CO_CHECK(co_await barrier(queue));
-    }
-    co_return Status{};
+    co_return written;
 }
 
 Task<Status> Commit::write_links(Queue& queue, const Batch& batch, Until until) {
-    if (batch.has_links()) {
-        unsynced_ = true;
-        CO_CHECK(co_await write_all(file_, queue, merged(batch.links.slices)));
-        CO_CHECK(co_await write_all(file_, queue, batch.links.l1));
+    std::vector<PendingWrite> writes = merged(batch.links.slices);
+    if (!batch.counts.raised) {
+        std::ranges::move(merged(batch.counts.counters), std::back_inserter(writes));
     }
+    unsynced_ = unsynced_ || batch.has_links();
+    CO_CHECK(co_await write_all(file_, queue, std::move(writes)));
+    CO_CHECK(co_await write_all(file_, queue, batch.links.l1));
     if (until == Until::kDurable) {
         CO_CHECK(co_await barrier(queue));
     }

@@ -13,8 +13,9 @@
 //   the same R8  a new L1 table                  before  the header's pointer to it
 //
 // All changes of a moment are copied and written together, whatever their number:
-//   1. counters (only those that went up, or down for a removal that is durable already); data and
-//      new tables have been written by those who made them
+//   1. counters (only those that went up, or down for a removal that is durable already; where none
+//      went up, they are written with 3); data and new tables have been written by those who made
+//      them
 //      barrier (a flush of the file), unless every new link is to a cluster of the stock (see
 //      refcounts.hpp) and in the place of zeros: R1 holds already, and R2 has nothing to order.
 //      New stock has its barrier behind the commit, beside the next ones
@@ -25,12 +26,14 @@
 // Clusters that lost a pointer in step 3 wait in quarantine until some barrier has followed it;
 // then their counts go down in memory, and they may be used again. So R4 and R5 cost no barrier.
 //
-// Commits run one at a time; whoever asks while one runs shares the next.
+// Commits run one at a time; whoever asks while one runs shares the next. That one's first barrier
+// begins before those whom the last one served are told: what they do next runs beside it.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "lunkit/handler.h"
 #include "lunkit/queue.hpp"
 #include "lunkit/range_lock.hpp"
 #include "lunkit/result.hpp"
@@ -98,10 +101,23 @@ class Commit {
         }
         [[nodiscard]] bool has_links() const { return !links.slices.empty() || !links.l1.empty(); }
     };
+    /// Somebody who asked while a commit ran.
+    struct Waiting {
+        std::uint64_t ticket;
+        Until until;
+        Queue* queue;
+        lunkit_completion* completion;
+    };
+    [[nodiscard]] bool covers(std::uint64_t ticket, Until until) const {
+        return ticket <= (until == Until::kDurable ? durable_ : linked_);
+    }
+    void pass_on();
     [[nodiscard]] Batch begin();
     void end(Batch& batch, bool written);
     Task<Status> run_next(Queue& queue, std::uint64_t ticket, Until until);
+    Task<Status> lead(Queue& queue, Until until);
     Task<Status> write_counts(Queue& queue, Batch& batch);
+    Task<Status> write_raised(Queue& queue, Batch& batch);
     Task<bool> extend_for_stock(Queue& queue, const PendingWrite& end);
     Task<Status> write_links(Queue& queue, const Batch& batch, Until until);
     Task<Status> flush(Queue& queue);
@@ -117,11 +133,13 @@ class Commit {
     ImageFile& file_;
     ImageFile* const data_file_;
     Metadata& metadata_;
-    AsyncMutex mutex_;
-    RangeLock stock_barrier_;    // held exclusively during one
-    std::uint64_t asked_ = 0;    // number of the latest call
-    std::uint64_t linked_ = 0;   // calls up to this one are done, if they wanted kLinked
-    std::uint64_t durable_ = 0;  // the same for kDurable
+    bool led_ = false;              // somebody leads a commit, or is about to
+    std::vector<Waiting> waiting_;  // in the order of their tickets
+    std::vector<Waiting> told_;     // pass_on()'s own; it keeps its memory
+    RangeLock stock_barrier_;       // held exclusively during one
+    std::uint64_t asked_ = 0;       // number of the latest call
+    std::uint64_t linked_ = 0;      // calls up to this one are done, if they wanted kLinked
+    std::uint64_t durable_ = 0;     // the same for kDurable
     // Links have been written since the last barrier; before the first, by a process that was
     // killed perhaps.
     bool unsynced_ = true;

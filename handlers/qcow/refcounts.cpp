@@ -220,11 +220,17 @@ Task<Status> Refcounts::take(Queue& queue, std::uint64_t first, std::uint64_t cl
         const std::uint64_t end = std::min(
             first + clusters, (cluster & ~(counters_per_slice() - 1)) + counters_per_slice());
         for (; cluster < end; ++cluster) {
-            store_refcount(slice->data(), geometry_.refcount_order, index_in_slice(cluster), 1);
+            set_count(*slice, cluster, 1);
         }
-        slices_.mark_dirty(*slice);
     }
     co_return Status{};
+}
+
+void Refcounts::set_count(Slice& slice, std::uint64_t cluster, std::uint64_t count) {
+    const std::uint64_t index = index_in_slice(cluster);
+    raised_ = raised_ || count > load_refcount(slice.data(), geometry_.refcount_order, index);
+    store_refcount(slice.data(), geometry_.refcount_order, index, count);
+    slices_.mark_dirty(slice);
 }
 
 Status Refcounts::check_counted(std::uint64_t cluster) const {
@@ -242,8 +248,7 @@ Result<std::uint64_t> Refcounts::lower(Slice& slice, std::uint64_t cluster) {
         return corruption(fmt::format("the cluster at {:#x} is in use and has a refcount of 0",
                                       geometry_.start_of(cluster)));
     }
-    store_refcount(slice.data(), geometry_.refcount_order, index, before - 1);
-    slices_.mark_dirty(slice);
+    set_count(slice, cluster, before - 1);
     if (before == 1) {
         hint_ = std::min(hint_, cluster);
     }
@@ -314,8 +319,7 @@ Task<Result<Refcounts::Adopted>> Refcounts::adopt(Queue& queue, const Census& ce
         if (load_refcount(slice->data(), geometry_.refcount_order, index) == wanted) {
             continue;
         }
-        store_refcount(slice->data(), geometry_.refcount_order, index, wanted);
-        slices_.mark_dirty(*slice);
+        set_count(*slice, cluster, wanted);
         ++adopted.wrong;
         hint_ = wanted == 0 && !is_frozen(cluster) ? std::min(hint_, cluster) : hint_;
     }
@@ -368,6 +372,7 @@ Refcounts::Batch Refcounts::begin_commit() {
     if (batch.moved) {
         batch.pointers.push_back(header_pointer());
     }
+    batch.raised = std::exchange(raised_, false) || batch.stock || !batch.pointers.empty();
     return batch;
 }
 
@@ -379,6 +384,7 @@ void Refcounts::end_commit(const Batch& batch, bool written) {
         }
         return;
     }
+    raised_ = raised_ || batch.raised;
     moved_ = moved_ || batch.moved;
     for (const PendingWrite& write : batch.pointers) {
         // The table may have moved meanwhile; then it has been written as a whole.

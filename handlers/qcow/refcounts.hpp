@@ -93,6 +93,7 @@ class Refcounts {
 
     struct Batch {
         std::vector<PendingWrite> counters;
+        bool raised = false;                 ///< one has gone up; else no link waits for them
         std::vector<PendingWrite> pointers;  ///< to be written when `counters` are durable
         bool moved = false;                  ///< the header points to another table
         /// `counters` has those of new stock. The file must reach to its end: a pointer behind the
@@ -173,6 +174,7 @@ class Refcounts {
     Task<Status> take(Queue& queue, std::uint64_t first, std::uint64_t clusters);
     [[nodiscard]] Run run_at(std::uint64_t first, std::uint64_t clusters);
     Result<std::uint64_t> lower(Slice& slice, std::uint64_t cluster);
+    void set_count(Slice& slice, std::uint64_t cluster, std::uint64_t count);
     Status check_counted(std::uint64_t cluster) const;
     void set_table_entry(std::uint64_t index, std::uint64_t block_offset);
     [[nodiscard]] PendingWrite table_sector(std::uint64_t sector) const;
@@ -185,6 +187,7 @@ class Refcounts {
     SliceCache slices_;
     std::vector<std::uint64_t> table_;  // offsets of blocks; 0: absent
     std::uint64_t table_offset_ = 0;
+    bool raised_ = false;                    // a counter, since the last commit
     bool moved_ = false;                     // the header does not say so yet
     std::set<std::uint64_t> dirty_sectors_;  // of the table
     std::deque<Stock> stock_;                // ready to be handed out

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <optional>
@@ -48,12 +50,14 @@ class QcowCommit : public QcowRig {
         device_ = std::move(*opened);
         host_.calls.clear();
     }
-    Started& start_write(std::uint64_t offset, std::uint64_t length, std::uint32_t flags = 0) {
+    Started& start_write(
+        std::uint64_t offset, std::uint64_t length, std::uint32_t flags = 0,
+        const std::function<void()>& at_its_end = [] {}) {
         Started& one = started_.emplace_back();
         one.bytes = test::pattern(length);
         one.data = std::make_unique<SingleData>(one.bytes.data(), one.bytes.size());
         one.io = IoRequest(offset, *one.data, flags);
-        test::detail::drive(device_->write(host_.queue(), one.io), one.ended, [] {});
+        test::detail::drive(device_->write(host_.queue(), one.io), one.ended, at_its_end);
         host_.queue().run_all();
         return one;
     }
@@ -209,6 +213,52 @@ TEST_F(QcowCommit, ACacheThatGrewShrinksAgain) {
     const std::int64_t reads = std::ranges::count_if(
         host_.calls, [](const std::string& call) { return call.starts_with("read "); });
     EXPECT_GT(reads, static_cast<std::int64_t>(kSlices) * 3 / 2) << "it keeps them all";
+}
+
+// Counts that only go down wait for nothing: a barrier has been before they did.
+TEST_F(QcowCommit, CountsOfClustersThatWereReplacedAreWrittenWithTheNextLinks) {
+    create("cluster_size=64k", 64 * kMiB);
+    fill(8 * kMiB);
+    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+    open();
+    for (std::uint64_t i = 0; i < 8; ++i) {
+        ASSERT_TRUE(good(start_write(i * kCluster, kCluster)));
+    }
+    host_.calls.clear();
+    ASSERT_TRUE(good(start_write(9 * kCluster, kCluster)));
+    ASSERT_EQ(4U, host_.calls.size());
+    EXPECT_THAT(host_.calls[0], StartsWith("write "));  // the data
+    EXPECT_EQ("flush", host_.calls[1]);
+    EXPECT_THAT(host_.calls[2], StartsWith("write "));  // the link, and the counts
+    EXPECT_THAT(host_.calls[3], StartsWith("write "));
+}
+
+// While those whom a commit served go on, the disk works for the others.
+TEST_F(QcowCommit, TheNextBarrierBeginsBeforeAnybodyIsTold) {
+    create("cluster_size=64k", 64 * kMiB);
+    fill(8 * kMiB);
+    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+    open();
+    ASSERT_TRUE(good(start_write(0, kCluster)));
+    std::int64_t at_first = 0;
+    std::int64_t at_second = 0;
+    host_.hold("flush");
+    (void)start_write(kCluster, kCluster);
+    host_.calls.clear();
+    (void)start_write(2 * kCluster, kCluster, 0, [&] { at_first = flushes(); });
+    (void)start_write(3 * kCluster, kCluster, 0, [&] { at_second = flushes(); });
+    host_.release_one();  // the first write's; the two share the next
+    host_.queue().run_all();
+    ASSERT_EQ(1U, host_.held());
+    ASSERT_TRUE(good(*std::next(started_.begin())));
+    (void)start_write(4 * kCluster, kCluster);  // the one behind
+    host_.release_one();
+    host_.queue().run_all();
+    EXPECT_TRUE(good(*std::next(started_.begin(), 3)));
+    EXPECT_EQ(1, at_first);  // who leads, ends first
+    EXPECT_EQ(2, at_second) << "the next had to wait for those who were served";
+    release();
+    EXPECT_TRUE(std::ranges::all_of(started_, good));
 }
 
 TEST_F(QcowCommit, TheEndCutsTheStockOffTheFile) {
