@@ -131,6 +131,15 @@ Status Census::add_entries(std::span<const std::byte> table, bool active) {
     return {};
 }
 
+std::uint64_t Census::used_end() const {
+    std::uint64_t end = clusters_;
+    while (end > 0 && count(end - 1) == 0) {
+        // Clusters without a page are many where a device is much larger than what is in it.
+        end -= pages_[(end - 1) / kPage] == nullptr ? (end - 1) % kPage + 1 : 1;
+    }
+    return end;
+}
+
 Task<Status> Census::check_copied(Queue& queue) const {
     for (std::uint64_t number = 0; number < pages_.size(); ++number) {
         const Page* const page = pages_[number].get();

@@ -47,6 +47,11 @@ class Census {
     /// After everything was added: who is called the only one with a cluster is that.
     Task<Status> check_copied(Queue& queue) const;
 
+    /// After everything was added: the clusters from here on are not in use.
+    [[nodiscard]] std::uint64_t used_end() const;
+    /// Leaves those behind `end` to others.
+    void cut(std::uint64_t end) { clusters_ = end; }
+
     /// Those that were counted are 0 to clusters() - 1, a little behind the end of the file.
     [[nodiscard]] std::uint64_t clusters() const { return clusters_; }
     [[nodiscard]] std::uint32_t count(std::uint64_t cluster) const {

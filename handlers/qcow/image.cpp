@@ -158,11 +158,7 @@ Task<Status> Image::prepare(Queue& queue) {
     }
     CO_CHECK(co_await clear_autoclear_features(queue));
     if (header_.has(kDirty)) {  // last: nothing above may fail while it runs
-        if (file_.is_block_device()) {
-            CO_CHECK(co_await repair(queue));  // there is no room behind its end
-        } else {
-            repair_behind(queue.handle());
-        }
+        repair_behind(queue.handle());
     }
     prepared_ = true;
     co_return Status{};

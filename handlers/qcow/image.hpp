@@ -121,8 +121,16 @@ class Image final : public Disk {
     Task<Status> repair(Queue& queue);
     Detached repair_behind(lunkit_queue* handle);
     Task<Status> mend(Queue& queue);
+    void freeze(std::uint64_t end);
+    Task<Status> wait_for_census(Queue& queue);
+    Task<Status> make_room_behind_used(Queue& queue);
     Task<Status> release_frozen(Queue& queue);
-    Task<Status> adopt(Queue& queue, const Census& census, std::uint64_t& wrong);
+    Task<Status> adopt(Queue& queue, const Census& census, std::uint64_t first,
+                       std::uint64_t& wrong);
+    /// A flush has failed, and so will all others.
+    [[nodiscard]] bool has_lost() const {
+        return file_.has_lost() || (data_file_ && data_file_->has_lost());
+    }
     void log_repair(int level, std::string_view text) const;
     Task<Status> clear_dirty_bit(Queue& queue);
     Status give_up(const Error& error);
@@ -209,6 +217,8 @@ class Image final : public Disk {
     AsyncMutex features_mutex_;  // of incompatible_features in the file
     bool prepared_ = false;
     std::unique_ptr<Repair> repair_;
+    bool waits_for_census_ = false;  // what needs room does
+    RangeLock counting_;             // held exclusively while the census is taken
     bool unrepairable_ = false;
     SnapshotTable snapshots_;
     bool corrupt_ = false;

@@ -16,6 +16,7 @@ Task<Status> Image::clear(Queue& queue, ByteRange range, Space space, bool durab
         co_return failure(EOPNOTSUPP);
     }
     CO_CHECK(co_await prepare(queue));
+    CO_CHECK(co_await wait_for_census(queue));
     Status status;
     {
         RangeLock::Guard guard(ranges_, lock_range(range), RangeLock::Mode::kExclusive);
@@ -30,6 +31,7 @@ Task<Status> Image::clear(Queue& queue, ByteRange range, Space space, bool durab
 
 Task<Status> Image::write_zeros(Queue& queue, ByteRange range, bool durable) {
     CO_CHECK(co_await prepare(queue));
+    CO_CHECK(co_await wait_for_census(queue));
     Status status;
     {
         RangeLock::Guard guard(ranges_, lock_range(range), RangeLock::Mode::kExclusive);

@@ -9,9 +9,14 @@
 //     snapshots no data is changed in place either, as a COPIED flag may be wrong like a count;
 //   - when all is counted, the counts are made durable, then those that waited are released, then
 //     the dirty bit goes.
+// A block device has no room behind its end. There the end is the last cluster that is in use, and
+// only a walk of all tables tells which one that is: the counts may say 0 of clusters behind the
+// highest of which they do not. So what needs a new cluster or another entry waits for the walk,
+// though not for the counts; what is written in place does not wait.
 // The end of the process at any time leaves the dirty bit, and whoever opens the image next counts
 // anew. An error that may pass (no space, a failed read or write) is logged, and it is tried again
-// later. What is more than wrong counts is left to qemu-img, and the image is not written any more.
+// later; a failed flush does not pass while the file is open, so the repair ends. What is more than
+// wrong counts is left to qemu-img, and the image is not written any more.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -54,9 +59,8 @@ Status Image::begin_repair() {
     }
     repair_ = std::move(repair);
     const std::uint64_t clusters = repair_->census.clusters();
-    const std::uint64_t end = geometry_.start_of(clusters);
-    metadata_.refcounts.freeze(clusters);
-    metadata_.map.distrust(end, snapshots_.snapshots.empty() ? 0 : end);
+    freeze(clusters);
+    waits_for_census_ = file_.is_block_device();
     log_repair(LUNKIT_LOG_NOTICE, "its refcounts are counted anew");
     return {};
 }
@@ -77,11 +81,41 @@ Detached Image::repair_behind(lunkit_queue* handle) {
     background_.end();
 }
 
+/// Nothing below `end` is handed out or relied on.
+void Image::freeze(std::uint64_t end) {
+    const std::uint64_t bytes = geometry_.start_of(end);
+    metadata_.refcounts.freeze(end);
+    metadata_.map.distrust(bytes, snapshots_.snapshots.empty() ? 0 : bytes);
+}
+
+/// Before a change for which there may be no room until all is counted.
+Task<Status> Image::wait_for_census(Queue& queue) {
+    if (!waits_for_census_) {
+        co_return Status{};
+    }
+    RangeLock::Guard guard(counting_, {0, 1}, RangeLock::Mode::kShared);
+    co_await guard.acquire(queue);
+    if (!waits_for_census_) {
+        co_return Status{};
+    }
+    if (unrepairable_) {
+        co_return failure(EROFS);
+    }
+    co_return failure(EIO, file_.path() + ": its clusters could not be counted");
+}
+
 /// The log says what becomes of it. Fails and leaves repair_: it may be called again.
 Task<Status> Image::repair(Queue& queue) {
     const Status mended = co_await mend(queue);
     if (!mended && mended.error().code == ECANCELED) {
         log_repair(LUNKIT_LOG_NOTICE, kEndsEarly);
+        repair_.reset();
+        co_return mended;
+    }
+    if (!mended && may_pass(mended.error()) && has_lost()) {
+        log_repair(LUNKIT_LOG_WARNING,
+                   fmt::format("a flush has failed ({}), and so will all others: {}",
+                               reason(mended.error()), kEndsEarly));
         repair_.reset();
         co_return mended;
     }
@@ -103,12 +137,17 @@ Task<Status> Image::repair(Queue& queue) {
 /// Goes on with what has not been done yet.
 Task<Status> Image::mend(Queue& queue) {
     if (!repair_->counted) {
+        RangeLock::Guard guard(counting_, {0, 1}, RangeLock::Mode::kExclusive);
+        co_await guard.acquire(queue);
         repair_->census.restart();
         CO_CHECK(co_await count_tables(queue, repair_->census, repair_->l1));
+        if (waits_for_census_) {
+            CO_CHECK(co_await make_room_behind_used(queue));
+        }
         repair_->counted = true;
     }
     if (!repair_->adopted) {
-        CO_CHECK(co_await adopt(queue, repair_->census, repair_->wrong));
+        CO_CHECK(co_await adopt(queue, repair_->census, 0, repair_->wrong));
         CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
         AsyncMutex::Guard guard(metadata_.mutex);
         co_await guard.acquire(queue);
@@ -118,6 +157,17 @@ Task<Status> Image::mend(Queue& queue) {
     }
     CO_CHECK(co_await release_frozen(queue));
     co_return co_await clear_dirty_bit(queue);
+}
+
+/// Nobody has been given anything yet. Behind the last cluster in use all counts become 0; what was
+/// read has been flushed (prepare()), so nothing in the file can lead there any more (R5).
+Task<Status> Image::make_room_behind_used(Queue& queue) {
+    const std::uint64_t used = repair_->census.used_end();
+    CO_CHECK(co_await adopt(queue, repair_->census, used, repair_->wrong));
+    repair_->census.cut(used);
+    freeze(used);
+    waits_for_census_ = false;
+    co_return Status{};
 }
 
 Task<Status> Image::release_frozen(Queue& queue) {
@@ -173,9 +223,10 @@ Task<Status> Image::count_tables(Queue& queue, Census& census, std::span<const s
     co_return co_await census.check_copied(queue);
 }
 
-/// Makes all counts what the census says; adds to `wrong` how many were not.
-Task<Status> Image::adopt(Queue& queue, const Census& census, std::uint64_t& wrong) {
-    for (std::uint64_t cluster = 0; cluster < census.clusters();) {
+/// Makes all counts from `first` on what the census says; adds to `wrong` how many were not.
+Task<Status> Image::adopt(Queue& queue, const Census& census, std::uint64_t first,
+                          std::uint64_t& wrong) {
+    for (std::uint64_t cluster = first; cluster < census.clusters();) {
         {
             AsyncMutex::Guard guard(metadata_.mutex);
             co_await guard.acquire(queue);
@@ -220,7 +271,7 @@ Task<Result<Verdict>> Image::verify(Queue& queue, bool repair) {
         // What was read may be in the page cache only: a process that was killed has left it there.
         // The removal of a cluster's last pointer is durable before its count goes down (R4).
         CO_CHECK(co_await file_.flush(queue));
-        CO_CHECK(co_await adopt(queue, census, verdict.repaired));
+        CO_CHECK(co_await adopt(queue, census, 0, verdict.repaired));
         CO_CHECK(co_await commit_.run(queue, Commit::Until::kDurable));
     }
     co_return verdict;

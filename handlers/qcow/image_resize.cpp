@@ -64,6 +64,7 @@ Task<Status> Image::grow(Queue& queue, std::uint64_t size) {
                                              file_.path(), size, geometry_.cluster_size()));
     }
     CO_CHECK(co_await prepare(queue));
+    CO_CHECK(co_await wait_for_census(queue));
     Status made = co_await make_room(queue, size, entries);
     if (made) {
         made = co_await write_size(queue, size);
@@ -127,6 +128,7 @@ Task<Status> Image::shrink(Queue& queue, std::uint64_t size) {
     }
     CO_CHECK(check_resizable());
     CO_CHECK(co_await prepare(queue));
+    CO_CHECK(co_await wait_for_census(queue));
     CO_CHECK(co_await write_size(queue, size));
     const std::uint64_t begin = geometry_.round_up(size);
     Status dropped;

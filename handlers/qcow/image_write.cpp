@@ -49,6 +49,7 @@ Task<Status> Image::write(Queue& queue, const IoRequest& io, bool durable) {
     } else if (in_place->done < io.length) {
         in_place->durable = false;
         in_place->committed = false;
+        CO_CHECK(co_await wait_for_census(queue));
         const IoRequest rest = io.part(in_place->done, io.length - in_place->done);
         RangeLock::Guard guard(ranges_, lock_range(rest.range()), RangeLock::Mode::kExclusive);
         co_await guard.acquire(queue);

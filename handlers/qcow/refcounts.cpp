@@ -328,7 +328,7 @@ Task<Result<Refcounts::Adopted>> Refcounts::adopt(Queue& queue, const Census& ce
 
 void Refcounts::freeze(std::uint64_t end) {
     frozen_ = end;
-    hint_ = std::max(hint_, end);
+    hint_ = end;
 }
 
 void Refcounts::thaw() {

@@ -25,8 +25,11 @@ namespace {
 
 constexpr std::uint64_t kSizeField = 24;
 constexpr std::uint64_t kL1Field = 40;
+constexpr std::uint64_t kRefcountTableField = 48;
 constexpr std::uint64_t kFeaturesField = 72;
 constexpr std::uint64_t kAutoclearField = 88;
+constexpr std::uint64_t kWholeTable = 64U << 10U;  // an L2 table of an image with such clusters
+constexpr std::uint64_t kUnwritten = 1U << 20U;    // by those who made the image: its first hole
 
 class FaultTest : public PluginTest {
   protected:
@@ -127,6 +130,75 @@ TEST_F(FaultTest, ARepairGoesOnWhenThereIsRoomAgain) {
     EXPECT_TRUE(is_marked());
     host_.set_faults({});
     ASSERT_TRUE(write(0, 'b'));
+    EXPECT_FALSE(turn(100'000));
+    EXPECT_FALSE(is_marked());
+    close();
+    expect_clean();
+}
+TEST_F(FaultTest, ARepairEndsWhenAFlushHasFailed) {
+    build("dirty-c512");
+    open();
+    ASSERT_TRUE(write(0, 'a'));
+    ASSERT_TRUE(is_marked());
+    host_.set_faults([](FileCall call, std::uint64_t, std::uint64_t) {
+        return call == FileCall::kFlush ? Fault{EIO, false} : Fault{};
+    });
+    EXPECT_FALSE(turn(100'000)) << "it tries again for ever";
+    EXPECT_TRUE(is_marked());
+    EXPECT_EQ('a', read(0));
+    EXPECT_FALSE(disk_->run(Verb::kFlush, 0, 0));
+    host_.set_faults({});
+    close();
+    EXPECT_TRUE(is_marked());
+    open();
+    ASSERT_TRUE(write(512, 'b'));
+    EXPECT_FALSE(turn(100'000));
+    EXPECT_FALSE(is_marked());
+    close();
+    expect_clean();
+}
+TEST_F(FaultTest, WritesFailWhileADeviceCannotBeCountedAndSucceedLater) {
+    build("dirty-device");
+    host_.set_block_devices(true);
+    open();
+    host_.set_faults([](FileCall call, std::uint64_t, std::uint64_t length) {
+        return call == FileCall::kRead && length == kWholeTable ? Fault{EIO, false} : Fault{};
+    });
+    ASSERT_TRUE(write(0, 'a'));  // in place
+    EXPECT_FALSE(write(kUnwritten, 'b'));
+    EXPECT_EQ('\0', read(kUnwritten));
+    host_.set_faults({});
+    EXPECT_FALSE(turn(100'000));
+    EXPECT_FALSE(is_marked());
+    ASSERT_TRUE(write(kUnwritten, 'c'));
+    EXPECT_EQ('a', read(0));
+    EXPECT_EQ('c', read(kUnwritten));
+    const std::size_t size = file().size();
+    close();
+    EXPECT_EQ(size, file().size());
+    expect_clean();
+}
+// Who walks the tables finds the last cluster in use. Counts behind it may be too high: a leak.
+TEST_F(FaultTest, LeaksBehindTheLastClusterInUseOfADeviceAreFreed) {
+    build("dirty-device");
+    host_.set_block_devices(true);
+    const std::uint64_t block = number(number(kRefcountTableField));
+    const std::uint64_t first = file().size() / kWholeTable - 4;
+    patch(block + first * 2, std::string("\0\1\0\1", 4));
+    open();
+    ASSERT_TRUE(write(kUnwritten, 'a'));
+    EXPECT_FALSE(turn(100'000));
+    EXPECT_FALSE(is_marked());
+    close();
+    expect_clean();
+}
+// Its refcount block may be lost like its counts.
+TEST_F(FaultTest, ADeviceWhoseRefcountBlockIsLostGetsAnotherBehindWhatIsUsed) {
+    build("dirty-device");
+    host_.set_block_devices(true);
+    patch(number(kRefcountTableField), std::string(8, '\0'));
+    open();
+    ASSERT_TRUE(write(kUnwritten, 'a'));
     EXPECT_FALSE(turn(100'000));
     EXPECT_FALSE(is_marked());
     close();

@@ -26,6 +26,7 @@ class LivePart {
 
     std::optional<std::string> run(CrashReport& report) {
         RecordingHost host(options_.seed, &log_);
+        host.set_block_devices(image_.kind().block_device);
         auto subject = Subject::open(entry_, host, {.config = image_.config() + options_.config});
         if (!subject && subject.error().code == ENOTSUP) {
             report.refused = subject.error().what;

@@ -199,6 +199,7 @@ std::optional<std::string> CutJudge::reopen() {
         return content.error().what;
     }
     RecordingHost host(random_(), nullptr);
+    host.set_block_devices(image_.kind().block_device);
     auto subject = Subject::open(
         entry_, host,
         {.config = image_.config() + options_.config, .take_over = (random_() & 1) != 0});

@@ -220,6 +220,9 @@ int call_file_write(lunkit_queue* /*queue*/, lunkit_file* file, std::uint64_t of
     if (file_of(file).read_only) {
         return -EROFS;
     }
+    if (host().has_block_devices() && offset + length > size_of(file_of(file).fd.get())) {
+        return -ENOSPC;
+    }
     return submit(std::make_unique<Operation>(Operation{.file = file_of(file),
                                                         .call = FileCall::kWrite,
                                                         .offset = offset,
@@ -331,6 +334,7 @@ int call_file_info(lunkit_file* handle, lunkit_file_info* info) {
     const File& file = file_of(handle);
     lunkit_file_info known{};
     known.struct_size = info->struct_size;
+    known.is_block_device = host().has_block_devices() && !file.read_only ? 1 : 0;
     known.read_only = file.read_only ? 1 : 0;
     known.size = size_of(file.fd.get());
     known.logical_block_size = 1;

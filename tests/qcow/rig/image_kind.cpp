@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -51,6 +52,48 @@ constexpr ImageKind kKinds[] = {
      .size = 2 * kMiB,
      .compressed = true,
      .dirty = true},
+    {.name = "dirty-zstd-c2m",
+     .options = "cluster_size=2M,compression_type=zstd,lazy_refcounts=on",
+     .size = 16 * kMiB,
+     .compressed = true,
+     .dirty = true},
+    {.name = "dirty-refcount1",
+     .options = "cluster_size=4k,refcount_bits=1,lazy_refcounts=on",
+     .size = 2 * kMiB,
+     .dirty = true},
+    {.name = "dirty-refcount64",
+     .options = "cluster_size=512,refcount_bits=64,lazy_refcounts=on",
+     .size = kMiB,
+     .dirty = true},
+    {.name = "dirty-extl2",
+     .options = "cluster_size=16k,extended_l2=on,lazy_refcounts=on",
+     .snapshot = true,
+     .dirty = true},
+    {.name = "dirty-backing",
+     .options = "cluster_size=16k,lazy_refcounts=on",
+     .backing = Backing::kQcow2,
+     .dirty = true},
+    {.name = "dirty-data-file",
+     .options = "data_file_raw=off,lazy_refcounts=on",
+     .dirty = true,
+     .data_file = true},
+    {.name = "dirty-data-file-raw",
+     .options = "data_file_raw=on,lazy_refcounts=on",
+     .dirty = true,
+     .data_file = true,
+     .data_file_raw = true},
+    {.name = "dirty-luks",
+     .options = "cluster_size=4k,lazy_refcounts=on",
+     .size = 2 * kMiB,
+     .dirty = true,
+     .luks = true},
+    {.name = "device", .options = "compat=v3", .block_device = true},
+    {.name = "dirty-device", .options = "lazy_refcounts=on", .dirty = true, .block_device = true},
+    {.name = "dirty-device-snapshot",
+     .options = "lazy_refcounts=on",
+     .snapshot = true,
+     .dirty = true,
+     .block_device = true},
     {.name = "extl2", .options = "cluster_size=64k,extended_l2=on"},
     {.name = "extl2-16k", .options = "cluster_size=16k,extended_l2=on"},
     {.name = "extl2-backing",
@@ -274,8 +317,15 @@ Status BuiltImage::embellish() {
     }
     if (kind_.dirty) {
         // Ends by SIGABRT: a cluster is allocated whose refcount never reaches the disk.
-        (void)run_program({"qemu-io", "-t", "writeback", "-c", "write -P 0 960k 64k", "-c", "flush",
-                           "-c", "abort", path()});
+        std::vector<std::string> command{
+            "qemu-io", "-t",    "writeback", "-c",   "write -P 0 960k 64k",
+            "-c",      "flush", "-c",        "abort"};
+        std::ranges::copy(naming(), std::back_inserter(command));
+        (void)run_program(command);
+    }
+    if (kind_.block_device) {
+        constexpr std::uint64_t kSpare = 6 * kMiB;
+        std::filesystem::resize_file(path(), std::filesystem::file_size(path()) + kSpare);
     }
     return {};
 }

@@ -31,6 +31,7 @@ struct ImageKind {
     bool luks = false;   ///< encrypted
     bool data_file = false;
     bool data_file_raw = false;  ///< to be kept readable by itself
+    bool block_device = false;   ///< on one, which is larger than what is in it
     bool empty = false;          ///< nothing written yet
     bool toy = false;            ///< within what the toy writer can do
 };

@@ -67,6 +67,10 @@ class RecordingHost {
     void release_held();
     [[nodiscard]] std::size_t held() const { return held_.size(); }
 
+    /// Files that are opened for writing pass for block devices.
+    void set_block_devices(bool are) { block_devices_ = are; }
+    [[nodiscard]] bool has_block_devices() const { return block_devices_; }
+
     /// For a file operation of the handler: what the faults have to say.
     Fault fault(const File& file, FileCall call, std::uint64_t offset, std::uint64_t length);
     /// Asynchronous operations that changed a buffer while it was being written.
@@ -107,6 +111,7 @@ class RecordingHost {
     };
     Which hold_;
     std::vector<Held> held_;
+    bool block_devices_ = false;
     std::uint64_t unstable_writes_ = 0;
     std::uint64_t operations_ = 0;
     std::mutex mutex_;  // files_, messages_
