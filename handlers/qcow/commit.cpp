@@ -101,6 +101,7 @@ Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
     if (led_) {
         const Outcome turn = co_await Operation([&](lunkit_completion* completion) {
             waiting_.push_back({ticket, until, &queue, completion});
+            begin_if_enough();
             return LUNKIT_PENDING;
         });
         if (turn.result == kCovered) {
@@ -108,6 +109,12 @@ Task<Status> Commit::run_next(Queue& queue, std::uint64_t ticket, Until until) {
         }
     }
     led_ = true;
+    if (until != Until::kDurable && !has_enough()) {
+        (void)co_await Operation([&](lunkit_completion* completion) {
+            gathers_ = {ticket, until, &queue, completion};
+            return LUNKIT_PENDING;
+        });
+    }
     const Status done = co_await lead(queue, until);
     pass_on();
     co_return done;
@@ -134,6 +141,19 @@ void Commit::pass_on() {
         }
     }
     told_.clear();
+}
+
+/// As many wait as are still at their data; a flush or a FUA write waits for nobody.
+bool Commit::has_enough() const {
+    const auto durably = [](const Waiting& one) { return one.until == Until::kDurable; };
+    return waiting_.size() + 1 >= preparing_ || std::ranges::any_of(waiting_, durably);
+}
+
+void Commit::begin_if_enough() {
+    if (gathers_ && has_enough()) {
+        gathers_->queue->post(gathers_->completion);
+        gathers_.reset();
+    }
 }
 
 Task<Status> Commit::lead(Queue& queue, Until until) {

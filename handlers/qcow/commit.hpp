@@ -27,10 +27,12 @@
 // then their counts go down in memory, and they may be used again. So R4 and R5 cost no barrier.
 //
 // Commits run one at a time; whoever asks while one runs shares the next. That one's first barrier
-// begins before those whom the last one served are told: what they do next runs beside it.
+// begins before those whom the last one served are told: what they do next runs beside it. Nor does
+// it begin for a few while most writers are still at their data: it would only delay theirs.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "lunkit/handler.h"
@@ -70,6 +72,23 @@ class Commit {
         kLinked,   ///< what changed before the call is written; the file system may still lose it
         kDurable,  ///< everything that completed before the call is durable
     };
+    /// Held by a writer between its locks and its run(); it waits for no commit meanwhile.
+    class Preparing {
+      public:
+        explicit Preparing(Commit& commit) : commit_(commit) { ++commit_.preparing_; }
+        Preparing(const Preparing&) = delete;
+        Preparing& operator=(const Preparing&) = delete;
+        Preparing(Preparing&&) = delete;
+        Preparing& operator=(Preparing&&) = delete;
+        ~Preparing() {
+            --commit_.preparing_;
+            commit_.begin_if_enough();
+        }
+
+      private:
+        Commit& commit_;
+    };
+
     /// The caller does not hold the metadata mutex.
     Task<Status> run(Queue& queue, Until until);
     /// Returns when no barrier of new stock is under way.
@@ -112,6 +131,8 @@ class Commit {
         return ticket <= (until == Until::kDurable ? durable_ : linked_);
     }
     void pass_on();
+    [[nodiscard]] bool has_enough() const;
+    void begin_if_enough();
     [[nodiscard]] Batch begin();
     void end(Batch& batch, bool written);
     Task<Status> run_next(Queue& queue, std::uint64_t ticket, Until until);
@@ -136,10 +157,12 @@ class Commit {
     bool led_ = false;              // somebody leads a commit, or is about to
     std::vector<Waiting> waiting_;  // in the order of their tickets
     std::vector<Waiting> told_;     // pass_on()'s own; it keeps its memory
-    RangeLock stock_barrier_;       // held exclusively during one
-    std::uint64_t asked_ = 0;       // number of the latest call
-    std::uint64_t linked_ = 0;      // calls up to this one are done, if they wanted kLinked
-    std::uint64_t durable_ = 0;     // the same for kDurable
+    std::size_t preparing_ = 0;
+    std::optional<Waiting> gathers_;  // the one who leads, until enough have come
+    RangeLock stock_barrier_;         // held exclusively during one
+    std::uint64_t asked_ = 0;         // number of the latest call
+    std::uint64_t linked_ = 0;        // calls up to this one are done, if they wanted kLinked
+    std::uint64_t durable_ = 0;       // the same for kDurable
     // Links have been written since the last barrier; before the first, by a process that was
     // killed perhaps.
     bool unsynced_ = true;

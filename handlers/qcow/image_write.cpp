@@ -53,6 +53,7 @@ Task<Status> Image::write(Queue& queue, const IoRequest& io, bool durable) {
         const IoRequest rest = io.part(in_place->done, io.length - in_place->done);
         RangeLock::Guard guard(ranges_, lock_range(rest.range()), RangeLock::Mode::kExclusive);
         co_await guard.acquire(queue);
+        const Commit::Preparing preparing(commit_);
         status = co_await write_locked(queue, rest);
     }
     if (status) {

@@ -50,6 +50,17 @@ class QcowCommit : public QcowRig {
         device_ = std::move(*opened);
         host_.calls.clear();
     }
+    /// Each write needs a barrier, and there is stock.
+    void open_over_snapshot() {
+        create("cluster_size=64k", 64 * kMiB);
+        fill(8 * kMiB);
+        qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
+        open();
+        for (std::uint64_t i = 64; i < 80; ++i) {
+            ASSERT_TRUE(good(start_write(i * kCluster, kCluster)));
+        }
+        host_.calls.clear();
+    }
     Started& start_write(
         std::uint64_t offset, std::uint64_t length, std::uint32_t flags = 0,
         const std::function<void()>& at_its_end = [] {}) {
@@ -81,6 +92,10 @@ class QcowCommit : public QcowRig {
     static bool good(const Started& one) { return one.ended && one.ended->has_value(); }
     void release() {
         host_.release();
+        host_.queue().run_all();
+    }
+    void release_one() {
+        host_.release_one();
         host_.queue().run_all();
     }
     [[nodiscard]] std::int64_t flushes() const {
@@ -217,14 +232,7 @@ TEST_F(QcowCommit, ACacheThatGrewShrinksAgain) {
 
 // Counts that only go down wait for nothing: a barrier has been before they did.
 TEST_F(QcowCommit, CountsOfClustersThatWereReplacedAreWrittenWithTheNextLinks) {
-    create("cluster_size=64k", 64 * kMiB);
-    fill(8 * kMiB);
-    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
-    open();
-    for (std::uint64_t i = 0; i < 8; ++i) {
-        ASSERT_TRUE(good(start_write(i * kCluster, kCluster)));
-    }
-    host_.calls.clear();
+    open_over_snapshot();
     ASSERT_TRUE(good(start_write(9 * kCluster, kCluster)));
     ASSERT_EQ(4U, host_.calls.size());
     EXPECT_THAT(host_.calls[0], StartsWith("write "));  // the data
@@ -235,11 +243,8 @@ TEST_F(QcowCommit, CountsOfClustersThatWereReplacedAreWrittenWithTheNextLinks) {
 
 // While those whom a commit served go on, the disk works for the others.
 TEST_F(QcowCommit, TheNextBarrierBeginsBeforeAnybodyIsTold) {
-    create("cluster_size=64k", 64 * kMiB);
-    fill(8 * kMiB);
-    qemu_img({"snapshot", "-c", "kept", folder_ / "image"});
-    open();
-    ASSERT_TRUE(good(start_write(0, kCluster)));
+    open_over_snapshot();
+    started_.clear();
     std::int64_t at_first = 0;
     std::int64_t at_second = 0;
     host_.hold("flush");
@@ -247,16 +252,45 @@ TEST_F(QcowCommit, TheNextBarrierBeginsBeforeAnybodyIsTold) {
     host_.calls.clear();
     (void)start_write(2 * kCluster, kCluster, 0, [&] { at_first = flushes(); });
     (void)start_write(3 * kCluster, kCluster, 0, [&] { at_second = flushes(); });
-    host_.release_one();  // the first write's; the two share the next
-    host_.queue().run_all();
+    release_one();  // the first write's; the two share the next
     ASSERT_EQ(1U, host_.held());
-    ASSERT_TRUE(good(*std::next(started_.begin())));
+    ASSERT_TRUE(good(started_.front()));
     (void)start_write(4 * kCluster, kCluster);  // the one behind
-    host_.release_one();
-    host_.queue().run_all();
-    EXPECT_TRUE(good(*std::next(started_.begin(), 3)));
+    release_one();
+    EXPECT_TRUE(good(*std::next(started_.begin(), 2)));
     EXPECT_EQ(1, at_first);  // who leads, ends first
     EXPECT_EQ(2, at_second) << "the next had to wait for those who were served";
+    release();
+    EXPECT_TRUE(std::ranges::all_of(started_, good));
+}
+
+TEST_F(QcowCommit, NoBarrierIsSpentOnAFewWhileMostAreAtTheirData) {
+    open_over_snapshot();
+    host_.hold("write ");
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        (void)start_write(i * kCluster, kCluster);
+    }
+    ASSERT_EQ(4U, host_.held());
+    release_one();
+    EXPECT_EQ(0, flushes());
+    release_one();
+    EXPECT_EQ(1, flushes());
+    release();
+    EXPECT_TRUE(std::ranges::all_of(started_, good));
+}
+
+TEST_F(QcowCommit, AFlushWaitsForNoneOfThoseWhoAreAtTheirData) {
+    open_over_snapshot();
+    host_.hold("write ");
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        (void)start_write(i * kCluster, kCluster);
+    }
+    release_one();
+    ASSERT_EQ(0, flushes());
+    Started& flushed = started_.emplace_back();
+    test::detail::drive(device_->flush(host_.queue()), flushed.ended, [] {});
+    host_.queue().run_all();
+    EXPECT_EQ(1, flushes());
     release();
     EXPECT_TRUE(std::ranges::all_of(started_, good));
 }
