@@ -9,11 +9,15 @@
 
 namespace lunkit::core {
 
-void AdaptiveSpin::found(TimePoint now) {
-    if (state_ == State::kSpinning) {
-        penalty_ /= 2;
+void AdaptiveSpin::found(TimePoint now, unsigned requests) {
+    if (state_ == State::kSpinning && penalty_ > 0) {
+        penalty_ -= penalty_ / 8 + 1;
     }
-    expect(now);
+    if (requests > kMany) {
+        give_up();
+    } else {
+        expect(now);
+    }
 }
 
 void AdaptiveSpin::expect(TimePoint now) {

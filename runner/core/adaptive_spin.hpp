@@ -5,9 +5,12 @@
 // the next command arrives saves them. But a look that finds nothing takes a CPU from whoever would
 // have sent that command. So a spin begins only after a find (or the end of the last operation in
 // flight, which is when the next command may come), ends `longest` after it, and each one that
-// ended without a find doubles the number of chances that are passed over (each that paid halves
-// it). A thread that was preempted while it spun is on a machine short of CPUs: that costs
-// the longest pause at once. With a single CPU there is no spinning: whoever it waits for needs it.
+// ended without a find doubles the number of chances that are passed over. Each that paid takes an
+// eighth of it away: a find saves a fraction of what a vain spin costs, so only where most pay is
+// it worth trying each time. After many at once there is no spin either: they share the price of
+// waking, and while the loop sleeps the next ones gather. A thread that was preempted while it spun
+// is on a machine short of CPUs: that costs the longest pause at once. With a single CPU there is
+// no spinning: whoever it waits for needs it.
 //
 // One thread; the caller brings the time.
 #pragma once
@@ -28,8 +31,8 @@ class AdaptiveSpin {
 
     [[nodiscard]] bool possible() const { return longest_.count() > 0; }
 
-    /// A poller found something.
-    void found(TimePoint now);
+    /// Pollers found so many requests, at least one.
+    void found(TimePoint now, unsigned requests);
     /// The last operation in flight has ended.
     void expect(TimePoint now);
     /// Nothing is left to do: look again (true), or sleep? Once false, false until there is another
@@ -44,6 +47,7 @@ class AdaptiveSpin {
   private:
     enum class State : std::uint8_t { kIdle, kChance, kSpinning };
     static constexpr std::uint32_t kLongestPause = 1023;   // chances
+    static constexpr unsigned kMany = 4;                   // requests at once
     static constexpr std::uint32_t kPreemptionCheck = 16;  // spins
 
     [[nodiscard]] bool worth_trying();

@@ -29,8 +29,8 @@ class WorkerPool;
 class Poller {
   public:
     virtual ~Poller() = default;
-    /// Does what is there to do; true if there was something. Called once a turn of the loop.
-    virtual bool poll() = 0;
+    /// Does what is there to do; gives how many requests that was. Called once a turn of the loop.
+    virtual unsigned poll() = 0;
     /// The end of a turn: everything that was ready has run. Sends what was gathered (the one kick
     /// per batch).
     virtual void flush() = 0;

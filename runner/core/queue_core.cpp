@@ -172,15 +172,15 @@ bool QueueCore::ask_pollers() {
     if (pollers_.empty()) {
         return false;
     }
-    bool found = false;
+    unsigned found = 0;
     for (std::size_t i = 0; i < pollers_.size(); ++i) {  // poll() may add and remove
-        found = (pollers_[i] != nullptr && pollers_[i]->poll()) || found;
+        found += pollers_[i] != nullptr ? pollers_[i]->poll() : 0;
     }
     std::erase(pollers_, nullptr);
-    if (found && spin_.possible()) {
-        spin_.found(Clock::now());
+    if (found > 0 && spin_.possible()) {
+        spin_.found(Clock::now(), found);
     }
-    return found;
+    return found > 0;
 }
 
 void QueueCore::flush_pollers() {

@@ -180,15 +180,15 @@ void Device::replay() {
     }
 }
 
-bool Device::poll() {
-    return !stopping_ && !gone_ && serve();
+unsigned Device::poll() {
+    return serve();
 }
 
 // Afterwards one of these holds, so that nothing in the ring is left lying: the poll is armed, a
-// command that runs will look again (stalled_), or again_ is posted.
-bool Device::serve() {
+// command that runs will look again (stalled_), or again_ is posted. Gives how many it fetched.
+unsigned Device::serve() {
     if (stopping_ || gone_ || !has_caught_up()) {
-        return false;
+        return 0;
     }
     for (unsigned count = 0; count < kBatch; ++count) {
         const Result<Fetched> fetched = ring_.fetch();
@@ -196,21 +196,21 @@ bool Device::serve() {
         if (!fetched) {
             break_ring(fetched.error().what);
             arm();
-            return count > 0;
+            return count;
         }
         if (fetched->kind == Fetched::Kind::kNothing) {
             arm();
-            return count > 0;
+            return count;
         }
         if (count == 0) {
             now_ = Clock::now();
         }
         if (!take(*fetched)) {
-            return count > 0;
+            return count;
         }
     }
     look_again();
-    return true;
+    return kBatch;
 }
 
 // False: no more can be taken now.

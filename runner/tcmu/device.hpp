@@ -120,7 +120,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     [[nodiscard]] bool is_broken() const { return ring_broken_ || page_missing_; }
 
     // Poller.
-    bool poll() override;
+    unsigned poll() override;
     void flush() override;
 
   private:
@@ -136,7 +136,7 @@ class Device final : public core::Poller, private scsi::Initiators, private Copy
     void replay();
     [[nodiscard]] bool has_caught_up() const { return replays_ == rewrites_; }
     Detached tell_write_cache();
-    bool serve();
+    unsigned serve();
     bool take(const Fetched& fetched);
     void manage_tasks(const Fetched& tmr);
     enum class Turn : std::uint8_t { kFirst, kReplay };

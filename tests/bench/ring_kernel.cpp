@@ -106,16 +106,16 @@ void RingKernel::take_answers() {
     }
 }
 
-bool RingKernel::poll() {
+unsigned RingKernel::poll() {
     take_answers();
     if (taken_ != head_) {
-        return false;
+        return 0;
     }
     if (left_ == 0) {
         if (std::exchange(running_, false)) {
             queue_.stop();
         }
-        return false;
+        return 0;
     }
     commands_since_ += load_.depth;  // each may have brought a kick
     if (commands_since_ > kKicksKept - load_.depth) {
@@ -133,7 +133,7 @@ bool RingKernel::poll() {
     running_ = true;
     __atomic_store_n(reinterpret_cast<std::uint32_t*>(map_.bytes().data() + mailbox::kCmdHead),
                      head_, __ATOMIC_RELEASE);
-    return true;
+    return batch;
 }
 
 }  // namespace lunkit::bench

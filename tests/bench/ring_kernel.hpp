@@ -42,7 +42,7 @@ class RingKernel final : public core::Poller {
     /// Commands that did not end GOOD.
     [[nodiscard]] std::uint64_t failed() const { return failed_; }
 
-    bool poll() override;
+    unsigned poll() override;
     void flush() override {}
 
   private:

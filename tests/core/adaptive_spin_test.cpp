@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <random>
 
 namespace lunkit::core {
 namespace {
@@ -22,15 +23,15 @@ class Spin : public ::testing::Test {
     AdaptiveSpin::TimePoint after(std::chrono::nanoseconds duration) { return now_ += duration; }
     /// A find, then nothing for a long time: whether that was worth a spin.
     bool spins_in_vain() {
-        spin_.found(after(1ms));
+        spin_.found(after(1ms), 1);
         const bool tried = spin_.go_on(after(1us));
         EXPECT_FALSE(spin_.go_on(after(1ms)));
         return tried;
     }
     bool spins_and_finds() {
-        spin_.found(after(1ms));
+        spin_.found(after(1ms), 1);
         const bool tried = spin_.go_on(after(1us));
-        spin_.found(after(1us));
+        spin_.found(after(1us), 1);
         EXPECT_FALSE(spin_.go_on(after(1ms)));  // too late to count as a spin
         return tried;
     }
@@ -48,7 +49,7 @@ class Spin : public ::testing::Test {
 
 TEST_F(Spin, LastsForTheGivenTimeAfterAFind) {
     EXPECT_FALSE(spin_.go_on(now_)) << "nothing was ever found";
-    spin_.found(now_);
+    spin_.found(now_, 1);
     EXPECT_TRUE(spin_.go_on(after(1us)));
     EXPECT_TRUE(spin_.go_on(after(48us)));
     EXPECT_FALSE(spin_.go_on(after(1us)));
@@ -56,19 +57,19 @@ TEST_F(Spin, LastsForTheGivenTimeAfterAFind) {
 }
 
 TEST_F(Spin, IsExtendedByAFind) {
-    spin_.found(now_);
+    spin_.found(now_, 1);
     EXPECT_TRUE(spin_.go_on(after(40us)));
-    spin_.found(now_);
+    spin_.found(now_, 1);
     EXPECT_TRUE(spin_.go_on(after(40us)));
 }
 
 TEST_F(Spin, NeverHappensWithOneCpuOrWithoutATime) {
     AdaptiveSpin one_cpu(50us, 1, &preemptions);
-    one_cpu.found(now_);
+    one_cpu.found(now_, 1);
     EXPECT_FALSE(one_cpu.possible());
     EXPECT_FALSE(one_cpu.go_on(now_));
     AdaptiveSpin no_time(0us, 4, &preemptions);
-    no_time.found(now_);
+    no_time.found(now_, 1);
     EXPECT_FALSE(no_time.possible());
     EXPECT_FALSE(no_time.go_on(now_));
 }
@@ -90,17 +91,37 @@ TEST_F(Spin, RecoversWhenItPays) {
     }
     while (!spins_and_finds()) {
     }
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < 20; ++i) {
         EXPECT_TRUE(spins_and_finds());
     }
     EXPECT_TRUE(spins_in_vain());
     EXPECT_EQ(finds_until_next_try(), 2) << "as after the first failure";
 }
 
+TEST_F(Spin, IsSeldomTriedWhereAQuarterIsInVain) {
+    std::minstd_rand random;
+    int tried = 0;
+    for (int i = 0; i < 10000; ++i) {
+        tried += (random() % 4 == 0 ? spins_in_vain() : spins_and_finds()) ? 1 : 0;
+    }
+    EXPECT_LT(tried, 500);
+}
+
+TEST_F(Spin, DoesNotFollowManyAtOnce) {
+    spin_.found(after(1ms), 32);
+    EXPECT_FALSE(spin_.go_on(after(1us)));
+    spin_.found(after(1us), 1);
+    EXPECT_TRUE(spin_.go_on(after(1us)));
+    spin_.found(after(1us), 32);
+    EXPECT_FALSE(spin_.go_on(after(1us)));
+    spin_.found(after(1us), 1);
+    EXPECT_TRUE(spin_.go_on(after(1us))) << "what ended with a find was no failure";
+}
+
 TEST_F(Spin, EndOfTheLastOperationIsAChanceButNoSuccess) {
     EXPECT_TRUE(spins_in_vain());
     EXPECT_FALSE(spins_in_vain());
-    spin_.found(after(1ms));
+    spin_.found(after(1ms), 1);
     spin_.give_up();
     EXPECT_FALSE(spin_.go_on(after(1us))) << "operations are in flight";
     spin_.expect(after(1ms));
@@ -108,7 +129,7 @@ TEST_F(Spin, EndOfTheLastOperationIsAChanceButNoSuccess) {
 }
 
 TEST_F(Spin, ChanceThatIsLongGoneIsNoFailure) {
-    spin_.found(now_);
+    spin_.found(now_, 1);
     EXPECT_FALSE(spin_.go_on(after(1ms)));
     EXPECT_TRUE(spins_in_vain());
 }

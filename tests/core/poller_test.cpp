@@ -14,9 +14,9 @@ namespace {
 
 class FakePoller final : public Poller {
   public:
-    bool poll() override {
+    unsigned poll() override {
         log += 'p';
-        return on_poll ? on_poll() : false;
+        return on_poll && on_poll() ? 1 : 0;
     }
     void flush() override {
         log += 'f';

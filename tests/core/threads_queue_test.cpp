@@ -19,11 +19,11 @@ namespace {
 class ClosesInTheSecondTurn final : public Poller {
   public:
     explicit ClosesInTheSecondTurn(UniqueFd& fd) : fd_(fd) {}
-    bool poll() override {
+    unsigned poll() override {
         if (++turns_ == 2) {
             fd_.reset();
         }
-        return false;
+        return 0;
     }
     void flush() override {}
 
