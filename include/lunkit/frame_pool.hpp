@@ -87,11 +87,10 @@ class FramePool {
     };
     std::array<Block*, kClasses> free_{};
 
-    // Initial-exec: found without a call into the loader, also by a plugin. That takes a word of
-    // the little memory which the loader keeps for such variables of what is loaded late; the pool
-    // itself would take half of it.
-    [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
-    static inline constinit thread_local FramePool* local_ = nullptr;
+    // A word that needs no guard. Not of the initial-exec model, which would save plugins a call
+    // into the loader: then all that they keep for each thread takes of the little that the loader
+    // has left for plugins, and some few of them fill it.
+    [[gnu::visibility("hidden")]] static inline constinit thread_local FramePool* local_ = nullptr;
 };
 
 }  // namespace lunkit

@@ -86,9 +86,7 @@ class HostQueue final : public Queue {
 
     const lunkit_host& host_;
     lunkit_queue* queue_;
-    // As in FramePool.
-    [[gnu::visibility("hidden"), gnu::tls_model("initial-exec")]]
-    static inline constinit thread_local HostQueue* last_ = nullptr;
+    [[gnu::visibility("hidden")]] static inline constinit thread_local HostQueue* last_ = nullptr;
 };
 
 /// What open() is asked. Views: valid during the call; `host` until unload.

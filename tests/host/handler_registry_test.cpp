@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/handler_registry.hpp"
 
+#include <dlfcn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -70,6 +72,17 @@ TEST_F(Registry, APluginThatWasCutShortIsRefusedAndKillsNobody) {
 
 TEST_F(Registry, AFolderThatIsNotThereIsAnError) {
     EXPECT_EQ(ENOENT, registry_.load_directory(folder_ / "none").error().code);
+}
+
+// What they keep for each thread must not be of the little that the loader has for plugins of the
+// initial-exec model: the fourth did not load.
+TEST_F(Registry, AnyNumberOfPluginsFitBesideEachOther) {
+    const std::string plugin = copy("handler_ram.so");
+    for (int i = 0; i < 64; ++i) {
+        const std::string other = plugins_ + "/other_" + std::to_string(i) + ".so";
+        std::filesystem::copy_file(plugin, other);
+        ASSERT_NE(nullptr, ::dlopen(other.c_str(), RTLD_NOW | RTLD_LOCAL)) << i;  // stays loaded
+    }
 }
 
 TEST_F(Registry, OneNameOnce) {
