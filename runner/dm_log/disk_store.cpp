@@ -79,6 +79,11 @@ Task<Result<disk::Contents>> DiskStore::load() {
     co_return contents;
 }
 
+Task<void> DiskStore::settle() {
+    AsyncMutex::Guard turn(turn_);
+    (void)co_await turn.acquire(queue_);
+}
+
 Task<Status> DiskStore::store(DirtyLog& log) {
     AsyncMutex::Guard turn(turn_);
     (void)co_await turn.acquire(queue_);

@@ -39,6 +39,8 @@ class DiskStore {
     /// Writes what has changed. When it ends well, regions that were marked before it began are
     /// marked on disk for good. After a failure the changes are there to be stored again.
     Task<Status> store(DirtyLog& log);
+    /// Nothing that was begun before is still being written.
+    Task<void> settle();
 
     /// Once open() has succeeded.
     [[nodiscard]] const LogFile* file() const { return file_ ? &*file_ : nullptr; }

@@ -29,7 +29,8 @@ constexpr std::size_t kMostRuns = 65536;  // what a mirror may wait for, and a D
 // leg that misses writes when the other fails; only a new table makes it forget.
 constexpr const char* kLostAdvice =
     "regions are out of sync since what was known of them was lost: load its table again "
-    "(dmsetup table DEVICE | dmsetup load DEVICE, then suspend and resume it)";
+    "(dmsetup table DEVICE | dmsetup load DEVICE, then suspend and resume it), the leg that is to "
+    "be copied first: one that dmsetup status shows as A";
 
 }  // namespace
 
@@ -69,9 +70,11 @@ struct LogServer::ServedLog {
         in_sync.store(bits.sync_count(), std::memory_order_relaxed);
         dirty.store(bits.has_begun() ? bits.regions() - bits.clean_count() : bits.regions(),
                     std::memory_order_relaxed);
-        lost.store(memory.has(StateFolder::kLost) && bits.has_begun() &&
-                       bits.sync_count() < bits.regions(),
-                   std::memory_order_relaxed);
+        if (memory.has(StateFolder::kLost) && bits.has_begun() &&
+            bits.sync_count() == bits.regions()) {
+            memory.clear(StateFolder::kLost);  // what is out of sync later is for another reason
+        }
+        lost.store(memory.has(StateFolder::kLost) && bits.has_begun(), std::memory_order_relaxed);
         if (bits.has_begun()) {
             state.store(core::DeviceState::kRunning, std::memory_order_relaxed);
         }
@@ -109,10 +112,10 @@ void LogServer::restore(std::vector<StateFolder::Found> found) {
                   "going on with the dirty log: {} of {} regions in sync", log->bits.sync_count(),
                   log->bits.regions());
         log->store = make_store(*arguments);
-        {
-            const std::lock_guard lock(mutex_);
-            logs_[log->identity.luid] = log;
-        }
+        const std::lock_guard lock(mutex_);
+        logs_[log->identity.luid] = log;
+    }
+    for (const auto& [luid, log] : logs_) {
         if (log->store) {
             reopen(log);
         }
@@ -123,7 +126,7 @@ void LogServer::restore(std::vector<StateFolder::Found> found) {
 /// has not lived to store what the log began with leaves that to us.
 Detached LogServer::reopen(Entry log) {
     const Gate::Pass pass = gate_.enter();
-    if (!log->memory.has(StateFolder::kStored)) {
+    if (!log->memory.has(StateFolder::kStored) && is_surely_used(*log)) {
         (void)co_await store(log);  // has told of it
         co_return;
     }
@@ -132,6 +135,14 @@ Detached LogServer::reopen(Entry log) {
     if (!status) {
         try_again(log);
     }
+}
+
+/// Of two logs of one device, in one file, the kernel uses one; which, its next request tells. The
+/// other is of a table that was replaced while no daemon ran.
+bool LogServer::is_surely_used(const ServedLog& log) const {
+    return !log.blocked.empty() || std::ranges::none_of(logs_, [&log](const auto& known) {
+        return is_of_same_device(*known.second, log);
+    });
 }
 
 LogServer::Entry LogServer::find(const Request& request) const {
@@ -421,6 +432,9 @@ Task<void> LogServer::begin(Entry log) {
     publish(*log);
     if (predecessor && predecessor->suspended) {
         forget(predecessor);  // its DTR comes later, and nobody else may begin with it
+        if (predecessor->store) {
+            co_await predecessor->store->settle();  // into the file that is this one's from now on
+        }
     }
 }
 
@@ -505,6 +519,9 @@ Detached LogServer::try_again(Entry log) {
         const auto known = logs_.find(log->identity.luid);
         if (closing_ || known == logs_.end() || known->second != log) {
             co_return;
+        }
+        if (!is_surely_used(*log)) {
+            break;  // should it be, what is asked of it next stores it
         }
         ++log->attempts;
         stored = co_await log->store->store(log->bits);

@@ -99,6 +99,7 @@ class LogServer {
     [[nodiscard]] bool had_other_regions(const ServedLog& log) const;
     /// Another log of it, whose bits are known.
     static bool is_of_same_device(const ServedLog& one, const ServedLog& log);
+    [[nodiscard]] bool is_surely_used(const ServedLog& log) const;
     Detached reopen(Entry log);
     Detached store_and_answer(Entry log, Request request);
     Task<Status> store(Entry log);

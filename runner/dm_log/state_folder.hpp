@@ -35,6 +35,7 @@ class LogMemory {
     [[nodiscard]] std::span<std::uint64_t> words() const;
     [[nodiscard]] bool has(std::uint64_t mark) const { return (*marks() & mark) != 0; }
     void set(std::uint64_t mark) const { *marks() |= mark; }
+    void clear(std::uint64_t mark) const { *marks() &= ~mark; }
 
   private:
     friend class StateFolder;

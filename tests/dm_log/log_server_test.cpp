@@ -2,6 +2,7 @@
 // The life of logs, as the kernel was seen to ask for it: load, resume, reload, loss of the daemon.
 #include "dm_log/log_server.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -111,6 +112,13 @@ class LogServerTest : public testing::Test {
         return text.replace(text.find('@'), 1, path());
     }
     [[nodiscard]] std::string path() const { return disk_ / "log"; }
+    /// As files of earlier daemons are, which had no such mark.
+    void forget_stored(int luid) const {
+        const std::string state = run_dir_ / fmt::format("dm_log/{:016x}.log", luid);
+        std::string bytes = test::read_file(state);
+        bytes.at(kMarksOffset) &= static_cast<char>(~StateFolder::kStored);
+        test::write_file(state, bytes);
+    }
     disk::Contents on_disk() {
         const std::string bytes = test::read_file(path());
         return *disk::decode(std::as_bytes(std::span(bytes)));
@@ -255,6 +263,8 @@ TEST_F(LogServerTest, LogThatIsAllInSyncAgainSaysNothingOfItsLoss) {
     EXPECT_EQ(ask(RequestType::kResume).error(), 0);
     EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kFailed);
     EXPECT_EQ(ask(RequestType::kSetRegionSync, {1, 1}).error(), 0);
+    EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
+    EXPECT_EQ(ask(RequestType::kSetRegionSync, {1, 0}).error(), 0);  // a leg has failed since
     EXPECT_EQ(server_->list().at(0).state, core::DeviceState::kRunning);
 }
 
@@ -650,12 +660,29 @@ TEST_F(LogServerTest, ResumeThatADaemonDidNotLiveToStoreIsStoredByTheNext) {
     const std::string before = test::read_file(path());
     make_log(disk("2048 disk @ 1024 sync"), 2);
     test::write_file(path(), before);  // killed before it got there ...
-    const std::string state = run_dir_ / "dm_log/0000000000000002.log";
-    std::string bytes = test::read_file(state);
-    bytes.at(kMarksOffset) &= static_cast<char>(~StateFolder::kStored);
-    test::write_file(state, bytes);  // ... and so not noted
+    forget_stored(2);                  // ... and so not noted
     start_server();
     EXPECT_THAT(on_disk().clean, ElementsAre(0));
+}
+
+// A table that was replaced while no daemon ran has left its log, in the same file.
+TEST_F(LogServerTest, LogThatNobodyUsesIsNotWrittenOverTheOneInUse) {
+    for (const auto& [stale, used] : {std::pair(1, 2), std::pair(4, 3)}) {
+        make_log(disk("2048 disk @ 1024 nosync"), stale);
+        make_log(disk("2048 disk @ 1024"), used);
+        EXPECT_EQ(ask(RequestType::kMarkRegion, {1}, used).error(), 0);
+        EXPECT_THAT(on_disk().clean, ElementsAre(1));
+        for (const int luid : {stale, used}) {
+            forget_stored(luid);
+        }
+        start_server();
+        EXPECT_THAT(on_disk().clean, ElementsAre(1)) << "one that is out of date was stored";
+        EXPECT_EQ(ask(RequestType::kFlush, {1}, used).error(), 0);
+        EXPECT_THAT(on_disk().clean, ElementsAre(1));
+        for (const int luid : {stale, used}) {
+            EXPECT_EQ(ask(RequestType::kDtr, {}, luid).error(), 0);
+        }
+    }
 }
 
 TEST_F(LogServerTest, ResumeThatCouldNotBeStoredIsStoredLater) {
