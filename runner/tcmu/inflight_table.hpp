@@ -210,6 +210,8 @@ class InflightTable {
     void set_state(std::uint32_t index, SlotState state) {
         std::atomic_ref(slots_[index].state)
             .store(static_cast<std::uint32_t>(state), std::memory_order_release);
+        // What the compiler moved up to before it, a process that dies between has done too early.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
     }
     [[nodiscard]] static std::uint32_t chunks_for(std::uint64_t iovs) {
         return static_cast<std::uint32_t>((iovs + kChunkIovs - 1) / kChunkIovs);

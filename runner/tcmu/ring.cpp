@@ -503,6 +503,9 @@ inline Ring::CdbPlace Ring::cdb_place(const Entry& entry) const {
 
 // As much as nearly all CDBs have, in one piece of known length; the rest of a longer one behind.
 inline bool Ring::copy_cdb(const CdbPlace& place, Slot& slot) const {
+    if (place.room == 0) {
+        return false;
+    }
     constexpr std::size_t kUsual = 16;
     const std::byte* const from = map_.data() + place.offset;
     const std::size_t first = std::min(place.room, kUsual);
