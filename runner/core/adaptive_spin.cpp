@@ -13,16 +13,13 @@ void AdaptiveSpin::found(TimePoint now, unsigned requests) {
     if (state_ == State::kSpinning && penalty_ > 0) {
         penalty_ -= penalty_ / 8 + 1;
     }
-    if (requests > kMany) {
-        give_up();
-    } else {
-        expect(now);
-    }
+    were_many_ = requests > kMany;
+    expect(now);
 }
 
 void AdaptiveSpin::expect(TimePoint now) {
     chance_ = now;
-    state_ = State::kChance;
+    state_ = were_many_ ? State::kIdle : State::kChance;
 }
 
 bool AdaptiveSpin::go_on(TimePoint now) {

@@ -7,10 +7,10 @@
 // flight, which is when the next command may come), ends `longest` after it, and each one that
 // ended without a find doubles the number of chances that are passed over. Each that paid takes an
 // eighth of it away: a find saves a fraction of what a vain spin costs, so only where most pay is
-// it worth trying each time. After many at once there is no spin either: they share the price of
-// waking, and while the loop sleeps the next ones gather. A thread that was preempted while it spun
-// is on a machine short of CPUs: that costs the longest pause at once. With a single CPU there is
-// no spinning: whoever it waits for needs it.
+// it worth trying each time. After many at once, or the end of the last of them, there is no spin
+// either: they share the price of waking, and while the loop sleeps the next ones gather. A thread
+// that was preempted while it spun is on a machine short of CPUs: that costs the longest pause at
+// once. With a single CPU there is no spinning: whoever it waits for needs it.
 //
 // One thread; the caller brings the time.
 #pragma once
@@ -57,6 +57,7 @@ class AdaptiveSpin {
     std::uint64_t (*preemptions_)();
     TimePoint chance_{};
     State state_ = State::kIdle;
+    bool were_many_ = false;     // of the last find
     std::uint32_t penalty_ = 0;  // chances passed over after a failure
     std::uint32_t pause_ = 0;    // chances still to be passed over
     std::uint32_t spins_ = 0;

@@ -114,6 +114,8 @@ TEST_F(Spin, DoesNotFollowManyAtOnce) {
     EXPECT_TRUE(spin_.go_on(after(1us)));
     spin_.found(after(1us), 32);
     EXPECT_FALSE(spin_.go_on(after(1us)));
+    spin_.expect(after(1us));
+    EXPECT_FALSE(spin_.go_on(after(1us))) << "the last of them has ended";
     spin_.found(after(1us), 1);
     EXPECT_TRUE(spin_.go_on(after(1us))) << "what ended with a find was no failure";
 }
