@@ -59,7 +59,7 @@ while IFS=: read -r text link; do
         echo "${text#"$stage"/}: not installed: $link"
         status=1
     fi
-done < <(grep -rHoE '\]\([^)#:]+' "$stage/usr/share/doc" --include='*.md' | sed 's/:](/:/')
+done < <(grep -rHoE '\]\([^)#:]+' "$stage/usr/share/doc" --include='*.md' | grep -vE ':\]\([a-z]+$' | sed 's/:](/:/')
 # Nothing else than these trees, and no trace of where it was built.
 for top in "$stage"/*; do
     case ${top#"$stage"/} in

@@ -69,7 +69,7 @@ assert_eq "$(cat /run/tape.log)" "(true, 'registered')" "the answer"
 assert_match "$(targets <<<'ls /backstores')" 'user:tape' "backstores"
 assert_match "$(targets <<<'/backstores/user:tape create t 1M 7')" 'no such tape: tape/7' "what targetcli says"
 kill $tape
-wait_for 30 "its end" eval '! targets <<<"ls /backstores" | grep -q user:tape'
+wait_for 30 "its end" eval 'shown=$(targets <<<"ls /backstores") && grep -q user:file <<<"$shown" && ! grep -q user:tape <<<"$shown"'
 
 step "memory is locked where it is asked"
 locked() { awk '/^VmLck:/ { print $2 }' "/proc/$(lunkitd_pid)/status"; }
