@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,9 +111,9 @@ class CaptureFile {
   public:
     /// `path`: or "-" for stdout.
     static Result<CaptureFile> open(const std::string& path, Capture capture) {
+        constexpr mode_t kForOwner = 0600;
         UniqueFd file;
         if (path != "-") {
-            constexpr mode_t kForOwner = 0600;
             file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kForOwner));
         } else if (::isatty(STDOUT_FILENO) != 0) {
             return failure(EINVAL, "a capture is nothing for a terminal; name a file, or a pipe");
@@ -123,6 +124,9 @@ class CaptureFile {
             // No ENOENT, which would mean the device.
             return failure(EIO,
                            fmt::format("{}: {}", path, std::generic_category().message(errno)));
+        }
+        if (path != "-") {
+            (void)::fchmod(file.get(), kForOwner);  // of one that was there; of others no matter
         }
         return CaptureFile(path, std::move(file), std::move(capture));
     }
@@ -217,7 +221,8 @@ class Stream {
         end_event.store(ends.get(), std::memory_order_relaxed);
         struct sigaction action{};
         action.sa_handler = &on_end_signal;
-        action.sa_flags = SA_RESTART;
+        // The second one ends it where it writes to somebody who does not read.
+        action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
         for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
             struct sigaction before{};
             (void)::sigaction(signal, nullptr, &before);  // fails for wrong arguments only
