@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // HandlerRegistry: the plugins that were found, and the way from a configuration string to an open
-// BlockDevice, with the filters that it names (filters/filter_config.hpp) in front. Loaded once at start; never unloaded (no dlclose: coroutine frames and statics of a
-// plugin may live to the end). It outlives the devices it opened. Any thread, except
-// load_directory() and load().
+// BlockDevice, with its filters in front. Loaded once at start; never unloaded (no dlclose: frames
+// and statics may live to the end). Outlives its devices. Any thread, except load_directory() and
+// load().
 #pragma once
 
 #include <cstdint>

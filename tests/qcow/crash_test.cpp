@@ -160,8 +160,7 @@ INSTANTIATE_TEST_SUITE_P(Kind, CrashOfADirtyImage,
                          testing::Values("lazy-dirty", "dirty-c512", "dirty-snapshot", "dirty-zlib",
                                          "dirty-zstd-c2m", "dirty-refcount1", "dirty-refcount64",
                                          "dirty-extl2", "dirty-backing", "dirty-data-file",
-                                         "dirty-data-file-raw", "dirty-luks", "dirty-device",
-                                         "dirty-device-snapshot"),
+                                         "dirty-luks", "dirty-device", "dirty-device-snapshot"),
                          name_of_kind);
 
 INSTANTIATE_TEST_SUITE_P(Kind, Crash, testing::ValuesIn(image_kinds()), [](const auto& made) {
