@@ -68,7 +68,7 @@ traces=$((traces + 1))
 wait_for 10 "the trace" eval '[ "$(lunkitd_log | grep -c "is being traced")" = $traces ]'
 sg_raw -r 4096 "$SG" 28 00 00 00 00 40 00 00 08 00 >/dev/null 2>&1
 wait_for 10 "the commands" eval '[ "$(stat -c %s /tank/capture)" -gt 500 ]'
-kill -INT $tracer
+kill -TERM $tracer
 wait $tracer
 assert_eq "$(stat -c %a /tank/capture)" 600 "mode of the capture"
 words=$(od -An -v -tx4 -w4 /tank/capture)
